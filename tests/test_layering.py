@@ -1,0 +1,84 @@
+"""An import may only point down the list of layers; nqm knows no JAX and theory only SymPy."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# From the top layer to the bottom: a module may import its own layer and those below it.
+LAYERS = (
+    ("figures", "notebooks", "benchmarks"),
+    ("lopt.cli",),
+    ("lopt.meta",),
+    ("lopt.monitor",),
+    ("lopt.tasks",),
+    ("lopt.optimizers",),
+    ("nqm",),
+    ("theory",),
+)
+OUTSIDE_ALLOWED = {
+    "nqm": {"numpy", "scipy", "array_api_compat", "flint", "matplotlib"},
+    "theory": {"sympy"},
+}
+
+
+def layer(module: str) -> int | None:
+    """The index of the layer of a dotted module name, None outside the project."""
+    for index, names in enumerate(LAYERS):
+        if any(module == name or module.startswith(name + ".") for name in names):
+            return index
+    return None
+
+
+def modules() -> list[tuple[str, Path]]:
+    """Every Python module of the layers, as (dotted name, file)."""
+    found = []
+    for top in ("figures", "notebooks", "benchmarks", "lopt", "nqm", "theory"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found.append((".".join(p for p in parts if p != "__init__"), path))
+    return found
+
+
+def imports(name: str, path: Path) -> set[str]:
+    """Every module that a file imports, at its top or inside a function."""
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    result = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            result |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            result |= {f"{origin}.{alias.name}" for alias in node.names}
+    return result
+
+
+@pytest.mark.parametrize(("name", "path"), modules(), ids=lambda v: v if isinstance(v, str) else "")
+def test_imports_point_down(name: str, path: Path) -> None:
+    own = layer(name)
+    for target in imports(name, path):
+        other = layer(target)
+        if own is not None and other is not None:
+            assert own <= other, f"{name} imports {target}, which lies above it"
+        if name.startswith(("nqm", "theory")) and target.split(".")[0] == "lopt":
+            pytest.fail(f"{name} imports {target}")
+
+
+@pytest.mark.parametrize("top", sorted(OUTSIDE_ALLOWED))
+def test_outside_imports(top: str) -> None:
+    allowed = OUTSIDE_ALLOWED[top] | {top}
+    for name, path in modules():
+        if name == top or name.startswith(top + "."):
+            roots = {target.split(".")[0] for target in imports(name, path)}
+            foreign = roots - allowed - set(sys.stdlib_module_names)
+            assert not foreign, f"{name} imports {sorted(foreign)}; allowed: {sorted(allowed)}"
+
+
+def test_the_walk_sees_relative_imports(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text("from . import a\nfrom ..b import c\ndef f():\n    import d.e\n")
+    assert imports("x.y.module", path) == {"x.y.a", "x.b.c", "d.e"}

@@ -1,0 +1,1 @@
+"""The paper's statements proved, corrected or refuted in SymPy."""
