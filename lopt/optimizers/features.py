@@ -1,0 +1,94 @@
+"""What the small network sees of a tensor: 28 elementwise features at 3 + 1 + 3 decays, and 11 of the step counter."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from lopt.optimizers.accumulators import Accumulators, factored_axes
+
+RMS_FLOOR = 1e-6
+FACTOR_FLOOR = 1e-8
+ADAFACTOR_FLOOR = 1e-9
+NORMALIZATION_FLOOR = 1e-5
+TIME_SCALES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5)
+
+
+class Features(NamedTuple):
+    """One kind of feature a field, in the order of the network's inputs; each a list of arrays.
+
+    Every array broadcasts to the tensor's shape: what depends on a row or a column alone keeps a 1 on the other axis.
+    As a tree of scalars the same type holds what belongs to a feature: its normalization, or its weight to one unit.
+    """
+
+    gradient: list[jax.Array]
+    parameter: list[jax.Array]
+    momentum: list[jax.Array]
+    rms: list[jax.Array]
+    preconditioned_momentum: list[jax.Array]
+    inverse_rms: list[jax.Array]
+    scaled_gradient: list[jax.Array]
+    row: list[jax.Array]
+    column: list[jax.Array]
+    inverse_row: list[jax.Array]
+    inverse_column: list[jax.Array]
+    scaled_momentum: list[jax.Array]
+
+
+class Factors(NamedTuple):
+    """What multiplies a gradient or a momentum to make a feature of it."""
+
+    inverse_rms: jax.Array
+    gradient_scale: list[jax.Array]
+    momentum_scale: list[jax.Array]
+
+
+def feature_count(momentum: int, rms: int, adafactor: int) -> int:
+    """The number of network inputs: 39 at 3 + 1 + 3 decays."""
+    return 2 + momentum + 2 * rms + momentum * rms + 6 * adafactor + len(TIME_SCALES)
+
+
+def time_features(count: jax.Array) -> jax.Array:
+    """``tanh(t/s - 1)`` for every scale ``s``, shape ``[11]``; ``t`` is 0 at the first update."""
+    return jnp.tanh(count.astype(jnp.float32) / jnp.asarray(TIME_SCALES, jnp.float32) - 1.0)
+
+
+def factors(a: Accumulators) -> Factors:
+    """``1/sqrt(rms + 1e-6)`` and the inverse roots of the factored second moments."""
+    inverse_rms = lax.rsqrt(a.rms[-1] + RMS_FLOOR)
+    axes = factored_axes(a.rms.shape[1:])
+    if axes is None:
+        gradient_scale = lax.rsqrt(jnp.maximum(a.row + ADAFACTOR_FLOOR, ADAFACTOR_FLOOR))
+        return Factors(inverse_rms, [*gradient_scale], [*lax.rsqrt(a.row + RMS_FLOOR)])
+    mean = jnp.mean(a.row, axis=axes[0] + 1, keepdims=True)
+    relative = jnp.maximum(a.row / (mean + ADAFACTOR_FLOOR), ADAFACTOR_FLOOR)
+    rows, columns = lax.rsqrt(relative), lax.rsqrt(jnp.maximum(a.column, ADAFACTOR_FLOOR))
+    scale = [r * c for r, c in zip(rows, columns, strict=True)]
+    return Factors(inverse_rms, scale, scale)
+
+
+def tensor_features(gradient: jax.Array, parameter: jax.Array, a: Accumulators) -> Features:
+    """The features of one tensor, not yet normalized; the accumulators already hold the gradient."""
+    f = factors(a)
+    factored = factored_axes(gradient.shape) is not None
+    row, column = [*a.row], [*a.column] if factored else [*a.row]
+    return Features(
+        gradient=[gradient],
+        parameter=[parameter],
+        momentum=[*a.momentum],
+        rms=[*a.rms],
+        preconditioned_momentum=[m * f.inverse_rms for m in a.momentum],
+        inverse_rms=[f.inverse_rms],
+        scaled_gradient=[gradient * s for s in f.gradient_scale],
+        row=row,
+        column=column,
+        inverse_row=[lax.rsqrt(x + FACTOR_FLOOR) for x in row],
+        inverse_column=[lax.rsqrt(x + FACTOR_FLOOR) for x in column],
+        scaled_momentum=[m * s for m, s in zip(a.momentum, f.momentum_scale, strict=True)],
+    )
+
+
+def normalization(feature: jax.Array) -> jax.Array:
+    """``rsqrt(1e-5 + mean(x^2))``, a scalar; the mean over the broadcast tensor is that over the array given."""
+    return lax.rsqrt(NORMALIZATION_FLOOR + jnp.mean(feature * feature))

@@ -1,0 +1,271 @@
+"""STAR, equations (20)-(22), and its relatives, as one optax transformation with terms that can be left out."""
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from lopt.optimizers.accumulators import (
+    Accumulators,
+    Decays,
+    decay,
+    init_accumulators,
+    update_accumulators,
+)
+from lopt.optimizers.features import RMS_FLOOR, feature_count
+from lopt.optimizers.network import Network, apply_network, init_network
+
+NominalTerm = Literal["AdamAggMo", "Adam", "AggMo", "SGDM", "SGD"]
+NOMINAL_TERMS: tuple[NominalTerm, ...] = ("AdamAggMo", "Adam", "AggMo", "SGDM", "SGD")
+
+
+@dataclass(frozen=True)
+class StarConfig:
+    r"""What is fixed by hand: which terms there are, and the constants :math:`\beta_1` to :math:`\beta_4`.
+
+    The update is :math:`\phi \leftarrow \phi - f_g - f_b` with the nominal term
+    :math:`f_g = \beta_1 s \exp(\beta_2 m_g) g` (21) and the blackbox term
+    :math:`f_b = \beta_3 d / v \exp(\beta_4 m_b)` (22); `d`, `m_b` and `m_g` are the network's heads, `s` a learned scale.
+
+    Parameters
+    ----------
+    nominal_term
+        The direction `g` of the nominal term, or None to leave it out (the Blackbox optimizer).
+    blackbox_term
+        False leaves the blackbox term out (the Hyperparam optimizer).
+    nominal_controller
+        Whether a head of the network sets the nominal term's magnitude; False fixes :math:`m_g = 0`.
+    learned_nominal_scale
+        Whether the meta-parameters hold the scale `s`; False fixes it at 1.
+    precondition
+        Whether the blackbox term is divided by :math:`v = \sqrt{\mathrm{rms} + 10^{-6}}`.
+    nominal_step, nominal_exponent, blackbox_step, blackbox_exponent
+        :math:`\beta_1, \beta_2, \beta_3, \beta_4`. The paper prints 1e-3 for each, with which an untrained STAR moves
+        parameters by up to their own size; section 5.2 asks that :math:`\beta_3` account for the division by `v`, hence
+        1e-5 here.
+    initial_momentum_decays, initial_rms_decays, initial_adafactor_decays
+        The decays at offset zero.
+    hidden_widths
+        Widths of the network's hidden layers.
+    """
+
+    nominal_term: NominalTerm | None = "AdamAggMo"
+    blackbox_term: bool = True
+    nominal_controller: bool = True
+    learned_nominal_scale: bool = True
+    precondition: bool = True
+    nominal_step: float = 1e-3
+    nominal_exponent: float = 1e-3
+    blackbox_step: float = 1e-5
+    blackbox_exponent: float = 1e-3
+    initial_momentum_decays: tuple[float, ...] = (0.9, 0.99, 0.999)
+    initial_rms_decays: tuple[float, ...] = (0.999,)
+    initial_adafactor_decays: tuple[float, ...] = (0.9, 0.99, 0.999)
+    hidden_widths: tuple[int, ...] = (4, 4)
+
+    def __post_init__(self) -> None:
+        if self.nominal_term is not None and self.nominal_term not in NOMINAL_TERMS:
+            raise ValueError(
+                f"nominal_term must be one of {', '.join(NOMINAL_TERMS)} or None; it is {self.nominal_term!r}."
+            )
+        if self.nominal_term is None and not self.blackbox_term:
+            raise ValueError(
+                "nominal_term and blackbox_term are both left out, so nothing moves. Keep one of them."
+            )
+        if len(self.initial_rms_decays) != 1:
+            raise ValueError(
+                f"initial_rms_decays must hold one decay, not {len(self.initial_rms_decays)}: "
+                "the preconditioner v of (22) is one tensor."
+            )
+        if len(self.initial_momentum_decays) != len(self.initial_adafactor_decays):
+            raise ValueError(
+                f"initial_momentum_decays and initial_adafactor_decays must be of one length, not "
+                f"{len(self.initial_momentum_decays)} and {len(self.initial_adafactor_decays)}: "
+                "each momentum is scaled by the factored second moment of its index."
+            )
+
+    @property
+    def controls_nominal(self) -> bool:
+        """Whether the network has a head for the nominal term's magnitude."""
+        return self.nominal_term is not None and self.nominal_controller
+
+    @property
+    def heads(self) -> int:
+        """The number of heads in use: direction and magnitude, then the nominal magnitude."""
+        return 2 * self.blackbox_term + self.controls_nominal
+
+    @property
+    def input_size(self) -> int:
+        """The number of the network's inputs, 39 by default."""
+        return feature_count(
+            len(self.initial_momentum_decays),
+            len(self.initial_rms_decays),
+            len(self.initial_adafactor_decays),
+        )
+
+
+STAR = StarConfig()
+BLACKBOX = StarConfig(
+    nominal_term=None, precondition=False, learned_nominal_scale=False, blackbox_step=1e-3
+)
+HYPERPARAM = StarConfig(blackbox_term=False)
+
+
+class MetaParameters(NamedTuple):
+    """What is meta-learned, theta: 203 numbers for STAR, 197 for small_fc_lopt."""
+
+    network: Network
+    momentum_offsets: jax.Array
+    rms_offsets: jax.Array
+    adafactor_offsets: jax.Array
+    log_nominal_scale: jax.Array
+    """``[1]``, or ``[0]`` where the configuration has no learned nominal scale."""
+
+
+class StarState(NamedTuple):
+    """The hidden state: the step counter and, for every tensor, its accumulators."""
+
+    count: jax.Array
+    accumulators: Any
+
+
+def init_meta_parameters(key: jax.Array, config: StarConfig = STAR) -> MetaParameters:
+    """Random network weights, every decay at its initial value, nominal scale 1.
+
+    Examples
+    --------
+    >>> theta = init_meta_parameters(jax.random.key(0), STAR)
+    >>> sum(leaf.size for leaf in jax.tree.leaves(theta))
+    203
+    """
+    scaled = config.learned_nominal_scale and config.nominal_term is not None
+    return MetaParameters(
+        network=init_network(key, (config.input_size, *config.hidden_widths, config.heads)),
+        momentum_offsets=jnp.zeros((len(config.initial_momentum_decays),), jnp.float32),
+        rms_offsets=jnp.zeros((len(config.initial_rms_decays),), jnp.float32),
+        adafactor_offsets=jnp.zeros((len(config.initial_adafactor_decays),), jnp.float32),
+        log_nominal_scale=jnp.zeros((int(scaled),), jnp.float32),
+    )
+
+
+def nominal_direction(term: NominalTerm, gradient: jax.Array, a: Accumulators) -> jax.Array:
+    """The direction `g` of (21) from the accumulators that already hold this step's gradient."""
+    match term:
+        case "SGD":
+            return gradient
+        case "SGDM":
+            return a.momentum[-1]
+        case "AggMo":
+            return _mean(a.momentum)
+        case "Adam":
+            return a.momentum[-1] * lax.rsqrt(a.rms[-1] + RMS_FLOOR)
+        case "AdamAggMo":
+            return _mean(a.momentum) * lax.rsqrt(a.rms[-1] + RMS_FLOOR)
+
+
+def _mean(momenta: jax.Array) -> jax.Array:
+    """The mean over the leading axis, written as a sum: a reduction would split the one fused loop of an update."""
+    return reduce(add, [*momenta]) * (1.0 / momenta.shape[0])
+
+
+def star(
+    meta_parameters: MetaParameters, config: StarConfig = STAR
+) -> optax.GradientTransformationExtraArgs:
+    """The learned optimizer ``phi' = phi - f_g - f_b`` with (21) and (22), as an optax transformation.
+
+    Parameters
+    ----------
+    meta_parameters
+        theta, as `init_meta_parameters` makes it or as meta-training leaves it. May be traced: ``jax.grad`` and
+        ``jax.vmap`` with respect to it work.
+    config
+        The terms and constants. With `BLACKBOX` this is small_fc_lopt, equation (20); with `HYPERPARAM` the
+        hyperparameter controller.
+
+    Returns
+    -------
+    optax.GradientTransformationExtraArgs
+        ``update(gradients, state, params)`` needs `params`. State and arithmetic are float32; the updates have the
+        dtype of the parameters.
+
+    Examples
+    --------
+    >>> theta = init_meta_parameters(jax.random.key(0))
+    >>> optimizer = optax.chain(optax.clip_by_global_norm(1.0), star(theta))
+    >>> params = {"w": jnp.ones((3, 2)), "b": jnp.zeros(2)}
+    >>> updates, state = optimizer.update(params, optimizer.init(params), params)
+    >>> jax.tree.map(jnp.shape, updates)
+    {'b': (2,), 'w': (3, 2)}
+    """
+    theta = meta_parameters
+    decays = Decays(
+        momentum=decay(theta.momentum_offsets, config.initial_momentum_decays),
+        rms=jnp.clip(decay(theta.rms_offsets, config.initial_rms_decays), 0.0, 1.0),
+        adafactor=jnp.clip(decay(theta.adafactor_offsets, config.initial_adafactor_decays), 0.0, 1.0),
+    )
+    counts = tuple(d.shape[0] for d in decays)
+    heads = theta.network.biases[-1].shape[0]
+    if heads < config.heads:
+        raise ValueError(
+            f"meta_parameters has a network with {heads} heads; this configuration uses {config.heads}. "
+            "Make them with init_meta_parameters(key, config)."
+        )
+
+    def init(params: optax.Params) -> StarState:
+        leaves = jax.tree.map(lambda p: init_accumulators(jnp.shape(p), *counts), params)
+        return StarState(jnp.zeros((), jnp.int32), leaves)
+
+    def update(
+        updates: optax.Updates,
+        state: StarState,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, StarState]:
+        del extra_args
+        if params is None:
+            raise ValueError("star needs the parameters; call update(gradients, state, params).")
+        gradients, structure = jax.tree.flatten(updates)
+        old = structure.flatten_up_to(state.accumulators)
+        values = structure.flatten_up_to(params)
+        pairs = [
+            _tensor_update(theta, config, decays, state.count, g, p, a)
+            for g, p, a in zip(gradients, values, old, strict=True)
+        ]
+        return (
+            structure.unflatten([step for step, _ in pairs]),
+            StarState(state.count + 1, structure.unflatten([a for _, a in pairs])),
+        )
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _tensor_update(
+    theta: MetaParameters,
+    config: StarConfig,
+    decays: Decays,
+    count: jax.Array,
+    gradient: jax.Array,
+    parameter: jax.Array,
+    accumulators: Accumulators,
+) -> tuple[jax.Array, Accumulators]:
+    """The step and the new accumulators of one tensor."""
+    g, p = jnp.asarray(gradient, jnp.float32), jnp.asarray(parameter, jnp.float32)
+    a = update_accumulators(accumulators, g, decays)
+    heads: list[jax.Array] = []
+    if config.heads:
+        heads = apply_network(theta.network, g, p, a, count, config.heads)
+    terms = []
+    if config.nominal_term is not None:
+        size = jnp.exp(config.nominal_exponent * heads[-1]) if config.controls_nominal else 1.0
+        scale = jnp.exp(theta.log_nominal_scale[0]) if theta.log_nominal_scale.size else 1.0
+        terms.append(-config.nominal_step * scale * size * nominal_direction(config.nominal_term, g, a))
+    if config.blackbox_term:
+        direction, magnitude = heads[:2]
+        blackbox = config.blackbox_step * direction * jnp.exp(config.blackbox_exponent * magnitude)
+        terms.append(-blackbox * lax.rsqrt(a.rms[-1] + RMS_FLOOR) if config.precondition else -blackbox)
+    return reduce(add, terms).astype(jnp.asarray(parameter).dtype), a

@@ -1,0 +1,63 @@
+"""What is trained in the inner loop: parameters, a loss, and the data that batches are drawn from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+
+Params = Any
+Batch = Any
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """An inner problem: minimize ``E[loss(params, key, batch)]``, equation (1).
+
+    Parameters
+    ----------
+    name
+        How messages call it.
+    init
+        ``init(key)`` draws initial parameters, a pytree of float32 arrays.
+    loss
+        ``loss(params, key, batch)`` is a scalar; `key` is for what is random in the loss itself.
+    data
+        A pytree of arrays whose leading axis runs over examples; ``()`` where the loss needs no data. It is handed to
+        compiled functions as an argument, never baked into them.
+    batch_size
+        Examples a batch.
+    loss_ceiling
+        Where the meta-loss is clipped: a diverged inner run counts as this much, and so does NaN.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> def noisy(phi, key, batch):
+    ...     return 0.5 * jnp.sum((phi - jax.random.normal(key, (2,))) ** 2)
+    >>> task = Task("quadratic", init=lambda key: jnp.ones(2), loss=noisy)
+    >>> task.sample(jax.random.key(0), task.data)
+    ()
+    """
+
+    name: str
+    init: Callable[[jax.Array], Params]
+    loss: Callable[[Params, jax.Array, Batch], jax.Array]
+    data: Any = field(default=(), repr=False)
+    batch_size: int = 1
+    loss_ceiling: float = float("inf")
+
+    def indices(self, key: jax.Array, data: Any, steps: int) -> jax.Array:
+        """Uniform example indices for `steps` batches, with replacement, int32 ``[steps, batch_size]``."""
+        leaves = jax.tree.leaves(data)
+        examples = leaves[0].shape[0] if leaves else 1
+        return jax.random.randint(key, (steps, self.batch_size), 0, examples)
+
+    def sample(self, key: jax.Array, data: Any) -> Batch:
+        """One batch of `data`."""
+        return take(data, self.indices(key, data, 1)[0])
+
+
+def take(data: Any, indices: jax.Array) -> Batch:
+    """The examples at `indices`, which must lie inside (they are not checked on the device)."""
+    return jax.tree.map(lambda x: x.at[indices].get(mode="promise_in_bounds"), data)
