@@ -99,7 +99,12 @@ class PES:
         return params, self.make_optimizer(theta).init(params)
 
     def estimate(
-        self, theta: MetaParameters, pairs: Pairs, data: Any, key: jax.Array, first: jax.Array | int = 0
+        self,
+        theta: MetaParameters,
+        pairs: Pairs,
+        data: Any,
+        key: jax.Array,
+        first: jax.Array | int = 0,
     ) -> tuple[Estimate, Pairs]:
         """One truncation of every pair: the meta-gradient, and the pairs afterwards.
 

@@ -50,7 +50,9 @@ def factored_axes(shape: tuple[int, ...]) -> tuple[int, int] | None:
     return order[-2], order[-1]
 
 
-def init_accumulators(shape: tuple[int, ...], momentum: int, rms: int, adafactor: int) -> Accumulators:
+def init_accumulators(
+    shape: tuple[int, ...], momentum: int, rms: int, adafactor: int
+) -> Accumulators:
     """Accumulators at zero, float32, for so many decays of each family."""
     axes = factored_axes(shape)
 
@@ -81,7 +83,9 @@ def update_accumulators(old: Accumulators, gradient: jax.Array, decays: Decays) 
         row, column = _average(old.row, floored, decays.adafactor), old.column
     else:
         row = _average(old.row, jnp.mean(floored, axis=axes[1], keepdims=True), decays.adafactor)
-        column = _average(old.column, jnp.mean(floored, axis=axes[0], keepdims=True), decays.adafactor)
+        column = _average(
+            old.column, jnp.mean(floored, axis=axes[0], keepdims=True), decays.adafactor
+        )
     return Accumulators(
         momentum=_average(old.momentum, gradient, decays.momentum),
         rms=_average(old.rms, square, decays.rms),

@@ -80,7 +80,9 @@ def _unit(x: Features, w: Features, a: Accumulators) -> jax.Array:
     """The sum of features times weights for one unit."""
     f = factors(a)
     gradient = reduce(
-        add, [s * u for s, u in zip(f.gradient_scale, w.scaled_gradient, strict=True)], w.gradient[0]
+        add,
+        [s * u for s, u in zip(f.gradient_scale, w.scaled_gradient, strict=True)],
+        w.gradient[0],
     )
     momenta = [
         m * (plain + f.inverse_rms * preconditioned + s * scaled)

@@ -50,7 +50,8 @@ def released_config(config: Mapping[str, Any]) -> StarConfig:
         nominal_term=config["nominal"],
         nominal_controller=controlled,
         precondition=bool(config["normalize_blackbox"]),
-        nominal_step=float(config["nominal_stepsize"]) * (1.0 if controlled else math.exp(exponent)),
+        nominal_step=float(config["nominal_stepsize"])
+        * (1.0 if controlled else math.exp(exponent)),
         nominal_exponent=exponent,
         **shared,
     )

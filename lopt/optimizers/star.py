@@ -206,7 +206,9 @@ def star(
     decays = Decays(
         momentum=decay(theta.momentum_offsets, config.initial_momentum_decays),
         rms=jnp.clip(decay(theta.rms_offsets, config.initial_rms_decays), 0.0, 1.0),
-        adafactor=jnp.clip(decay(theta.adafactor_offsets, config.initial_adafactor_decays), 0.0, 1.0),
+        adafactor=jnp.clip(
+            decay(theta.adafactor_offsets, config.initial_adafactor_decays), 0.0, 1.0
+        ),
     )
     counts = tuple(d.shape[0] for d in decays)
     heads = theta.network.biases[-1].shape[0]
@@ -263,9 +265,13 @@ def _tensor_update(
     if config.nominal_term is not None:
         size = jnp.exp(config.nominal_exponent * heads[-1]) if config.controls_nominal else 1.0
         scale = jnp.exp(theta.log_nominal_scale[0]) if theta.log_nominal_scale.size else 1.0
-        terms.append(-config.nominal_step * scale * size * nominal_direction(config.nominal_term, g, a))
+        terms.append(
+            -config.nominal_step * scale * size * nominal_direction(config.nominal_term, g, a)
+        )
     if config.blackbox_term:
         direction, magnitude = heads[:2]
         blackbox = config.blackbox_step * direction * jnp.exp(config.blackbox_exponent * magnitude)
-        terms.append(-blackbox * lax.rsqrt(a.rms[-1] + RMS_FLOOR) if config.precondition else -blackbox)
+        terms.append(
+            -blackbox * lax.rsqrt(a.rms[-1] + RMS_FLOOR) if config.precondition else -blackbox
+        )
     return reduce(add, terms).astype(jnp.asarray(parameter).dtype), a

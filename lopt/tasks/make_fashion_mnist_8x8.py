@@ -55,7 +55,9 @@ def box_filter(images: NDArray[np.uint8], size: int = 8) -> NDArray[np.uint8]:
 def main(arguments: list[str]) -> None:
     """Read the IDX files in ``arguments[0]`` and write the array file."""
     folder = Path(arguments[0])
-    output = Path(arguments[1] if len(arguments) > 1 else Path(__file__).parent / "fashion_mnist_8x8.npz")
+    output = Path(
+        arguments[1] if len(arguments) > 1 else Path(__file__).parent / "fashion_mnist_8x8.npz"
+    )
     arrays = {}
     for split, prefix in (("train", "train"), ("test", "t10k")):
         arrays[f"{split}_images"] = box_filter(read_idx(folder / f"{prefix}-images-idx3-ubyte.gz"))

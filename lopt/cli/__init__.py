@@ -1,0 +1,34 @@
+"""The command line: ``lopt train``, ``lopt evaluate``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from lopt.cli import evaluate, train
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line and exit code 2."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code.
+
+    0 done, 2 bad input (one line on standard error), 130 or 143 stopped by a signal with a checkpoint written.
+    """
+    parser = _Parser(prog="lopt", description="Meta-train and use STAR learned optimizers.")
+    parser.add_argument("--version", action="version", version=f"lopt {version('nqm-lopt')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    train.add_parser(commands)
+    evaluate.add_parser(commands)
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run_command(options))
+    except ValueError as error:
+        line = " ".join(str(error).split())
+        print(f"lopt {options.command}: {line}", file=sys.stderr)
+        return 2

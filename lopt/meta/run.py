@@ -1,0 +1,103 @@
+"""A run directory: configuration, metrics (one JSON object a line), checkpoints and the trained meta-parameters."""
+
+import json
+import os
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lopt.meta.config import TrainConfig
+
+LIBRARIES = ("nqm-lopt", "jax", "jaxlib", "optax", "numpy")
+
+
+class RunDirectory:
+    """The files of one run.
+
+    ``config.json`` holds the whole configuration and the versions; ``metrics.jsonl`` a line for every outer step and one
+    for every measurement of the eigenvalues; ``checkpoints/``; ``meta_parameters.npz`` and ``initial.npz`` the trained and
+    the initial theta.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    @property
+    def config_file(self) -> Path:
+        """The configuration as JSON."""
+        return self.path / "config.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        """One JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def result(self) -> Path:
+        """The trained meta-parameters; there once the run is complete."""
+        return self.path / "meta_parameters.npz"
+
+    @property
+    def initial(self) -> Path:
+        """The meta-parameters that the run began from."""
+        return self.path / "initial.npz"
+
+    def create(self, config: TrainConfig) -> None:
+        """Make the directory; an error where it holds a run already."""
+        if self.config_file.exists():
+            raise ValueError(
+                f"{self.path} holds a run already. Continue it with --resume {self.path}, or name another directory."
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            document = {"config": json.loads(config.to_json()), "versions": versions()}
+            part = self.config_file.with_suffix(".part")
+            part.write_text(json.dumps(document, indent=2) + "\n")
+            part.replace(self.config_file)
+        except OSError as error:
+            raise ValueError(
+                f"{self.path} cannot be written ({error.strerror}). Name another directory with --run."
+            ) from None
+
+    def read_config(self) -> TrainConfig:
+        """The configuration of the run that lies here."""
+        try:
+            values = json.loads(self.config_file.read_text())["config"]
+        except FileNotFoundError:
+            raise ValueError(f"{self.path} holds no run: it has no config.json.") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{self.config_file} cannot be read ({error}).") from None
+        return TrainConfig.from_mapping(values)
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Every complete line of the metrics."""
+        return list(_lines(self.metrics_file))
+
+    def cut_metrics(self, outer_step: int) -> None:
+        """Drop what was written after `outer_step`, which a resumed run does again."""
+        kept = [line for line in _lines(self.metrics_file) if line["outer_step"] <= outer_step]
+        part = self.metrics_file.with_suffix(".part")
+        part.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        part.replace(self.metrics_file)
+
+
+def versions() -> dict[str, str]:
+    """The versions of the libraries that a result depends on."""
+    return {name: version(name) for name in LIBRARIES}
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The JSON lines of a file; an unfinished last one, left by a killed run, is passed over."""
+    if not path.exists():
+        return
+    for text in path.read_text().splitlines():
+        try:
+            yield json.loads(text)
+        except ValueError:
+            return
