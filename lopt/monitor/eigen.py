@@ -171,11 +171,8 @@ class EigenEstimate:
     @property
     def radius(self) -> float:
         """max |theta| over the converged values, NaN if there is none."""
-        return (
-            float(np.abs(self.values[self.converged]).max(initial=-np.inf))
-            if any(self.converged)
-            else float("nan")
-        )
+        sure = np.abs(self.values[self.converged])
+        return float(sure.max()) if sure.size else float("nan")
 
     def to_json(self) -> dict[str, Any]:
         """Every number as plain Python; a complex value as [real, imaginary]; NaN as None."""

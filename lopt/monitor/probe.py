@@ -1,8 +1,9 @@
 """The stability of an optimizer along a fixed inner trajectory, in one compiled call."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -45,14 +46,14 @@ class ProbeSettings:
     sweeps: int = 8
     tolerance: float = 1e-2
     seed: int = 0
-    rule: VerdictRule = VerdictRule()
+    rule: VerdictRule = field(default_factory=VerdictRule)
 
 
 class PointFactorization(NamedTuple):
     """What `factorize` leaves for the host: three factorizations and the curvature of the modes.
 
-    `curvature` is B H B^T and `gram` B B^T, (m, m), where the rows of B are the parameter parts of
-    the joint basis.
+    `curvature` is B H B^T and `gram` B B^T, (m, m), where the rows of B are the frozen map's basis
+    in the coordinates of the parameters.
     """
 
     joint: KrylovFactorization
@@ -75,7 +76,7 @@ def factorize(
     """Krylov factorizations of the joint map, of A = d params'/d params, and of H; jittable.
 
     About `joint_vectors + frozen_vectors + 2 sweeps` products with the linearized step and
-    `joint_vectors + hessian_vectors` with the Hessian. `resolve` turns the result into numbers.
+    `frozen_vectors + hessian_vectors` with the Hessian. `resolve` turns the result into numbers.
     """
     flat, unravel = ravel_pytree(params)
     apply_hessian = hessian_operator(loss, params, batch)
@@ -87,20 +88,17 @@ def factorize(
     keys = jax.random.split(jax.random.key(settings.seed), 3)
     n_joint, n = operator.scale.shape[0], flat.shape[0]
 
-    def start(key: Array, size: int) -> Array:
-        return jax.random.normal(key, (size,), flat.dtype)
+    def factors(apply: Callable[[Array], Array], key: Array, size: int, vectors: int) -> Any:
+        start = jax.random.normal(key, (size,), flat.dtype)
+        return arnoldi(apply, start, min(vectors, size))
 
-    joint = arnoldi(
-        operator.apply,
-        start(keys[0], n_joint).astype(operator.scale.dtype),
-        min(settings.joint_vectors, n_joint),
-    )
-    modes = (joint.basis * operator.scale)[:, :n].astype(flat.dtype)
+    frozen = factors(operator.frozen, keys[1], n, settings.frozen_vectors)
+    modes = frozen.basis * operator.scale[:n]
     curved = jax.lax.map(hessian, modes)
     return PointFactorization(
-        joint=joint,
-        frozen=arnoldi(operator.frozen, start(keys[1], n), min(settings.frozen_vectors, n)),
-        hessian=arnoldi(hessian, start(keys[2], n), min(settings.hessian_vectors, n)),
+        joint=factors(operator.apply, keys[0], n_joint, settings.joint_vectors),
+        frozen=frozen,
+        hessian=factors(hessian, keys[2], n, settings.hessian_vectors),
         curvature=curved @ modes.T,
         gram=modes @ modes.T,
         held=jnp.sum(operator.held),
@@ -126,7 +124,7 @@ class PointSpectrum:
     hessian : EigenEstimate
         Extreme eigenvalues of the loss Hessian; errors are bounds.
     curvatures : ndarray
-        Re x^H H x / x^H x along the parameter part x of each joint eigenvector.
+        Re x^H H x / x^H x along each eigenvector x of the frozen map.
     held : int
         Coordinates held because they could not be differentiated.
     judgement : Judgement
@@ -148,7 +146,7 @@ class PointSpectrum:
 
     @property
     def preconditioned_sharpness(self) -> float:
-        """max Re(1 - lambda) over the converged frozen eigenvalues; 2 is gradient descent's edge."""
+        """max Re(1 - lambda) of the converged frozen eigenvalues; gradient descent's edge is 2."""
         return _largest(1.0 - self.frozen.values[self.frozen.converged].real)
 
     def to_json(self) -> dict[str, Any]:
@@ -188,16 +186,19 @@ def resolve(
 ) -> PointSpectrum:
     """The eigenvalues, residuals and verdict of one factorized state (host, float64)."""
     joint = ritz_values(point.joint, tolerance=settings.tolerance)
+    frozen = ritz_values(point.frozen, tolerance=settings.tolerance)
+    curvatures = _mode_curvatures(frozen, point)
     held, loss = int(point.held), float(point.loss)
-    curvatures = _mode_curvatures(joint, point)
-    judgement = judge(joint, curvatures, settings.rule, held=held)
+    judgement = judge(joint, frozen, curvatures, settings.rule)
+    if held and judgement.verdict in ("stable", "marginal"):
+        judgement = replace(judgement, verdict="unresolved", direction="")
     if not loss <= loss_ceiling or not np.isfinite(loss):
-        judgement = Judgement("diverged", "", *[float("nan")] * 5)
+        judgement = Judgement("diverged")
     return PointSpectrum(
         inner_step=inner_step,
         loss=loss,
         joint=joint,
-        frozen=ritz_values(point.frozen, tolerance=settings.tolerance),
+        frozen=frozen,
         hessian=ritz_values(point.hessian, symmetric=True, tolerance=settings.tolerance),
         curvatures=curvatures,
         held=held,
@@ -205,9 +206,9 @@ def resolve(
     )
 
 
-def _mode_curvatures(joint: EigenEstimate, point: PointFactorization) -> np.ndarray:
-    """Re x^H H x / x^H x for x = B^T y; NaN for a mode without a part in parameter space."""
-    y, size = joint.vectors, joint.vectors.shape[0]
+def _mode_curvatures(frozen: EigenEstimate, point: PointFactorization) -> np.ndarray:
+    """Re x^H H x / x^H x for x = B^T y, y the eigenvectors in the Krylov basis."""
+    y, size = frozen.vectors, frozen.vectors.shape[0]
     curvature = np.asarray(point.curvature, np.float64)[:size, :size]
     gram = np.asarray(point.gram, np.float64)[:size, :size]
     above = np.real(np.einsum("ik,ij,jk->k", y.conj(), curvature, y))
@@ -242,7 +243,7 @@ class ProbeReport:
 
     @property
     def direction(self) -> str:
-        """What decided: oscillation, ascent, escape, or nothing."""
+        """What decided: oscillation, ascent, growth, or nothing."""
         return self.worst.judgement.direction
 
     def eigenvalues(self) -> list[np.ndarray]:
@@ -266,7 +267,7 @@ class ProbeReport:
         radii = {
             "oscillation": judgement.oscillatory_radius,
             "ascent": judgement.ascent_radius,
-            "escape": judgement.growth,
+            "growth": judgement.growth,
         }
         shown = f"{why} {radii[why]:.3f}, " if radii[why] == radii[why] else ""
         return f"{self.verdict} ({shown}sharpness {self.worst.sharpness:.3g})"
@@ -320,12 +321,12 @@ class Probe:
     batches: Batch
     batch: Batch
     steps: tuple[int, ...]
-    settings: ProbeSettings = ProbeSettings()
+    settings: ProbeSettings = field(default_factory=ProbeSettings)
     loss_ceiling: float | None = None
 
     def __post_init__(self) -> None:
         steps = self.steps
-        if not steps or steps[0] < 0 or any(a >= b for a, b in zip(steps, steps[1:], strict=False)):
+        if not steps or steps[0] < 0 or any(a >= b for a, b in pairwise(steps)):
             raise ValueError(
                 f"steps must be increasing inner steps from 0 on; got {steps}. Pass e.g. (50, 200)."
             )

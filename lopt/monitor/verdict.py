@@ -1,7 +1,7 @@
 """What a spectrum of the training dynamics says: the rule, written down once."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,39 +14,38 @@ SEVERITY = ("stable", "marginal", "unresolved", "unstable", "diverged")
 
 @dataclass(frozen=True)
 class VerdictRule:
-    """When an eigenvalue lambda of the joint update map counts as unstable.
+    """When an eigenvalue lambda of the training dynamics counts as unstable.
 
     In training, |lambda| > 1 alone says little. lambda = 1 belongs to every flat direction of the
     loss, and every direction of negative curvature has a real lambda above 1: gradient descent
-    leaves a saddle that way, lambda = 1 - alpha * curvature. So eigenvalues are sorted by what
-    they do:
+    leaves a saddle that way, lambda = 1 - alpha * curvature. A second moment that trails the
+    gradient adds slow growth too, in healthy runs of RMSProp and Adam. So three things are told
+    apart:
 
-    * *oscillation*: |arg lambda| >= `rotation`. The iterate overshoots; beyond the unit circle
-      the oscillation grows until the loss does. This is the instability of a step too large.
-    * *ascent*: slower rotation, and the loss curves upwards along the eigenvector
-      (x^H H x > 0, x its part in parameter space). Beyond 1 the optimizer climbs the loss, as
-      when alpha I + P is not positive. No positive definite preconditioner, with or without
-      heavy-ball momentum, has such an eigenvalue.
-    * *escape*: slower rotation along which the loss curves downwards. Normal below
-      `growth_limit`.
+    * *oscillation*: an eigenvalue of the joint map with |arg lambda| >= `rotation`. The iterate
+      overshoots; beyond the unit circle the oscillation grows until the loss does. This is the
+      instability of a step too large: the upper end of Theorem 1, joint with the hidden state.
+    * *ascent*: an eigenvalue of the frozen map A = I - M H with |lambda| > 1 and slower rotation,
+      along whose eigenvector x the loss curves upwards, x^H H x > 0. Then M is not positive there
+      and the optimizer climbs: the lower end of Theorem 1. For symmetric M >= 0 there is none,
+      whatever H is, since (lambda - 1) y^H M y = -x^H H x with x = M y.
+    * *growth*: the remaining eigenvalues of the joint map with |lambda| > 1. Normal (escape from a
+      saddle) up to `growth_limit`.
 
-    An eigenvalue is used only with its error e (`EigenEstimate.errors`). `unstable`: a converged
-    eigenvalue with |lambda| - e > 1 + margin that oscillates, or |lambda| - e > 1 + ascent_margin
-    that ascends, or |lambda| - e > growth_limit. `unresolved`: none converged, or an eigenvalue
-    that would be unstable if its error were zero has not converged, or coordinates were held that
-    could not be differentiated. `marginal`: an oscillating eigenvalue with ||lambda| - 1| <=
-    max(e, margin). `stable`: the rest.
+    An eigenvalue is used with its error e (`EigenEstimate.errors`). `unstable`: a converged one
+    with |lambda| - e above 1 + margin (oscillation, ascent) or above `growth_limit` (growth).
+    `unresolved`: no eigenvalue converged, or coordinates were held that could not be
+    differentiated, or an unconverged one that oscillates or grows lies above its limit.
+    `marginal`: a converged oscillating one with ||lambda| - 1| <= max(e, margin). Else `stable`.
 
-    "stable" is a statement about the eigenvalues that Arnoldi's method found, on one batch at one
-    state: the outermost ones, with probability one, but no certificate. "unstable" is one about
-    the linearization: training at the edge of stability crosses it and comes back.
+    "stable" speaks of the eigenvalues that Arnoldi's method found, on one batch at one state: the
+    outermost ones with probability one, but without a certificate. "unstable" speaks of the
+    linearization: training at the edge of stability crosses it and comes back.
 
     Attributes
     ----------
     margin : float
-        Half width of the marginal band around modulus 1 for oscillation.
-    ascent_margin : float
-        The same for ascent, wider: the multiple eigenvalue 1 is near.
+        Half width of the marginal band around modulus 1.
     rotation : float
         Radians a step from which a mode counts as oscillating; 0.25 is a period of 25 steps.
     growth_limit : float
@@ -54,103 +53,114 @@ class VerdictRule:
     """
 
     margin: float = 1e-3
-    ascent_margin: float = 1e-2
     rotation: float = 0.25
     growth_limit: float = 2.0
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict at one state, and the numbers it rests on (NaN where none converged).
+    """The verdict at one state and the numbers it rests on (NaN where no eigenvalue converged).
 
     Attributes
     ----------
     verdict : str
-        "stable", "marginal", "unresolved" or "unstable".
+        "stable", "marginal", "unresolved", "unstable" or "diverged".
     direction : str
-        "oscillation", "ascent" or "escape": what decided an unstable or marginal verdict, or
-        left it unresolved; else "".
+        "oscillation", "ascent" or "growth": what decided; "" when nothing spoke against.
     radius : float
-        max |lambda| over all converged eigenvalues.
+        max |lambda| over the converged eigenvalues of the joint map.
     oscillatory_radius, ascent_radius, growth : float
-        max |lambda| over the converged eigenvalues that oscillate, that ascend with modulus above
-        one, that escape with modulus above one.
+        The largest |lambda| of each kind.
     error : float
-        The error of the eigenvalue that decided, or of the oscillatory radius.
+        The error of the eigenvalue that decided, else of the oscillatory radius.
     """
 
     verdict: str
-    direction: str
-    radius: float
-    oscillatory_radius: float
-    ascent_radius: float
-    growth: float
-    error: float
+    direction: str = ""
+    radius: float = float("nan")
+    oscillatory_radius: float = float("nan")
+    ascent_radius: float = float("nan")
+    growth: float = float("nan")
+    error: float = float("nan")
 
     def to_json(self) -> dict[str, Any]:
         """The fields; NaN as None."""
         return {k: None if v != v else v for k, v in asdict(self).items()}
 
 
+class _Kind(NamedTuple):
+    """The eigenvalues of one kind, largest first, and the modulus above which they are unstable."""
+
+    size: np.ndarray
+    error: np.ndarray
+    converged: np.ndarray
+    limit: float
+
+    @property
+    def radius(self) -> float:
+        return float(self.size[self.converged].max()) if self.converged.any() else float("nan")
+
+
 def judge(
-    estimate: EigenEstimate, curvatures: np.ndarray, rule: VerdictRule, *, held: int = 0
+    joint: EigenEstimate, frozen: EigenEstimate, curvatures: np.ndarray, rule: VerdictRule
 ) -> Judgement:
-    """The verdict of `VerdictRule` on the eigenvalues of the joint update map.
+    """The verdict of `VerdictRule` on the eigenvalues of the joint and of the frozen map.
 
     Parameters
     ----------
-    estimate : EigenEstimate
-        Of the joint operator.
+    joint, frozen : EigenEstimate
     curvatures : ndarray, shape (m,)
-        Re x^H H x / x^H x for the parameter part x of each eigenvector; NaN if it has none.
+        Re x^H H x / x^H x for each eigenvector x of the frozen map.
     rule : VerdictRule
-    held : int
-        Coordinates that could not be differentiated.
 
     Examples
     --------
-    >>> values = np.array([-1.5 + 0j, 1.2 + 0j])
-    >>> exact = EigenEstimate(values, np.zeros(2), np.zeros(2), np.ones(2, bool), np.eye(2), 2, True)
-    >>> found = judge(exact, np.array([3.0, -1.0]), VerdictRule())
+    >>> exact = EigenEstimate(np.array([-1.5 + 0j, 1.2 + 0j]), np.zeros(2), np.zeros(2),
+    ...                       np.ones(2, bool), np.eye(2), 2, invariant=True)
+    >>> found = judge(exact, exact, np.array([3.0, -1.0]), VerdictRule())
     >>> found.verdict, found.direction, found.growth
     ('unstable', 'oscillation', 1.2)
     """
-    size, error, sure = np.abs(estimate.values), estimate.errors, estimate.converged
-    turning = np.abs(np.angle(estimate.values)) >= rule.rotation
-    classes = {
-        "oscillation": (turning, 1.0 + rule.margin),
-        "ascent": (~turning & (size > 1.0) & (curvatures > 0), 1.0 + rule.ascent_margin),
-        "escape": (~turning & (size > 1.0) & ~(curvatures > 0), rule.growth_limit),
+    turning = np.abs(np.angle(joint.values)) >= rule.rotation
+    climbing = (np.abs(np.angle(frozen.values)) < rule.rotation) & (curvatures > 0)
+    kinds = {
+        "oscillation": _kind(joint, turning, 1.0 + rule.margin),
+        "ascent": _kind(frozen, climbing & (np.abs(frozen.values) > 1.0), 1.0 + rule.margin),
+        "growth": _kind(joint, ~turning & (np.abs(joint.values) > 1.0), rule.growth_limit),
     }
-    top = {name: _largest(size, member & sure) for name, (member, _) in classes.items()}
-
-    def result(verdict: str, direction: str, index: int | None) -> Judgement:
-        if index is None:
-            index = top["oscillation"]
-        at = [_at(size, top[name]) for name in classes]
-        return Judgement(verdict, direction, estimate.radius, *at, error=_at(error, index))
-
-    for name, (member, limit) in classes.items():
-        index = _largest(size - error, member & sure)
-        if index is not None and size[index] - error[index] > limit:
-            return result("unstable", name, index)
-    for name, (member, limit) in classes.items():
-        index = _largest(size, member & ~sure & (size > limit))
-        # Among the crowd at lambda = 1 an unconverged value has no meaning of its own.
-        if index is not None and name != "ascent":
-            return result("unresolved", name, index)
-    if held or not sure.any():
-        return result("unresolved", "", None)
-    near = turning & sure & (np.abs(size - 1.0) <= np.maximum(error, rule.margin))
-    if near.any():
-        return result("marginal", "oscillation", _largest(size, near))
-    return result("stable", "", None)
+    verdict, direction, error = _decide(kinds, rule.margin)
+    if verdict in ("stable", "marginal") and not joint.converged.any():
+        verdict, direction = "unresolved", ""
+    return Judgement(
+        verdict=verdict,
+        direction=direction,
+        radius=joint.radius,
+        oscillatory_radius=kinds["oscillation"].radius,
+        ascent_radius=kinds["ascent"].radius,
+        growth=kinds["growth"].radius,
+        error=error,
+    )
 
 
-def _largest(values: np.ndarray, among: np.ndarray) -> int | None:
-    """The index of the largest of `values` where `among` holds, None if it holds nowhere."""
-    return int(np.argmax(np.where(among, values, -np.inf))) if among.any() else None
+def _kind(estimate: EigenEstimate, member: np.ndarray, limit: float) -> _Kind:
+    size = np.abs(estimate.values)[member]
+    return _Kind(size, estimate.errors[member], estimate.converged[member], limit)
 
 
-def _at(values: np.ndarray, index: int | None) -> float:
-    return float("nan") if index is None else float(values[index])
+def _decide(kinds: dict[str, _Kind], margin: float) -> tuple[str, str, float]:
+    """Verdict, direction and error, the gravest first."""
+    for name, kind in kinds.items():
+        for i in np.flatnonzero(kind.converged & (kind.size - kind.error > kind.limit)):
+            return "unstable", name, float(kind.error[i])
+    for name, kind in kinds.items():
+        # Among the crowd at lambda = 1 an unconverged curvature has no sign.
+        for i in np.flatnonzero(~kind.converged & (kind.size > kind.limit)):
+            if name != "ascent":
+                return "unresolved", name, float(kind.error[i])
+    turning = kinds["oscillation"]
+    near = turning.converged & (np.abs(turning.size - 1.0) <= np.maximum(turning.error, margin))
+    for i in np.flatnonzero(near):
+        return "marginal", "oscillation", float(turning.error[i])
+    for i in np.flatnonzero(turning.converged):
+        return "stable", "", float(turning.error[i])
+    return "stable", "", float("nan")
