@@ -145,10 +145,8 @@ class EigenEstimate:
         eigenvalue of A + E for some |E|_2 <= residual, in the coordinates of the factorization.
     errors : ndarray, shape (m,)
         The forward error |theta - lambda|. For a symmetric operator equal to the residual, and a
-        bound. Otherwise an estimate to first order, residual times the condition 1/|x^H y| that
-        the eigenvalue has *within* the Krylov space; the condition in the whole space can be
-        larger, and near a defective eigenvalue the error is of the order of a root of the
-        residual. So it is no bound for a non-normal operator.
+        bound. Otherwise an estimate, see `ritz_values`: a non-normal operator has no bound that
+        could be computed from products alone.
     converged : ndarray of bool, shape (m,)
         errors <= tolerance * max |values|.
     vectors : ndarray, shape (m, m)
@@ -196,23 +194,40 @@ def _plain(array: np.ndarray) -> Any:
 
 
 def ritz_values(
-    factorization: KrylovFactorization, *, symmetric: bool = False, tolerance: float = 1e-2
+    factorization: KrylovFactorization,
+    *,
+    left: KrylovFactorization | None = None,
+    symmetric: bool = False,
+    tolerance: float = 1e-2,
 ) -> EigenEstimate:
-    """H y = theta y of the projection, with residual |h e_m^T y| (host, float64).
+    """H y = theta y of the projection, with residual |h e_m^T y| and error (host, float64).
+
+    To first order the error of an eigenvalue is its residual times its condition 1/|z^H x|, with
+    unit left and right eigenvectors z, x. The condition within the Krylov space alone may be too
+    small by orders of magnitude when A is far from normal. So from `left` come the Ritz vector
+    nearest in value as z, and the difference of the two Ritz values, which is of the size of the
+    error where the first order fails. The error reported is the largest of the three.
 
     Parameters
     ----------
     factorization : KrylovFactorization
-        One factorization (not a vmapped batch). Non-finite entries give NaN values, none
-        converged: they are a result, not an error.
+        Of A; one, not a vmapped batch. Non-finite entries give NaN values, none converged: they
+        are a result, not an error.
+    left : KrylovFactorization, optional
+        Of the transpose of A. Without it `errors` is the estimate within the Krylov space.
     symmetric : bool
-        The operator is symmetric: the tridiagonal part of H is used, and the values are real.
+        A is symmetric: the tridiagonal part of H is used, the values are real, and the errors are
+        bounds.
     tolerance : float
-        Largest forward error, relative to max |theta|, of a value called converged.
+        Largest error, relative to max |theta|, of a value called converged.
 
     Returns
     -------
     EigenEstimate
+
+    References
+    ----------
+    .. [1] Saad, Numerical Methods for Large Eigenvalue Problems (2011), sections 3.2 and 6.2.
 
     Examples
     --------
@@ -227,22 +242,49 @@ def ritz_values(
     coupling = float(factorization.coupling)
     if not (np.isfinite(projection).all() and np.isfinite(coupling)):
         return _lost(size, matvecs)
-    solve = _symmetric_pairs if symmetric else _general_pairs
-    values, vectors, condition = solve(projection)
+    values, vectors, condition = (_symmetric_pairs if symmetric else _general_pairs)(projection)
     rounding = ROUNDING_UNITS * unit * np.linalg.norm(projection, 2)
     residuals = coupling * np.abs(vectors[-1]) + rounding
     errors = residuals * condition
+    if left is not None:
+        errors = np.maximum(
+            errors, _two_sided_errors(factorization, left, values, vectors, residuals)
+        )
+        matvecs *= 2
     order = np.argsort(-np.abs(values), kind="stable")
-    converged = errors <= tolerance * np.abs(values).max()
     return EigenEstimate(
-        values[order],
-        residuals[order],
-        errors[order],
-        converged[order],
-        vectors[:, order],
-        matvecs,
-        coupling == 0.0,
+        values=values[order],
+        residuals=residuals[order],
+        errors=errors[order],
+        converged=(errors <= tolerance * np.abs(values).max())[order],
+        vectors=vectors[:, order],
+        matvecs=matvecs,
+        invariant=coupling == 0.0,
     )
+
+
+def _two_sided_errors(
+    right: KrylovFactorization,
+    left: KrylovFactorization,
+    values: np.ndarray,
+    vectors: np.ndarray,
+    residuals: np.ndarray,
+) -> np.ndarray:
+    """max(residual / |z^H x|, |theta - theta_left|), z the left Ritz vector nearest in value."""
+    size = int(left.size)
+    projection = np.asarray(left.projection, np.float64)[:size, :size]
+    if not np.isfinite(projection).all():
+        return np.full(len(values), np.inf)
+    others, left_vectors, _ = _general_pairs(projection)
+    distance = np.abs(others[:, None] - values[None, :])
+    nearest = distance.argmin(axis=0)
+    # A^T w = theta w, so that z = conj(w) and z^H x = w^T x.
+    overlap = np.asarray(left.basis, np.float64)[:size] @ np.asarray(right.basis, np.float64).T
+    cosine = np.abs(
+        np.sum(left_vectors[:, nearest] * (overlap[:, : len(values)] @ vectors), axis=0)
+    )
+    with np.errstate(divide="ignore"):
+        return np.maximum(residuals / cosine, distance.min(axis=0))
 
 
 def _lost(size: int, matvecs: int) -> EigenEstimate:

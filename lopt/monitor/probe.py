@@ -29,8 +29,11 @@ class ProbeSettings:
 
     Attributes
     ----------
-    joint_vectors, frozen_vectors, hessian_vectors : int
-        Krylov vectors for the joint map, the map at a frozen hidden state, and the Hessian.
+    vectors : int
+        Krylov vectors for the joint map and for the map at a frozen hidden state, each; as many
+        again for their transposes, without which the errors could not be trusted.
+    hessian_vectors : int
+        Krylov vectors for the Hessian.
     sweeps : int
         Balancing sweeps of the joint map, two products each.
     tolerance : float
@@ -40,8 +43,7 @@ class ProbeSettings:
     rule : VerdictRule
     """
 
-    joint_vectors: int = 40
-    frozen_vectors: int = 24
+    vectors: int = 40
     hessian_vectors: int = 24
     sweeps: int = 8
     tolerance: float = 1e-2
@@ -50,14 +52,15 @@ class ProbeSettings:
 
 
 class PointFactorization(NamedTuple):
-    """What `factorize` leaves for the host: three factorizations and the curvature of the modes.
+    """What `factorize` leaves for the host: Krylov factorizations and the curvature of modes.
 
-    `curvature` is B H B^T and `gram` B B^T, (m, m), where the rows of B are the frozen map's basis
-    in the coordinates of the parameters.
+    `right` and `left` hold two factorizations each, of the joint map (0) and of the frozen map (1)
+    and of their transposes. `curvature` is B H B^T and `gram` B B^T, (m, m), where the rows of B
+    are the frozen map's basis in the coordinates of the parameters.
     """
 
-    joint: KrylovFactorization
-    frozen: KrylovFactorization
+    right: KrylovFactorization
+    left: KrylovFactorization
     hessian: KrylovFactorization
     curvature: Array
     gram: Array
@@ -75,8 +78,8 @@ def factorize(
 ) -> PointFactorization:
     """Krylov factorizations of the joint map, of A = d params'/d params, and of H; jittable.
 
-    About `joint_vectors + frozen_vectors + 2 sweeps` products with the linearized step and
-    `frozen_vectors + hessian_vectors` with the Hessian. `resolve` turns the result into numbers.
+    Costs 2 vectors + sweeps products with the linearized step, as many with its transpose, and
+    vectors + hessian_vectors with the Hessian. `resolve` turns the result into numbers.
     """
     flat, unravel = ravel_pytree(params)
     apply_hessian = hessian_operator(loss, params, batch)
@@ -85,21 +88,27 @@ def factorize(
         return ravel_pytree(apply_hessian(unravel(vector)))[0]
 
     operator = joint_operator(transformation, loss, params, state, batch, sweeps=settings.sweeps)
-    keys = jax.random.split(jax.random.key(settings.seed), 3)
-    n_joint, n = operator.scale.shape[0], flat.shape[0]
+    (n_joint,), (n,) = operator.scale.shape, flat.shape
+    # The frozen map is the joint map between the parameters alone: one loop serves both.
+    parts = jnp.stack([jnp.ones(n_joint, bool), jnp.arange(n_joint) < n])
+    key, hessian_key = jax.random.split(jax.random.key(settings.seed))
+    start = jax.random.normal(key, (n_joint,), operator.scale.dtype)
 
-    def factors(apply: Callable[[Array], Array], key: Array, size: int, vectors: int) -> Any:
-        start = jax.random.normal(key, (size,), flat.dtype)
-        return arnoldi(apply, start, min(vectors, size))
+    def factor(apply: Callable[[Array], Array]) -> KrylovFactorization:
+        def one(part: Array) -> KrylovFactorization:
+            masked = lambda v: jnp.where(part, apply(jnp.where(part, v, 0.0)), 0.0)  # noqa: E731
+            return arnoldi(masked, jnp.where(part, start, 0.0), min(settings.vectors, n_joint))
 
-    frozen = factors(operator.frozen, keys[1], n, settings.frozen_vectors)
-    modes = frozen.basis * operator.scale[:n]
-    curved = jax.lax.map(hessian, modes)
+        return jax.lax.map(one, parts)
+
+    right = factor(operator.apply)
+    modes = (right.basis[1] * operator.scale)[:, :n].astype(flat.dtype)
+    hessian_start = jax.random.normal(hessian_key, (n,), flat.dtype)
     return PointFactorization(
-        joint=factors(operator.apply, keys[0], n_joint, settings.joint_vectors),
-        frozen=frozen,
-        hessian=factors(hessian, keys[2], n, settings.hessian_vectors),
-        curvature=curved @ modes.T,
+        right=right,
+        left=factor(operator.transpose),
+        hessian=arnoldi(hessian, hessian_start, min(settings.hessian_vectors, n)),
+        curvature=jax.lax.map(hessian, modes) @ modes.T,
         gram=modes @ modes.T,
         held=jnp.sum(operator.held),
         loss=loss(params, batch),
@@ -185,8 +194,14 @@ def resolve(
     loss_ceiling: float = float("inf"),
 ) -> PointSpectrum:
     """The eigenvalues, residuals and verdict of one factorized state (host, float64)."""
-    joint = ritz_values(point.joint, tolerance=settings.tolerance)
-    frozen = ritz_values(point.frozen, tolerance=settings.tolerance)
+    joint, frozen = (
+        ritz_values(
+            jax.tree.map(lambda leaf, i=i: leaf[i], point.right),
+            left=jax.tree.map(lambda leaf, i=i: leaf[i], point.left),
+            tolerance=settings.tolerance,
+        )
+        for i in (0, 1)
+    )
     curvatures = _mode_curvatures(frozen, point)
     held, loss = int(point.held), float(point.loss)
     judgement = judge(joint, frozen, curvatures, settings.rule)
