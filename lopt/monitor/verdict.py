@@ -1,0 +1,166 @@
+"""What a spectrum of the training dynamics says: the rule, written down once."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lopt.monitor.eigen import EigenEstimate
+
+__all__ = ["SEVERITY", "Judgement", "VerdictRule", "judge"]
+
+SEVERITY = ("stable", "marginal", "unresolved", "unstable", "diverged")
+
+
+@dataclass(frozen=True)
+class VerdictRule:
+    """When an eigenvalue lambda of the training dynamics counts as unstable.
+
+    In training, |lambda| > 1 alone says little. lambda = 1 belongs to every flat direction of the
+    loss, and every direction of negative curvature has a real lambda above 1: gradient descent
+    leaves a saddle that way, lambda = 1 - alpha * curvature. A second moment that trails the
+    gradient adds slow growth too, in healthy runs of RMSProp and Adam. So three things are told
+    apart:
+
+    * *oscillation*: an eigenvalue of the joint map with |arg lambda| >= `rotation`. The iterate
+      overshoots; beyond the unit circle the oscillation grows until the loss does. This is the
+      instability of a step too large: the upper end of Theorem 1, joint with the hidden state.
+    * *ascent*: an eigenvalue of the frozen map A = I - M H with |lambda| > 1 and slower rotation,
+      along whose eigenvector x the loss curves upwards, x^H H x > 0. Then M is not positive there
+      and the optimizer climbs: the lower end of Theorem 1. For symmetric M >= 0 there is none,
+      whatever H is, since (lambda - 1) y^H M y = -x^H H x with x = M y.
+    * *growth*: the remaining eigenvalues of the joint map with |lambda| > 1. Normal (escape from a
+      saddle) up to `growth_limit`.
+
+    An eigenvalue is used with its error e (`EigenEstimate.errors`). `unstable`: a converged one
+    with |lambda| - e above 1 + margin (oscillation, ascent) or above `growth_limit` (growth).
+    `unresolved`: no eigenvalue converged, or coordinates were held that could not be
+    differentiated, or an unconverged one that oscillates or grows lies above its limit.
+    `marginal`: a converged oscillating one with ||lambda| - 1| <= max(e, margin). Else `stable`.
+
+    "stable" speaks of the eigenvalues that Arnoldi's method found, on one batch at one state: the
+    outermost ones with probability one, but without a certificate. "unstable" speaks of the
+    linearization: training at the edge of stability crosses it and comes back.
+
+    Attributes
+    ----------
+    margin : float
+        Half width of the marginal band around modulus 1.
+    rotation : float
+        Radians a step from which a mode counts as oscillating; 0.25 is a period of 25 steps.
+    growth_limit : float
+        Growth a step that no escape from a saddle excuses.
+    """
+
+    margin: float = 1e-3
+    rotation: float = 0.25
+    growth_limit: float = 2.0
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict at one state and the numbers it rests on (NaN where no eigenvalue converged).
+
+    Attributes
+    ----------
+    verdict : str
+        "stable", "marginal", "unresolved", "unstable" or "diverged".
+    direction : str
+        "oscillation", "ascent" or "growth": what decided; "" when nothing spoke against.
+    radius : float
+        max |lambda| over the converged eigenvalues of the joint map.
+    oscillatory_radius, ascent_radius, growth : float
+        The largest |lambda| of each kind.
+    error : float
+        The error of the eigenvalue that decided, else of the oscillatory radius.
+    """
+
+    verdict: str
+    direction: str = ""
+    radius: float = float("nan")
+    oscillatory_radius: float = float("nan")
+    ascent_radius: float = float("nan")
+    growth: float = float("nan")
+    error: float = float("nan")
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields; NaN as None."""
+        return {k: None if v != v else v for k, v in asdict(self).items()}
+
+
+class _Kind(NamedTuple):
+    """The eigenvalues of one kind, largest first, and the modulus above which they are unstable."""
+
+    size: np.ndarray
+    error: np.ndarray
+    converged: np.ndarray
+    limit: float
+
+    @property
+    def radius(self) -> float:
+        return float(self.size[self.converged].max()) if self.converged.any() else float("nan")
+
+
+def judge(
+    joint: EigenEstimate, frozen: EigenEstimate, curvatures: np.ndarray, rule: VerdictRule
+) -> Judgement:
+    """The verdict of `VerdictRule` on the eigenvalues of the joint and of the frozen map.
+
+    Parameters
+    ----------
+    joint, frozen : EigenEstimate
+    curvatures : ndarray, shape (m,)
+        Re x^H H x / x^H x for each eigenvector x of the frozen map.
+    rule : VerdictRule
+
+    Examples
+    --------
+    >>> exact = EigenEstimate(np.array([-1.5 + 0j, 1.2 + 0j]), np.zeros(2), np.zeros(2),
+    ...                       np.ones(2, bool), np.eye(2), 2, invariant=True)
+    >>> found = judge(exact, exact, np.array([3.0, -1.0]), VerdictRule())
+    >>> found.verdict, found.direction, found.growth
+    ('unstable', 'oscillation', 1.2)
+    """
+    turning = np.abs(np.angle(joint.values)) >= rule.rotation
+    climbing = (np.abs(np.angle(frozen.values)) < rule.rotation) & (curvatures > 0)
+    kinds = {
+        "oscillation": _kind(joint, turning, 1.0 + rule.margin),
+        "ascent": _kind(frozen, climbing & (np.abs(frozen.values) > 1.0), 1.0 + rule.margin),
+        "growth": _kind(joint, ~turning & (np.abs(joint.values) > 1.0), rule.growth_limit),
+    }
+    verdict, direction, error = _decide(kinds, rule.margin)
+    if verdict in ("stable", "marginal") and not joint.converged.any():
+        verdict, direction = "unresolved", ""
+    return Judgement(
+        verdict=verdict,
+        direction=direction,
+        radius=joint.radius,
+        oscillatory_radius=kinds["oscillation"].radius,
+        ascent_radius=kinds["ascent"].radius,
+        growth=kinds["growth"].radius,
+        error=error,
+    )
+
+
+def _kind(estimate: EigenEstimate, member: np.ndarray, limit: float) -> _Kind:
+    size = np.abs(estimate.values)[member]
+    return _Kind(size, estimate.errors[member], estimate.converged[member], limit)
+
+
+def _decide(kinds: dict[str, _Kind], margin: float) -> tuple[str, str, float]:
+    """Verdict, direction and error, the gravest first."""
+    for name, kind in kinds.items():
+        for i in np.flatnonzero(kind.converged & (kind.size - kind.error > kind.limit)):
+            return "unstable", name, float(kind.error[i])
+    for name, kind in kinds.items():
+        # Among the crowd at lambda = 1 an unconverged curvature has no sign.
+        for i in np.flatnonzero(~kind.converged & (kind.size > kind.limit)):
+            if name != "ascent":
+                return "unresolved", name, float(kind.error[i])
+    turning = kinds["oscillation"]
+    near = turning.converged & (np.abs(turning.size - 1.0) <= np.maximum(turning.error, margin))
+    for i in np.flatnonzero(near):
+        return "marginal", "oscillation", float(turning.error[i])
+    for i in np.flatnonzero(turning.converged):
+        return "stable", "", float(turning.error[i])
+    return "stable", "", float("nan")
