@@ -1,1 +1,37 @@
 """STAR learned optimizers in JAX: use them from optax, meta-train them, watch their eigenvalues."""
+
+from lopt.meta.config import TrainConfig
+from lopt.meta.estimators import PES
+from lopt.meta.trainer import Trainer
+from lopt.monitor import Probe
+from lopt.optimizers.released import from_released
+from lopt.optimizers.saved import Saved, load, save
+from lopt.optimizers.star import (
+    BLACKBOX,
+    HYPERPARAM,
+    STAR,
+    MetaParameters,
+    StarConfig,
+    init_meta_parameters,
+    star,
+)
+from lopt.tasks.task import Task
+
+__all__ = [
+    "BLACKBOX",
+    "HYPERPARAM",
+    "PES",
+    "STAR",
+    "MetaParameters",
+    "Probe",
+    "Saved",
+    "StarConfig",
+    "Task",
+    "TrainConfig",
+    "Trainer",
+    "from_released",
+    "init_meta_parameters",
+    "load",
+    "save",
+    "star",
+]

@@ -18,7 +18,8 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code.
 
-    0 done, 2 bad input (one line on standard error), 130 or 143 stopped by a signal with a checkpoint written.
+    0 done, 2 bad input (one line on standard error), 130 or 143 stopped by a signal with a
+    checkpoint written.
     """
     parser = _Parser(prog="lopt", description="Meta-train and use STAR learned optimizers.")
     parser.add_argument("--version", action="version", version=f"lopt {version('nqm-lopt')}")

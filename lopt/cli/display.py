@@ -17,7 +17,9 @@ STYLES = {"stable": "green", "marginal": "yellow", "unstable": "red", "diverged"
 
 
 class Display:
-    """An observer that shows outer step, meta-loss, eigenvalue verdict, inner steps a second and the time left."""
+    """An observer that shows outer step, meta-loss, eigenvalue verdict, inner steps a second
+    and the time left.
+    """
 
     def __init__(self, config: TrainConfig, where: Path) -> None:
         self.config = config
@@ -47,7 +49,8 @@ class Display:
     def __enter__(self) -> "Display":
         c = self.config
         self.console.print(
-            f"Meta-training {c.optimizer} on {c.task}: {c.pairs} antithetic pairs, horizon {c.horizon}, "
+            f"Meta-training {c.optimizer} on {c.task}: {c.pairs} antithetic pairs, "
+            f"horizon {c.horizon}, "
             f"truncation {c.truncation}; into {self.where} (compiling first)"
         )
         self.bar.start()
@@ -83,14 +86,15 @@ class Display:
             left = (self.config.outer_steps - progress.outer_step) * (now - start) / max(1, done)
             time_left = f"{left:.0f} s left" if done else "compiled"
             self.console.print(
-                f"outer step {progress.outer_step}/{self.config.outer_steps}  meta-loss {loss:.3f}  "
+                f"outer step {progress.outer_step}/{self.config.outer_steps}  meta-loss "
+                f"{loss:.3f}  "
                 f"eigenvalues {self.verdict}  {rate:,.0f} inner steps/s  {time_left}"
             )
 
     def measured(self, outer_step: int, measurement: Measurement) -> None:
         """Show a measurement of the monitor."""
         del outer_step
-        self.verdict = measurement.verdict
+        self.verdict = measurement.text()
 
     def styled(self) -> str:
         """The verdict in its colour."""

@@ -1,4 +1,6 @@
-"""``lopt evaluate``: a trained optimizer against tuned Adam and its own initialization, over held-out seeds."""
+"""``lopt evaluate``: a trained optimizer against tuned Adam and its own initialization, over
+held-out seeds.
+"""
 
 import argparse
 from pathlib import Path
@@ -32,8 +34,10 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="compare a trained optimizer with tuned Adam and with its own initialization",
-        description="Train inner problems from held-out seeds with the optimizer of a finished run, with its "
-        "initialization, and with Adam at the best learning rate of a half-decade grid (chosen on the same seeds).",
+        description="Train inner problems from held-out seeds with the optimizer of a "
+        "finished run, with its "
+        "initialization, and with Adam at the best learning rate of a half-decade grid "
+        "(chosen on the same seeds).",
     )
     parser.add_argument("run", metavar="DIR", type=Path, help="the run directory")
     parser.add_argument("--seeds", type=int, default=8, help="held-out seeds (default 8)")
@@ -82,7 +86,8 @@ def table(evaluation: Evaluation) -> Table:
     config = evaluation.config
     steps = next(iter(evaluation.curves.values())).shape[1]
     result = Table(
-        title=f"Training loss over {next(iter(evaluation.curves.values())).shape[0]} held-out seeds (mean ± std)"
+        title=f"Training loss over {next(iter(evaluation.curves.values())).shape[0]} "
+        "held-out seeds (mean ± std)"
     )
     result.add_column("optimizer")
     result.add_column(f"meta-loss (steps 1–{config.horizon})", justify="right")

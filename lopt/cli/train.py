@@ -15,7 +15,7 @@ from lopt.cli.display import Display
 from lopt.meta.config import OPTIMIZERS, TASKS, TrainConfig
 from lopt.meta.run import RunDirectory
 from lopt.meta.trainer import train
-from lopt.monitor import make_monitor
+from lopt.meta.watch import probe
 
 CHOICES = {"task": tuple(TASKS), "optimizer": tuple(OPTIMIZERS)}
 
@@ -25,7 +25,8 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="meta-train a learned optimizer",
-        description="Meta-train by PES in a run directory: configuration, metrics, checkpoints, trained meta-parameters.",
+        description="Meta-train by PES in a run directory: configuration, metrics, "
+        "checkpoints, trained meta-parameters.",
     )
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--run", metavar="DIR", type=Path, help="start a run in this new directory")
@@ -50,7 +51,7 @@ def _plain(hint: Any) -> Callable[[str], Any]:
     """The type of a field without its ``| None``."""
     if isinstance(hint, UnionType):
         return next(t for t in hint.__args__ if t is not type(None))
-    return hint  # type: ignore[no-any-return]
+    return hint
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -68,19 +69,20 @@ def run_command(options: argparse.Namespace) -> int:
         print(f"{run.path} is complete: {run.result}")
         return 0
     use_devices(config.devices)
-    monitor = make_monitor(config.make_task(), config.make_optimizer, config.horizon, config.seed)
+    watch = probe(config.make_task(), config.make_optimizer, config.horizon)
     with Stop() as stop, Display(config, run.path) as display:
         done = train(
             config,
             run,
             resume=resume,
-            monitor=monitor if config.monitor_every else None,
+            monitor=watch.measure if config.monitor_every else None,
             observer=display,
             stop=lambda: stop.signal is not None,
         )
     if done < config.outer_steps:
         print(
-            f"Stopped after {done} of {config.outer_steps} outer steps. Go on with: lopt train --resume {run.path}"
+            f"Stopped after {done} of {config.outer_steps} outer steps. Go on with: lopt "
+            f"train --resume {run.path}"
         )
         assert stop.signal is not None
         return 128 + stop.signal
@@ -98,7 +100,9 @@ def use_devices(devices: int) -> None:
 
 
 class Stop:
-    """Remembers the first SIGINT or SIGTERM, so that the outer step in hand is finished; a second one ends at once."""
+    """Remembers the first SIGINT or SIGTERM, so that the outer step in hand is finished; a
+    second one ends at once.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None

@@ -1,4 +1,6 @@
-"""Checkpoints: the whole state of a run in one ``.npz``, written whole or not at all, verified on load."""
+"""Checkpoints: the whole state of a run in one ``.npz``, written whole or not at all,
+verified on load.
+"""
 
 import hashlib
 import os
@@ -21,7 +23,9 @@ def checkpoint_path(folder: Path, outer_step: int) -> Path:
 def write_checkpoint(folder: Path, outer_step: int, state: Any) -> Path:
     """Write `state` (a pytree of arrays) and delete all but the newest three checkpoints."""
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {str(k): np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
+    arrays: dict[str, Any] = {
+        str(k): np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(state))
+    }
     path = checkpoint_path(folder, outer_step)
     part = path.with_suffix(".part")
     with part.open("wb") as file:
@@ -61,11 +65,13 @@ def read_checkpoint(folder: Path, outer_step: int, template: Any) -> Any:
     found = [arrays[str(k)] for k in range(len(arrays))]
     if [(a.shape, a.dtype) for a in found] != [(x.shape, x.dtype) for x in leaves]:
         raise ValueError(f"{path} was written with another configuration.")
-    return structure.unflatten(found)
+    return jax.tree.unflatten(structure, found)
 
 
 def read_newest(folder: Path, template: Any) -> tuple[int, Any]:
-    """The newest readable checkpoint as (outer step, state); damaged ones are reported and passed over."""
+    """The newest readable checkpoint as (outer step, state); damaged ones are reported and
+    passed over.
+    """
     problems = []
     for outer_step in reversed(steps(folder)):
         try:

@@ -1,4 +1,6 @@
-"""The configuration of a meta-training run: plain frozen values, the whole of which goes into the run directory."""
+"""The configuration of a meta-training run: plain frozen values, the whole of which goes into
+the run directory.
+"""
 
 import json
 import math
@@ -111,7 +113,8 @@ class TrainConfig:
         return star(theta, self.star_config)
 
     def make_meta_optimizer(self) -> optax.GradientTransformationExtraArgs:
-        """AdamW with clipping as in Appendix B; weight decay acts on the network's weights alone (section 5.1).
+        """AdamW with clipping as in Appendix B; weight decay acts on the network's weights alone
+        (section 5.1).
 
         A meta-gradient that is not finite is skipped and counted.
         """
@@ -128,7 +131,9 @@ class TrainConfig:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "TrainConfig":
-        """The configuration of a mapping; an unknown key is an error that names the nearest field."""
+        """The configuration of a mapping; an unknown key is an error that names the nearest
+        field.
+        """
         from difflib import get_close_matches
 
         known = [field.name for field in fields(cls)]
@@ -143,7 +148,9 @@ class TrainConfig:
 
 
 def _decayed(theta: MetaParameters) -> MetaParameters:
-    """Which meta-parameters weight decay acts on: the network, not the decays' offsets nor the nominal scale."""
+    """Which meta-parameters weight decay acts on: the network, not the decays' offsets nor
+    the nominal scale.
+    """
     mask = jax.tree.map(lambda _: False, theta)
     return mask._replace(network=jax.tree.map(lambda _: True, theta.network))
 

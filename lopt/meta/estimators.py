@@ -1,9 +1,11 @@
 """The meta-gradient by persistent evolution strategies (PES; Vicol, Metz, Sohl-Dickstein 2021).
 
-A pair of inner problems runs under ``theta + e`` and ``theta - e`` with a new perturbation ``e ~ N(0, sigma^2 I)`` every
-truncation. With ``xi`` the sum of the perturbations since the episode began, the estimate for the losses of one truncation is
-``(L+ - L-) xi / (2 sigma^2)``: correlating with the whole sum, and not with ``e`` alone as truncated ES does, accounts for
-what earlier truncations did to the state and makes the estimate unbiased (for the loss smoothed by the perturbations).
+A pair of inner problems runs under ``theta + e`` and ``theta - e`` with a new perturbation ``e ~
+N(0, sigma^2 I)`` every truncation. With ``xi`` the sum of the perturbations since the episode
+began, the estimate for the losses of one truncation is ``(L+ - L-) xi / (2 sigma^2)``: correlating
+with the whole sum, and not with ``e`` alone as truncated ES does, accounts for what earlier
+truncations did to the state and makes the estimate unbiased (for the loss smoothed by the
+perturbations).
 """
 
 from collections.abc import Callable
@@ -21,7 +23,9 @@ MakeOptimizer = Callable[[MetaParameters], optax.GradientTransformation]
 
 
 class Pairs(NamedTuple):
-    """The antithetic pairs between two truncations; every leaf has a leading axis over the pairs."""
+    """The antithetic pairs between two truncations; every leaf has a leading axis over the
+    pairs.
+    """
 
     params: Any
     """Inner parameters, ``[pairs, 2, ...]``: under the perturbation, and under its negative."""
@@ -47,10 +51,12 @@ class Estimate(NamedTuple):
 class PES:
     """Antithetic PES for one task.
 
-    The meta-loss is the mean over an episode's `horizon` inner steps of the training loss, each measured on the batch that
-    also gives that step's gradient, before the step; clipped at the task's ceiling. At the horizon a pair starts over from
-    fresh parameters, at whatever point of the truncation that is: losses before and after are weighted by their own sums of
-    perturbations. The pairs start staggered: pair ``i`` of ``n`` begins as if ``floor(i horizon / n)`` steps had passed.
+    The meta-loss is the mean over an episode's `horizon` inner steps of the training loss, each
+    measured on the batch that also gives that step's gradient, before the step; clipped at the
+    task's ceiling. At the horizon a pair starts over from fresh parameters, at whatever point of
+    the truncation that is: losses before and after are weighted by their own sums of
+    perturbations. The pairs start staggered: pair ``i`` of ``n`` begins as if ``floor(i horizon /
+    n)`` steps had passed.
 
     Parameters
     ----------
@@ -63,7 +69,8 @@ class PES:
     truncation
         Inner steps between two outer steps.
     pairs
-        Antithetic pairs; each has its own perturbation, initial parameters and batches, shared by its two runs.
+        Antithetic pairs; each has its own perturbation, initial parameters and batches, shared by
+        its two runs.
     sigma
         Standard deviation of a perturbation.
     persistent
@@ -108,8 +115,8 @@ class PES:
     ) -> tuple[Estimate, Pairs]:
         """One truncation of every pair: the meta-gradient, and the pairs afterwards.
 
-        `first` is the index of the first pair held here, so that pairs spread over devices draw what they would draw on
-        one.
+        `first` is the index of the first pair held here, so that pairs spread over devices draw
+        what they would draw on one.
         """
         index = first + jnp.arange(pairs.inner_step.shape[0])
         keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
@@ -123,7 +130,7 @@ class PES:
         noise = _normal_like(noise_key, theta, self.sigma)
         both = jax.tree.map(lambda t, e: jnp.stack([t + e, t - e]), theta, noise)
         fresh = self._fresh(theta, fresh_key)
-        indices = self.task.indices(batch_key, data, self.truncation)
+        indices = self.task.indices(batch_key, self.truncation)
 
         def inner(carry: Any, inputs: Any) -> Any:
             params, state, count = carry
@@ -176,6 +183,7 @@ def _normal_like(key: jax.Array, tree: Any, scale: float) -> Any:
     """Independent normal draws of standard deviation `scale`, one a number in `tree`."""
     leaves, structure = jax.tree.flatten(tree)
     keys = jax.random.split(key, len(leaves))
-    return structure.unflatten(
-        [scale * jax.random.normal(k, x.shape, x.dtype) for k, x in zip(keys, leaves, strict=True)]
-    )
+    draws = [
+        scale * jax.random.normal(k, x.shape, x.dtype) for k, x in zip(keys, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, draws)

@@ -31,7 +31,8 @@ def training_curves(
 ) -> NDArray[np.float32]:
     """Training losses ``[seeds, steps]``: each on its own batch, before that step is taken.
 
-    A seed fixes the initial parameters and every batch, so that optimizers are compared on the same draws.
+    A seed fixes the initial parameters and every batch, so that optimizers are compared on the
+    same draws.
     """
 
     def run(theta: Any, data: Any, key: jax.Array) -> jax.Array:
@@ -61,7 +62,8 @@ def tuned_adam(
     keys: jax.Array,
     rates: Sequence[float] = HALF_DECADES,
 ) -> tuple[float, NDArray[np.float32]]:
-    """The rate of the grid with the least mean loss over the horizon, on these very seeds, and its curves.
+    """The rate of the grid with the least mean loss over the horizon, on these very seeds, and its
+    curves.
 
     Choosing on the evaluation seeds themselves favours Adam.
     """
@@ -93,7 +95,9 @@ class Summary:
 
 
 def summarize(name: str, curves: NDArray[np.float32], horizon: int, ceiling: float) -> Summary:
-    """Meta-loss, and the loss around the horizon and at the end, each the mean over the last tenth of a horizon."""
+    """Meta-loss, and the loss around the horizon and at the end, each the mean over the last
+    tenth of a horizon.
+    """
     window = max(1, horizon // 10)
     at_horizon = curves[:, max(0, horizon - window) : horizon].astype(np.float64).mean(axis=1)
     at_end = curves[:, -window:].astype(np.float64).mean(axis=1)

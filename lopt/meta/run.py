@@ -1,4 +1,6 @@
-"""A run directory: configuration, metrics (one JSON object a line), checkpoints and the trained meta-parameters."""
+"""A run directory: configuration, metrics (one JSON object a line), checkpoints and the
+trained meta-parameters.
+"""
 
 import json
 import os
@@ -15,9 +17,9 @@ LIBRARIES = ("nqm-lopt", "jax", "jaxlib", "optax", "numpy")
 class RunDirectory:
     """The files of one run.
 
-    ``config.json`` holds the whole configuration and the versions; ``metrics.jsonl`` a line for every outer step and one
-    for every measurement of the eigenvalues; ``checkpoints/``; ``meta_parameters.npz`` and ``initial.npz`` the trained and
-    the initial theta.
+    ``config.json`` holds the whole configuration and the versions; ``metrics.jsonl`` a line for
+    every outer step and one for every measurement of the eigenvalues; ``checkpoints/``;
+    ``meta_parameters.npz`` and ``initial.npz`` the trained and the initial theta.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -52,7 +54,8 @@ class RunDirectory:
         """Make the directory; an error where it holds a run already."""
         if self.config_file.exists():
             raise ValueError(
-                f"{self.path} holds a run already. Continue it with --resume {self.path}, or name another directory."
+                f"{self.path} holds a run already. Continue it with --resume {self.path}, "
+                "or name another directory."
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -62,7 +65,8 @@ class RunDirectory:
             part.replace(self.config_file)
         except OSError as error:
             raise ValueError(
-                f"{self.path} cannot be written ({error.strerror}). Name another directory with --run."
+                f"{self.path} cannot be written ({error.strerror}). Name another "
+                "directory with --run."
             ) from None
 
     def read_config(self) -> TrainConfig:

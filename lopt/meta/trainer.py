@@ -1,4 +1,6 @@
-"""Meta-training: PES estimates, AdamW on the meta-parameters, checkpoints, and the eigenvalue monitor alongside."""
+"""Meta-training: PES estimates, AdamW on the meta-parameters, checkpoints, and the eigenvalue
+monitor alongside.
+"""
 
 import json
 import time
@@ -43,10 +45,9 @@ class Progress(NamedTuple):
 
 
 class Measurement(Protocol):
-    """What a monitor returns: a verdict, and JSON for the metrics."""
+    """What a monitor returns: a few words for a person, and JSON for the metrics."""
 
-    @property
-    def verdict(self) -> str: ...
+    def text(self) -> str: ...
 
     def to_json(self) -> dict[str, Any]: ...
 
@@ -62,8 +63,9 @@ class Observer(Protocol):
 class Trainer:
     """Meta-training of one configuration, step by step.
 
-    `init` and `step` are deterministic functions of the configuration: the key of an outer step is derived from the seed
-    and the step's index, so a run that resumes from a checkpoint goes on bit for bit as if it had never stopped.
+    `init` and `step` are deterministic functions of the configuration: the key of an outer step is
+    derived from the seed and the step's index, so a run that resumes from a checkpoint goes on bit
+    for bit as if it had never stopped.
     """
 
     def __init__(self, config: TrainConfig, task: Task | None = None) -> None:
@@ -82,9 +84,11 @@ class Trainer:
         self.mesh = _mesh(config.devices)
         self.everywhere = NamedSharding(self.mesh, PartitionSpec())
         spread = NamedSharding(self.mesh, PartitionSpec(AXIS))
-        self.placement = TrainState(self.everywhere, self.everywhere, spread)
+        placement: list[Any] = [self.everywhere, self.everywhere, spread]
+        self.placement = TrainState(*placement)
         self.data = jax.device_put(self.task.data, self.everywhere)
-        # Named shardings on both sides: inferred ones would differ after the first step and compile it twice.
+        # Named shardings on both sides: inferred ones would differ after the first step and
+        # compile it twice.
         self._step = jax.jit(
             self._outer_step,
             in_shardings=(self.placement, self.everywhere, self.everywhere),
@@ -101,9 +105,8 @@ class Trainer:
 
     def place(self, state: TrainState) -> TrainState:
         """The state on its devices: pairs spread over them, the rest on each."""
-        return TrainState(
-            *(jax.device_put(x, s) for x, s in zip(state, self.placement, strict=True))
-        )
+        placed = [jax.device_put(x, s) for x, s in zip(state, self.placement, strict=True)]
+        return TrainState(*placed)
 
     def step(self, state: TrainState, outer_step: int) -> tuple[TrainState, dict[str, jax.Array]]:
         """One outer step, the `outer_step`-th counted from 0; `state` is used up."""
@@ -152,8 +155,8 @@ def train(
 ) -> int:
     """Meta-train in a run directory; return the number of outer steps done.
 
-    Fewer than ``config.outer_steps`` means that `stop` asked for an end; a checkpoint was then written, and resuming goes on
-    from there.
+    Fewer than ``config.outer_steps`` means that `stop` asked for an end; a checkpoint was then
+    written, and resuming goes on from there.
     """
     trainer = Trainer(config)
     state, done = trainer.init(), 0
@@ -166,7 +169,7 @@ def train(
         save(run.initial, state.theta, config.star_config)
         write_checkpoint(run.checkpoints, 0, state)
     with run.metrics_file.open("a") as metrics:
-        for done, state in _steps(trainer, state, done, metrics, monitor, observer):
+        for done, state in _steps(trainer, state, done, metrics, monitor, observer):  # noqa: B020
             stopping = stop()
             if stopping or done % config.checkpoint_every == 0 or done == config.outer_steps:
                 metrics.flush()
@@ -195,8 +198,7 @@ def _steps(
     for outer_step in range(done, config.outer_steps):
         start = time.perf_counter()
         state, seen = trainer.step(state, outer_step)
-        values = {name: float(np.asarray(value)) for name, value in seen.items()}
-        values["skipped"] = int(values["skipped"])
+        values = {name: np.asarray(value).item() for name, value in seen.items()}
         rate = inner_steps / (time.perf_counter() - start)
         progress = Progress(outer_step=outer_step + 1, inner_steps_per_second=rate, **values)
         metrics.write(json.dumps(progress._asdict()) + "\n")
@@ -227,6 +229,7 @@ def _mesh(devices: int) -> Mesh:
     present = jax.devices()
     if devices > len(present):
         raise ValueError(
-            f"devices is {devices}, but JAX sees {len(present)} ({present[0].platform}). Take at most so many."
+            f"devices is {devices}, but JAX sees {len(present)} ({present[0].platform}). "
+            "Take at most so many."
         )
     return Mesh(np.array(present[:devices]), (AXIS,))

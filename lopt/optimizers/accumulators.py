@@ -1,7 +1,9 @@
-"""The hidden state: exponential moving averages of the gradient and of its square, stable by design (section 5.1).
+"""The hidden state: exponential moving averages of the gradient and of its square, stable by
+design (section 5.1).
 
-An accumulator follows ``a' = d a + (1 - d) x`` with a decay ``d`` that is itself meta-learned. Second moments of tensors
-of rank two and more are also kept factored over their two largest axes, as in Adafactor.
+An accumulator follows ``a' = d a + (1 - d) x`` with a decay ``d`` that is itself meta-learned.
+Second moments of tensors of rank two and more are also kept factored over their two largest axes,
+as in Adafactor.
 """
 
 from collections.abc import Sequence
@@ -25,7 +27,9 @@ class Accumulators(NamedTuple):
     row: jax.Array
     """``[adafactor decays, *s]`` with a 1 on the largest axis: its mean taken over that axis."""
     column: jax.Array
-    """The same with a 1 on the second largest axis; for rank 0 and 1 an empty array, `row` being unfactored."""
+    """The same with a 1 on the second largest axis; for rank 0 and 1 an empty array, `row`
+    being unfactored.
+    """
 
 
 class Decays(NamedTuple):
@@ -37,7 +41,9 @@ class Decays(NamedTuple):
 
 
 def decay(offset: jax.Array, initial: Sequence[float]) -> jax.Array:
-    """The decays ``d = 1 - exp(10 (log(1 - d0)/10 + offset))`` of meta-learned offsets, shape ``[decays]``."""
+    """The decays ``d = 1 - exp(10 (log(1 - d0)/10 + offset))`` of meta-learned offsets, shape
+    ``[decays]``.
+    """
     complement = 1.0 - jnp.asarray(initial, offset.dtype)
     return 1.0 - complement * jnp.exp(DECAY_RATE * offset)
 

@@ -1,4 +1,6 @@
-"""What the small network sees of a tensor: 28 elementwise features at 3 + 1 + 3 decays, and 11 of the step counter."""
+"""What the small network sees of a tensor: 28 elementwise features at 3 + 1 + 3 decays, and
+11 of the step counter.
+"""
 
 from typing import NamedTuple
 
@@ -18,8 +20,9 @@ TIME_SCALES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5)
 class Features(NamedTuple):
     """One kind of feature a field, in the order of the network's inputs; each a list of arrays.
 
-    Every array broadcasts to the tensor's shape: what depends on a row or a column alone keeps a 1 on the other axis.
-    As a tree of scalars the same type holds what belongs to a feature: its normalization, or its weight to one unit.
+    Every array broadcasts to the tensor's shape: what depends on a row or a column alone keeps a 1
+    on the other axis. As a tree of scalars the same type holds what belongs to a feature: its
+    normalization, or its weight to one unit.
     """
 
     gradient: list[jax.Array]
@@ -69,7 +72,9 @@ def factors(a: Accumulators) -> Factors:
 
 
 def tensor_features(gradient: jax.Array, parameter: jax.Array, a: Accumulators) -> Features:
-    """The features of one tensor, not yet normalized; the accumulators already hold the gradient."""
+    """The features of one tensor, not yet normalized; the accumulators already hold the
+    gradient.
+    """
     f = factors(a)
     factored = factored_axes(gradient.shape) is not None
     row, column = [*a.row], [*a.column] if factored else [*a.row]
@@ -90,5 +95,7 @@ def tensor_features(gradient: jax.Array, parameter: jax.Array, a: Accumulators) 
 
 
 def normalization(feature: jax.Array) -> jax.Array:
-    """``rsqrt(1e-5 + mean(x^2))``, a scalar; the mean over the broadcast tensor is that over the array given."""
+    """``rsqrt(1e-5 + mean(x^2))``, a scalar; the mean over the broadcast tensor is that over
+    the array given.
+    """
     return lax.rsqrt(NORMALIZATION_FLOOR + jnp.mean(feature * feature))

@@ -1,6 +1,7 @@
 """The small fully connected ReLU network that is applied to every scalar parameter by itself."""
 
 from functools import reduce
+from itertools import pairwise
 from operator import add
 from typing import NamedTuple
 
@@ -25,9 +26,11 @@ class Network(NamedTuple):
 
 
 def init_network(key: jax.Array, sizes: tuple[int, ...]) -> Network:
-    """Weights normal with variance 1/inputs, biases zero; `sizes` are inputs, hidden widths, heads."""
+    """Weights normal with variance 1/inputs, biases zero; `sizes` are inputs, hidden widths,
+    heads.
+    """
     keys = jax.random.split(key, len(sizes) - 1)
-    pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+    pairs = list(pairwise(sizes))
     weights = tuple(
         jax.random.normal(k, (fan_in, fan_out), jnp.float32) / jnp.sqrt(jnp.float32(fan_in))
         for k, (fan_in, fan_out) in zip(keys, pairs, strict=True)
@@ -61,9 +64,10 @@ def first_layer(
 ) -> list[jax.Array]:
     """The first layer's units before the ReLU, each of the tensor's shape.
 
-    No matrix of features is built. The normalizations fold into the weights; the step counter and the bias are one constant
-    a unit; rows and columns are summed as vectors before they are broadcast; the features that are multiples of the gradient
-    or of a momentum are summed as multiples.
+    No matrix of features is built. The normalizations fold into the weights; the step counter and
+    the bias are one constant a unit; rows and columns are summed as vectors before they are
+    broadcast; the features that are multiples of the gradient or of a momentum are summed as
+    multiples.
     """
     features = tensor_features(gradient, parameter, a)
     leaves, structure = jax.tree.flatten(features)
@@ -71,7 +75,7 @@ def first_layer(
     elementwise = weight[: len(leaves)] * jnp.stack([normalization(x) for x in leaves])[:, None]
     constant = time_features(count) @ weight[len(leaves) :] + network.biases[0]
     return [
-        constant[k] + _unit(features, structure.unflatten([*elementwise[:, k]]), a)
+        constant[k] + _unit(features, jax.tree.unflatten(structure, [*elementwise[:, k]]), a)
         for k in range(weight.shape[1])
     ]
 

@@ -18,15 +18,17 @@ KINDS = ("star", "small_fc_lopt")
 def from_released(
     arrays: Mapping[str, Any], config: Mapping[str, Any]
 ) -> optax.GradientTransformationExtraArgs:
-    """The transformation of released meta-parameters; see `released_meta_parameters` and `released_config`."""
+    """The transformation of released meta-parameters; see `released_meta_parameters` and
+    `released_config`.
+    """
     return star(released_meta_parameters(arrays), released_config(config))
 
 
 def released_config(config: Mapping[str, Any]) -> StarConfig:
     """The `StarConfig` of a released configuration of kind ``"star"`` or ``"small_fc_lopt"``.
 
-    Where the released nominal controller is off, its magnitude is the constant 1 (and not 0), which is folded into the
-    nominal step here.
+    Where the released nominal controller is off, its magnitude is the constant 1 (and not 0),
+    which is folded into the nominal step here.
     """
     kind = config.get("kind")
     if kind not in KINDS:
@@ -58,12 +60,15 @@ def released_config(config: Mapping[str, Any]) -> StarConfig:
 
 
 def released_meta_parameters(arrays: Mapping[str, Any]) -> MetaParameters:
-    """theta from ``theta_w0, theta_b0, ...`` and ``theta_{momentum,rms,adafactor}_decays``; other arrays are ignored."""
+    """theta from ``theta_w0, theta_b0, ...`` and ``theta_{momentum,rms,adafactor}_decays``;
+    other arrays are ignored.
+    """
 
     def read(name: str) -> jax.Array:
         if name not in arrays:
             raise ValueError(
-                f"arrays lacks {name!r}; a released optimizer has theta_w0, theta_b0, … and the three decay offsets."
+                f"arrays lacks {name!r}; a released optimizer has theta_w0, theta_b0, … "
+                "and the three decay offsets."
             )
         return jnp.asarray(np.asarray(arrays[name]), jnp.float32)
 

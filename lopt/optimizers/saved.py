@@ -18,7 +18,9 @@ FORMAT = 1
 
 
 class Saved(NamedTuple):
-    """A learned optimizer as it was saved: ``lopt.star(saved.meta_parameters, saved.config)`` uses it."""
+    """A learned optimizer as it was saved: ``lopt.star(saved.meta_parameters, saved.config)``
+    uses it.
+    """
 
     meta_parameters: MetaParameters
     config: StarConfig
@@ -40,7 +42,9 @@ def save(
         "origin": dict(origin or {}),
         "names": names,
     }
-    arrays = {str(k): np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(meta_parameters))}
+    arrays: dict[str, Any] = {
+        str(k): np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(meta_parameters))
+    }
     target = Path(path)
     part = target.with_name(target.name + ".part")
     with part.open("wb") as file:
@@ -62,9 +66,7 @@ def load(path: str | os.PathLike[str]) -> Saved:
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
             arrays = [file[str(k)] for k in range(len(header["names"]))]
-        config = StarConfig(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in header["config"].items()}
-        )
+        config = _config(header["config"])
     except FileNotFoundError:
         raise ValueError(
             f"{path} does not exist; meta-parameters are saved as an .npz file."
@@ -81,8 +83,17 @@ def load(path: str | os.PathLike[str]) -> Saved:
     for name, array in zip(header["names"], arrays, strict=True):
         if not np.all(np.isfinite(array)):
             raise ValueError(f"{path} has a value that is not finite in {name}.")
-    theta = structure.unflatten([jnp.asarray(a, jnp.float32) for a in arrays])
+    theta = jax.tree.unflatten(structure, [jnp.asarray(a, jnp.float32) for a in arrays])
     return Saved(theta, config, header["origin"])
+
+
+def _config(fields: dict[str, Any]) -> StarConfig:
+    """The configuration of its JSON, in which tuples are lists."""
+    values = dict(fields)
+    for key, value in fields.items():
+        if isinstance(value, list):
+            values[key] = tuple(value)
+    return StarConfig(**values)
 
 
 def _names(tree: Any) -> list[str]:

@@ -1,4 +1,6 @@
-"""STAR, equations (20)-(22), and its relatives, as one optax transformation with terms that can be left out."""
+"""STAR, equations (20)-(22), and its relatives, as one optax transformation with terms that
+can be left out.
+"""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -26,11 +28,13 @@ NOMINAL_TERMS: tuple[NominalTerm, ...] = ("AdamAggMo", "Adam", "AggMo", "SGDM", 
 
 @dataclass(frozen=True)
 class StarConfig:
-    r"""What is fixed by hand: which terms there are, and the constants :math:`\beta_1` to :math:`\beta_4`.
+    r"""What is fixed by hand: which terms there are, and the constants :math:`\beta_1` to
+    :math:`\beta_4`.
 
     The update is :math:`\phi \leftarrow \phi - f_g - f_b` with the nominal term
     :math:`f_g = \beta_1 s \exp(\beta_2 m_g) g` (21) and the blackbox term
-    :math:`f_b = \beta_3 d / v \exp(\beta_4 m_b)` (22); `d`, `m_b` and `m_g` are the network's heads, `s` a learned scale.
+    :math:`f_b = \beta_3 d / v \exp(\beta_4 m_b)` (22); `d`, `m_b` and `m_g` are the network's
+    heads, `s` a learned scale.
 
     Parameters
     ----------
@@ -39,15 +43,16 @@ class StarConfig:
     blackbox_term
         False leaves the blackbox term out (the Hyperparam optimizer).
     nominal_controller
-        Whether a head of the network sets the nominal term's magnitude; False fixes :math:`m_g = 0`.
+        Whether a head of the network sets the nominal term's magnitude; False fixes :math:`m_g =
+        0`.
     learned_nominal_scale
         Whether the meta-parameters hold the scale `s`; False fixes it at 1.
     precondition
         Whether the blackbox term is divided by :math:`v = \sqrt{\mathrm{rms} + 10^{-6}}`.
     nominal_step, nominal_exponent, blackbox_step, blackbox_exponent
-        :math:`\beta_1, \beta_2, \beta_3, \beta_4`. The paper prints 1e-3 for each, with which an untrained STAR moves
-        parameters by up to their own size; section 5.2 asks that :math:`\beta_3` account for the division by `v`, hence
-        1e-5 here.
+        :math:`\beta_1, \beta_2, \beta_3, \beta_4`. The paper prints 1e-3 for each, with which an
+        untrained STAR moves parameters by up to their own size; section 5.2 asks that
+        :math:`\beta_3` account for the division by `v`, hence 1e-5 here.
     initial_momentum_decays, initial_rms_decays, initial_adafactor_decays
         The decays at offset zero.
     hidden_widths
@@ -71,11 +76,13 @@ class StarConfig:
     def __post_init__(self) -> None:
         if self.nominal_term is not None and self.nominal_term not in NOMINAL_TERMS:
             raise ValueError(
-                f"nominal_term must be one of {', '.join(NOMINAL_TERMS)} or None; it is {self.nominal_term!r}."
+                f"nominal_term must be one of {', '.join(NOMINAL_TERMS)} or None; it is "
+                f"{self.nominal_term!r}."
             )
         if self.nominal_term is None and not self.blackbox_term:
             raise ValueError(
-                "nominal_term and blackbox_term are both left out, so nothing moves. Keep one of them."
+                "nominal_term and blackbox_term are both left out, so nothing moves. "
+                "Keep one of them."
             )
         if len(self.initial_rms_decays) != 1:
             raise ValueError(
@@ -130,7 +137,7 @@ class MetaParameters(NamedTuple):
 class StarState(NamedTuple):
     """The hidden state: the step counter and, for every tensor, its accumulators."""
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]
     accumulators: Any
 
 
@@ -169,29 +176,32 @@ def nominal_direction(term: NominalTerm, gradient: jax.Array, a: Accumulators) -
 
 
 def _mean(momenta: jax.Array) -> jax.Array:
-    """The mean over the leading axis, written as a sum: a reduction would split the one fused loop of an update."""
+    """The mean over the leading axis, written as a sum: a reduction would split the one fused
+    loop of an update.
+    """
     return reduce(add, [*momenta]) * (1.0 / momenta.shape[0])
 
 
 def star(
     meta_parameters: MetaParameters, config: StarConfig = STAR
 ) -> optax.GradientTransformationExtraArgs:
-    """The learned optimizer ``phi' = phi - f_g - f_b`` with (21) and (22), as an optax transformation.
+    """The learned optimizer ``phi' = phi - f_g - f_b`` with (21) and (22), as an optax
+    transformation.
 
     Parameters
     ----------
     meta_parameters
-        theta, as `init_meta_parameters` makes it or as meta-training leaves it. May be traced: ``jax.grad`` and
-        ``jax.vmap`` with respect to it work.
+        theta, as `init_meta_parameters` makes it or as meta-training leaves it. May be traced:
+        ``jax.grad`` and ``jax.vmap`` with respect to it work.
     config
-        The terms and constants. With `BLACKBOX` this is small_fc_lopt, equation (20); with `HYPERPARAM` the
-        hyperparameter controller.
+        The terms and constants. With `BLACKBOX` this is small_fc_lopt, equation (20); with
+        `HYPERPARAM` the hyperparameter controller.
 
     Returns
     -------
     optax.GradientTransformationExtraArgs
-        ``update(gradients, state, params)`` needs `params`. State and arithmetic are float32; the updates have the
-        dtype of the parameters.
+        ``update(gradients, state, params)`` needs `params`. State and arithmetic are float32; the
+        updates have the dtype of the parameters.
 
     Examples
     --------
@@ -214,7 +224,8 @@ def star(
     heads = theta.network.biases[-1].shape[0]
     if heads < config.heads:
         raise ValueError(
-            f"meta_parameters has a network with {heads} heads; this configuration uses {config.heads}. "
+            f"meta_parameters has a network with {heads} heads; this configuration uses "
+            f"{config.heads}. "
             "Make them with init_meta_parameters(key, config)."
         )
 
@@ -232,15 +243,15 @@ def star(
         if params is None:
             raise ValueError("star needs the parameters; call update(gradients, state, params).")
         gradients, structure = jax.tree.flatten(updates)
-        old = structure.flatten_up_to(state.accumulators)
-        values = structure.flatten_up_to(params)
+        old = jax.tree.leaves(state.accumulators, is_leaf=lambda x: isinstance(x, Accumulators))
+        values = jax.tree.leaves(params)
         pairs = [
             _tensor_update(theta, config, decays, state.count, g, p, a)
             for g, p, a in zip(gradients, values, old, strict=True)
         ]
         return (
-            structure.unflatten([step for step, _ in pairs]),
-            StarState(state.count + 1, structure.unflatten([a for _, a in pairs])),
+            jax.tree.unflatten(structure, [step for step, _ in pairs]),
+            StarState(state.count + 1, jax.tree.unflatten(structure, [a for _, a in pairs])),
         )
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,10 +12,12 @@ EMBEDDED = Path(__file__).with_name("fashion_mnist_8x8.npz")
 
 
 class Images(NamedTuple):
-    """Images uint8 ``[n, height, width]`` or ``[n, height, width, channels]`` with labels ``[n]`` from 0."""
+    """Images uint8 ``[n, height, width]`` or ``[n, height, width, channels]`` with labels
+    ``[n]`` from 0.
+    """
 
-    images: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
+    images: NDArray[np.uint8] | jax.Array
+    labels: NDArray[np.uint8] | jax.Array
 
 
 class ImageDataset(NamedTuple):
@@ -26,7 +29,8 @@ class ImageDataset(NamedTuple):
 
 @cache
 def fashion_mnist_8x8() -> ImageDataset:
-    """Fashion-MNIST, 60,000 + 10,000 images averaged to 8x8; ``make_fashion_mnist_8x8`` made the file.
+    """Fashion-MNIST, 60,000 + 10,000 images averaged to 8x8; ``make_fashion_mnist_8x8`` made the
+    file.
 
     Examples
     --------

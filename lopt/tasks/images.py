@@ -17,7 +17,9 @@ Layer = dict[str, jax.Array]
 
 
 def mlp_init(key: jax.Array, sizes: Sequence[int]) -> list[Layer]:
-    """Dense layers ``{"w": [in, out], "b": [out]}``: weights normal with variance 1/in, biases zero."""
+    """Dense layers ``{"w": [in, out], "b": [out]}``: weights normal with variance 1/in,
+    biases zero.
+    """
     keys = jax.random.split(key, len(sizes) - 1)
     return [
         {
@@ -66,7 +68,7 @@ def mlp_task(name: str, images: Images, hidden: Sequence[int], batch_size: int =
         name=name,
         init=lambda key: mlp_init(key, sizes),
         loss=mlp_loss,
-        data=Images(*map(jnp.asarray, images)),
+        data=Images(jnp.asarray(images.images), jnp.asarray(images.labels)),
         batch_size=batch_size,
         loss_ceiling=CEILING_OVER_CHANCE * math.log(classes),
     )

@@ -1,4 +1,6 @@
-"""What is trained in the inner loop: parameters, a loss, and the data that batches are drawn from."""
+"""What is trained in the inner loop: parameters, a loss, and the data that batches are drawn
+from.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,8 +25,8 @@ class Task:
     loss
         ``loss(params, key, batch)`` is a scalar; `key` is for what is random in the loss itself.
     data
-        A pytree of arrays whose leading axis runs over examples; ``()`` where the loss needs no data. It is handed to
-        compiled functions as an argument, never baked into them.
+        A pytree of arrays whose leading axis runs over examples; ``()`` where the loss needs no
+        data. It is handed to compiled functions as an argument, never baked into them.
     batch_size
         Examples a batch.
     loss_ceiling
@@ -47,15 +49,21 @@ class Task:
     batch_size: int = 1
     loss_ceiling: float = float("inf")
 
-    def indices(self, key: jax.Array, data: Any, steps: int) -> jax.Array:
-        """Uniform example indices for `steps` batches, with replacement, int32 ``[steps, batch_size]``."""
-        leaves = jax.tree.leaves(data)
-        examples = leaves[0].shape[0] if leaves else 1
-        return jax.random.randint(key, (steps, self.batch_size), 0, examples)
+    @property
+    def examples(self) -> int:
+        """The number of examples in `data`; 1 where there is none."""
+        leaves = jax.tree.leaves(self.data)
+        return int(leaves[0].shape[0]) if leaves else 1
+
+    def indices(self, key: jax.Array, steps: int) -> jax.Array:
+        """Uniform example indices for `steps` batches, with replacement, int32 ``[steps,
+        batch_size]``.
+        """
+        return jax.random.randint(key, (steps, self.batch_size), 0, self.examples)
 
     def sample(self, key: jax.Array, data: Any) -> Batch:
         """One batch of `data`."""
-        return take(data, self.indices(key, data, 1)[0])
+        return take(data, self.indices(key, 1)[0])
 
 
 def take(data: Any, indices: jax.Array) -> Batch:

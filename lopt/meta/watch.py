@@ -1,0 +1,44 @@
+"""The probe that a meta-training run watches: one fixed inner trajectory of its own task."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+
+from lopt.monitor import Probe
+from lopt.tasks.task import Batch, Params, Task, take
+
+# Set apart from what training and evaluation draw.
+PROBE_KEY = 0xE16E
+EXAMPLES = 1024
+
+
+def probe(
+    task: Task,
+    make_optimizer: Callable[[Any], optax.GradientTransformation],
+    horizon: int,
+    examples: int = EXAMPLES,
+) -> Probe:
+    """A probe at a tenth of the horizon and at the horizon.
+
+    The trajectory starts from fixed parameters and runs over fixed batches; the eigenvalues are
+    those of one step on a fixed batch of `examples` examples. None of it changes during a run, so
+    that what changes is the optimizer.
+    """
+    key = jax.random.key(PROBE_KEY)
+    init_key, batch_key, examples_key, loss_key = jax.random.split(key, 4)
+
+    def loss(params: Params, batch: Batch) -> jax.Array:
+        return task.loss(params, loss_key, batch)
+
+    fixed = jax.random.randint(examples_key, (examples,), 0, task.examples)
+    return Probe(
+        make_transformation=make_optimizer,
+        loss=loss,
+        params=task.init(init_key),
+        batches=jax.vmap(lambda i: take(task.data, i))(task.indices(batch_key, horizon)),
+        batch=take(task.data, fixed),
+        steps=tuple(sorted({max(1, horizon // 10), horizon})),
+        loss_ceiling=task.loss_ceiling,
+    )
