@@ -111,7 +111,7 @@ def examine(name, seed, lr, steps, vectors, dtype):
     )
 
 
-CASES = [(name, "float32") for name in OPTIMIZERS] + [("adam", "float64"), ("aggmo", "float64")]
+CASES = [(name, "float32") for name in OPTIMIZERS] + [("adam", "float64")]
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)
