@@ -8,14 +8,8 @@ from lopt.monitor.linearize import (
     joint_operator,
     update_map,
 )
-from lopt.monitor.probe import (
-    PointSpectrum,
-    Probe,
-    ProbeReport,
-    ProbeSettings,
-    factorize,
-    resolve,
-)
+from lopt.monitor.point import PointSpectrum, ProbeSettings, factorize, resolve
+from lopt.monitor.probe import Probe, ProbeReport
 from lopt.monitor.verdict import Judgement, VerdictRule, judge
 
 __all__ = [

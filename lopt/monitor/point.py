@@ -1,0 +1,234 @@
+"""The spectra at one state of an inner problem: factorized on the device, resolved on the host."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+from jax.flatten_util import ravel_pytree
+
+from lopt.monitor.eigen import EigenEstimate, KrylovFactorization, arnoldi, ritz_values
+from lopt.monitor.linearize import Batch, Loss, Params, State, hessian_operator, joint_operator
+from lopt.monitor.verdict import Judgement, VerdictRule, judge
+
+__all__ = ["PointFactorization", "PointSpectrum", "ProbeSettings", "factorize", "resolve"]
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """How much is spent at a probed state, and when an eigenvalue counts as converged.
+
+    Attributes
+    ----------
+    vectors : int
+        Krylov vectors for the joint map and for the map at a frozen hidden state, each; as many
+        again for their transposes, without which the errors could not be trusted.
+    hessian_vectors : int
+        Krylov vectors for the Hessian.
+    sweeps : int
+        Balancing sweeps of the joint map, two products each.
+    tolerance : float
+        Largest error of a converged eigenvalue, relative to the largest modulus.
+    seed : int
+        Of the start vectors; the same at every call.
+    rule : VerdictRule
+    """
+
+    vectors: int = 40
+    hessian_vectors: int = 24
+    sweeps: int = 8
+    tolerance: float = 1e-2
+    seed: int = 0
+    rule: VerdictRule = field(default_factory=VerdictRule)
+
+
+class PointFactorization(NamedTuple):
+    """What `factorize` leaves for the host: Krylov factorizations and the curvature of modes.
+
+    `right` and `left` hold two factorizations each, of the joint map (0) and of the frozen map (1)
+    and of their transposes. `curvature` is B H B^T and `gram` B B^T, (m, m), where the rows of B
+    are the frozen map's basis in the coordinates of the parameters.
+    """
+
+    right: KrylovFactorization
+    left: KrylovFactorization
+    hessian: KrylovFactorization
+    curvature: Array
+    gram: Array
+    held: Array
+    loss: Array
+
+
+def factorize(
+    transformation: optax.GradientTransformation,
+    loss: Loss,
+    params: Params,
+    state: State,
+    batch: Batch,
+    settings: ProbeSettings,
+) -> PointFactorization:
+    """Krylov factorizations of the joint map, of A = d params'/d params, and of H; jittable.
+
+    Costs 2 vectors + sweeps products with the linearized step, as many with its transpose, and
+    vectors + hessian_vectors with the Hessian. `resolve` turns the result into numbers.
+    """
+    flat, unravel = ravel_pytree(params)
+    apply_hessian = hessian_operator(loss, params, batch)
+
+    def hessian(vector: Array) -> Array:
+        return ravel_pytree(apply_hessian(unravel(vector)))[0]
+
+    operator = joint_operator(transformation, loss, params, state, batch, sweeps=settings.sweeps)
+    (n_joint,), (n,) = operator.scale.shape, flat.shape
+    # The frozen map is the joint map between the parameters alone: one loop serves both.
+    parts = jnp.stack([jnp.ones(n_joint, bool), jnp.arange(n_joint) < n])
+    key, hessian_key = jax.random.split(jax.random.key(settings.seed))
+    start = jax.random.normal(key, (n_joint,), operator.scale.dtype)
+
+    def factor(apply: Callable[[Array], Array]) -> KrylovFactorization:
+        def one(part: Array) -> KrylovFactorization:
+            masked = lambda v: jnp.where(part, apply(jnp.where(part, v, 0.0)), 0.0)  # noqa: E731
+            return arnoldi(masked, jnp.where(part, start, 0.0), min(settings.vectors, n_joint))
+
+        return jax.lax.map(one, parts)
+
+    right = factor(operator.apply)
+    modes = (right.basis[1] * operator.scale)[:, :n].astype(flat.dtype)
+    hessian_start = jax.random.normal(hessian_key, (n,), flat.dtype)
+    return PointFactorization(
+        right=right,
+        left=factor(operator.transpose),
+        hessian=arnoldi(hessian, hessian_start, min(settings.hessian_vectors, n)),
+        curvature=jax.lax.map(hessian, modes) @ modes.T,
+        gram=modes @ modes.T,
+        held=jnp.sum(operator.held),
+        loss=loss(params, batch),
+    )
+
+
+@dataclass(frozen=True)
+class PointSpectrum:
+    """The spectra at one state of the inner problem.
+
+    Attributes
+    ----------
+    inner_step : int
+        Steps taken before.
+    loss : float
+        On the probe's batch.
+    joint : EigenEstimate
+        Of d(params', state')/d(params, state). Residuals are in balanced coordinates.
+    frozen : EigenEstimate
+        Of A = d params'/d params at the incoming hidden state: 1 - eigenvalues of M H, so
+        `preconditioned_sharpness` is max Re(1 - lambda).
+    hessian : EigenEstimate
+        Extreme eigenvalues of the loss Hessian; errors are bounds.
+    curvatures : ndarray
+        Re x^H H x / x^H x along each eigenvector x of the frozen map.
+    held : int
+        Coordinates held because they could not be differentiated.
+    judgement : Judgement
+    """
+
+    inner_step: int
+    loss: float
+    joint: EigenEstimate
+    frozen: EigenEstimate
+    hessian: EigenEstimate
+    curvatures: np.ndarray
+    held: int
+    judgement: Judgement
+
+    @property
+    def sharpness(self) -> float:
+        """The largest converged Hessian eigenvalue, NaN if there is none."""
+        return _largest(self.hessian.values[self.hessian.converged])
+
+    @property
+    def preconditioned_sharpness(self) -> float:
+        """max Re(1 - lambda) of the converged frozen eigenvalues; gradient descent's edge is 2."""
+        return _largest(1.0 - self.frozen.values[self.frozen.converged].real)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every number, as plain Python; None for NaN."""
+        return {
+            "inner_step": self.inner_step,
+            "loss": _plain(self.loss),
+            "sharpness": _plain(self.sharpness),
+            "preconditioned_sharpness": _plain(self.preconditioned_sharpness),
+            **self.judgement.to_json(),
+            "held": self.held,
+            "curvatures": [_plain(float(c)) for c in self.curvatures],
+            "joint": self.joint.to_json(),
+            "frozen": self.frozen.to_json(),
+            "hessian": self.hessian.to_json(),
+        }
+
+    def text(self) -> str:
+        """One line for a person."""
+        shown = {
+            "loss": self.loss,
+            "sharpness": self.sharpness,
+            "radius": self.judgement.radius,
+            "oscillatory radius": self.judgement.oscillatory_radius,
+        }
+        numbers = ", ".join(f"{k} {v:.4g}" for k, v in shown.items() if v == v)
+        why = f" ({self.judgement.direction})" if self.judgement.direction else ""
+        return f"step {self.inner_step}: {self.judgement.verdict}{why}; {numbers}"
+
+
+def resolve(
+    point: PointFactorization,
+    settings: ProbeSettings,
+    *,
+    inner_step: int = 0,
+    loss_ceiling: float = float("inf"),
+) -> PointSpectrum:
+    """The eigenvalues, residuals and verdict of one factorized state (host, float64)."""
+    joint, frozen = (
+        ritz_values(
+            jax.tree.map(lambda leaf, i=i: leaf[i], point.right),
+            left=jax.tree.map(lambda leaf, i=i: leaf[i], point.left),
+            tolerance=settings.tolerance,
+        )
+        for i in (0, 1)
+    )
+    curvatures = _mode_curvatures(frozen, point)
+    held, loss = int(point.held), float(point.loss)
+    judgement = judge(joint, frozen, curvatures, settings.rule)
+    if held and judgement.verdict in ("stable", "marginal"):
+        judgement = replace(judgement, verdict="unresolved", direction="")
+    if not loss <= loss_ceiling or not np.isfinite(loss):
+        judgement = Judgement("diverged")
+    return PointSpectrum(
+        inner_step=inner_step,
+        loss=loss,
+        joint=joint,
+        frozen=frozen,
+        hessian=ritz_values(point.hessian, symmetric=True, tolerance=settings.tolerance),
+        curvatures=curvatures,
+        held=held,
+        judgement=judgement,
+    )
+
+
+def _mode_curvatures(frozen: EigenEstimate, point: PointFactorization) -> np.ndarray:
+    """Re x^H H x / x^H x for x = B^T y, y the eigenvectors in the Krylov basis."""
+    y, size = frozen.vectors, frozen.vectors.shape[0]
+    curvature = np.asarray(point.curvature, np.float64)[:size, :size]
+    gram = np.asarray(point.gram, np.float64)[:size, :size]
+    above = np.real(np.einsum("ik,ij,jk->k", y.conj(), curvature, y))
+    below = np.real(np.einsum("ik,ij,jk->k", y.conj(), gram, y))
+    return np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)
+
+
+def _largest(values: np.ndarray) -> float:
+    return float(values.max()) if values.size else float("nan")
+
+
+def _plain(value: float) -> float | None:
+    return value if np.isfinite(value) else None
