@@ -69,7 +69,7 @@ def run_command(options: argparse.Namespace) -> int:
         print(f"{run.path} is complete: {run.result}")
         return 0
     use_devices(config.devices)
-    watch = probe(config.make_task(), config.make_optimizer, config.horizon)
+    watch = probe(config, config.make_task())
     with Stop() as stop, Display(config, run.path) as display:
         done = train(
             config,

@@ -108,9 +108,11 @@ class TrainConfig:
         """The inner problem, its data loaded."""
         return TASKS[self.task]()
 
-    def make_optimizer(self, theta: MetaParameters) -> optax.GradientTransformationExtraArgs:
-        """The inner optimizer of meta-parameters theta."""
-        return star(theta, self.star_config)
+    def make_optimizer(
+        self, theta: MetaParameters, *, fused: bool = True
+    ) -> optax.GradientTransformationExtraArgs:
+        """The inner optimizer of meta-parameters theta; see `lopt.star` for `fused`."""
+        return star(theta, self.star_config, fused=fused)
 
     def make_meta_optimizer(self) -> optax.GradientTransformationExtraArgs:
         """AdamW with clipping as in Appendix B; weight decay acts on the network's weights alone

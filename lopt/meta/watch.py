@@ -1,11 +1,10 @@
 """The probe that a meta-training run watches: one fixed inner trajectory of its own task."""
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import jax
-import optax
 
+from lopt.meta.config import TrainConfig
 from lopt.monitor import Probe
 from lopt.tasks.task import Batch, Params, Task, take
 
@@ -14,18 +13,14 @@ PROBE_KEY = 0xE16E
 EXAMPLES = 1024
 
 
-def probe(
-    task: Task,
-    make_optimizer: Callable[[Any], optax.GradientTransformation],
-    horizon: int,
-    examples: int = EXAMPLES,
-) -> Probe:
+def probe(config: TrainConfig, task: Task, examples: int = EXAMPLES) -> Probe:
     """A probe at a tenth of the horizon and at the horizon.
 
     The trajectory starts from fixed parameters and runs over fixed batches; the eigenvalues are
     those of one step on a fixed batch of `examples` examples. None of it changes during a run, so
     that what changes is the optimizer.
     """
+    horizon = config.horizon
     key = jax.random.key(PROBE_KEY)
     init_key, batch_key, examples_key, loss_key = jax.random.split(key, 4)
 
@@ -34,7 +29,7 @@ def probe(
 
     fixed = jax.random.randint(examples_key, (examples,), 0, task.examples)
     return Probe(
-        make_transformation=make_optimizer,
+        make_transformation=partial(config.make_optimizer, fused=False),
         loss=loss,
         params=task.init(init_key),
         batches=jax.vmap(lambda i: take(task.data, i))(task.indices(batch_key, horizon)),

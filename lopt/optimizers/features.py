@@ -18,33 +18,32 @@ TIME_SCALES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5)
 
 
 class Features(NamedTuple):
-    """One kind of feature a field, in the order of the network's inputs; each a list of arrays.
+    """One kind of feature a field, in the order of the network's inputs: arrays ``[k, *s]``.
 
-    Every array broadcasts to the tensor's shape: what depends on a row or a column alone keeps a 1
-    on the other axis. As a tree of scalars the same type holds what belongs to a feature: its
-    normalization, or its weight to one unit.
+    Every array broadcasts to the tensor's shape ``s``: what depends on a row or a column alone
+    keeps a 1 on the other axis.
     """
 
-    gradient: list[jax.Array]
-    parameter: list[jax.Array]
-    momentum: list[jax.Array]
-    rms: list[jax.Array]
-    preconditioned_momentum: list[jax.Array]
-    inverse_rms: list[jax.Array]
-    scaled_gradient: list[jax.Array]
-    row: list[jax.Array]
-    column: list[jax.Array]
-    inverse_row: list[jax.Array]
-    inverse_column: list[jax.Array]
-    scaled_momentum: list[jax.Array]
+    gradient: jax.Array
+    parameter: jax.Array
+    momentum: jax.Array
+    rms: jax.Array
+    preconditioned_momentum: jax.Array
+    inverse_rms: jax.Array
+    scaled_gradient: jax.Array
+    row: jax.Array
+    column: jax.Array
+    inverse_row: jax.Array
+    inverse_column: jax.Array
+    scaled_momentum: jax.Array
 
 
 class Factors(NamedTuple):
-    """What multiplies a gradient or a momentum to make a feature of it."""
+    """What multiplies a gradient or a momentum to make a feature of it, ``[k, *s]``."""
 
     inverse_rms: jax.Array
-    gradient_scale: list[jax.Array]
-    momentum_scale: list[jax.Array]
+    gradient_scale: jax.Array
+    momentum_scale: jax.Array
 
 
 def feature_count(momentum: int, rms: int, adafactor: int) -> int:
@@ -59,43 +58,44 @@ def time_features(count: jax.Array) -> jax.Array:
 
 def factors(a: Accumulators) -> Factors:
     """``1/sqrt(rms + 1e-6)`` and the inverse roots of the factored second moments."""
-    inverse_rms = lax.rsqrt(a.rms[-1] + RMS_FLOOR)
+    inverse_rms = lax.rsqrt(a.rms + RMS_FLOOR)
     axes = factored_axes(a.rms.shape[1:])
     if axes is None:
         gradient_scale = lax.rsqrt(jnp.maximum(a.row + ADAFACTOR_FLOOR, ADAFACTOR_FLOOR))
-        return Factors(inverse_rms, [*gradient_scale], [*lax.rsqrt(a.row + RMS_FLOOR)])
+        return Factors(inverse_rms, gradient_scale, lax.rsqrt(a.row + RMS_FLOOR))
     mean = jnp.mean(a.row, axis=axes[0] + 1, keepdims=True)
     relative = jnp.maximum(a.row / (mean + ADAFACTOR_FLOOR), ADAFACTOR_FLOOR)
-    rows, columns = lax.rsqrt(relative), lax.rsqrt(jnp.maximum(a.column, ADAFACTOR_FLOOR))
-    scale = [r * c for r, c in zip(rows, columns, strict=True)]
+    scale = lax.rsqrt(relative) * lax.rsqrt(jnp.maximum(a.column, ADAFACTOR_FLOOR))
     return Factors(inverse_rms, scale, scale)
 
 
 def tensor_features(gradient: jax.Array, parameter: jax.Array, a: Accumulators) -> Features:
-    """The features of one tensor, not yet normalized; the accumulators already hold the
-    gradient.
+    """The features of one tensor, not yet normalized.
+
+    The accumulators already hold the gradient.
     """
     f = factors(a)
-    factored = factored_axes(gradient.shape) is not None
-    row, column = [*a.row], [*a.column] if factored else [*a.row]
+    column = a.row if factored_axes(gradient.shape) is None else a.column
     return Features(
-        gradient=[gradient],
-        parameter=[parameter],
-        momentum=[*a.momentum],
-        rms=[*a.rms],
-        preconditioned_momentum=[m * f.inverse_rms for m in a.momentum],
-        inverse_rms=[f.inverse_rms],
-        scaled_gradient=[gradient * s for s in f.gradient_scale],
-        row=row,
+        gradient=gradient[None],
+        parameter=parameter[None],
+        momentum=a.momentum,
+        rms=a.rms,
+        preconditioned_momentum=a.momentum * f.inverse_rms,
+        inverse_rms=f.inverse_rms,
+        scaled_gradient=gradient * f.gradient_scale,
+        row=a.row,
         column=column,
-        inverse_row=[lax.rsqrt(x + FACTOR_FLOOR) for x in row],
-        inverse_column=[lax.rsqrt(x + FACTOR_FLOOR) for x in column],
-        scaled_momentum=[m * s for m, s in zip(a.momentum, f.momentum_scale, strict=True)],
+        inverse_row=lax.rsqrt(a.row + FACTOR_FLOOR),
+        inverse_column=lax.rsqrt(column + FACTOR_FLOOR),
+        scaled_momentum=a.momentum * f.momentum_scale,
     )
 
 
 def normalization(feature: jax.Array) -> jax.Array:
-    """``rsqrt(1e-5 + mean(x^2))``, a scalar; the mean over the broadcast tensor is that over
-    the array given.
+    """``rsqrt(1e-5 + mean(x^2))`` of features ``[k, *s]``, shape ``[k]``.
+
+    The mean over the broadcast tensor is that over the array given.
     """
-    return lax.rsqrt(NORMALIZATION_FLOOR + jnp.mean(feature * feature))
+    axes = tuple(range(1, feature.ndim))
+    return lax.rsqrt(NORMALIZATION_FLOOR + jnp.mean(feature * feature, axis=axes))

@@ -2,6 +2,7 @@
 can be left out.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -20,7 +21,7 @@ from lopt.optimizers.accumulators import (
     update_accumulators,
 )
 from lopt.optimizers.features import RMS_FLOOR, feature_count
-from lopt.optimizers.network import Network, apply_network, init_network
+from lopt.optimizers.network import Network, apply_network, apply_plainly, init_network
 
 NominalTerm = Literal["AdamAggMo", "Adam", "AggMo", "SGDM", "SGD"]
 NOMINAL_TERMS: tuple[NominalTerm, ...] = ("AdamAggMo", "Adam", "AggMo", "SGDM", "SGD")
@@ -183,7 +184,7 @@ def _mean(momenta: jax.Array) -> jax.Array:
 
 
 def star(
-    meta_parameters: MetaParameters, config: StarConfig = STAR
+    meta_parameters: MetaParameters, config: StarConfig = STAR, *, fused: bool = True
 ) -> optax.GradientTransformationExtraArgs:
     """The learned optimizer ``phi' = phi - f_g - f_b`` with (21) and (22), as an optax
     transformation.
@@ -221,6 +222,7 @@ def star(
         ),
     )
     counts = tuple(d.shape[0] for d in decays)
+    evaluate = apply_network if fused else apply_plainly
     heads = theta.network.biases[-1].shape[0]
     if heads < config.heads:
         raise ValueError(
@@ -246,7 +248,7 @@ def star(
         old = jax.tree.leaves(state.accumulators, is_leaf=lambda x: isinstance(x, Accumulators))
         values = jax.tree.leaves(params)
         pairs = [
-            _tensor_update(theta, config, decays, state.count, g, p, a)
+            _tensor_update(theta, config, decays, evaluate, state.count, g, p, a)
             for g, p, a in zip(gradients, values, old, strict=True)
         ]
         return (
@@ -261,6 +263,7 @@ def _tensor_update(
     theta: MetaParameters,
     config: StarConfig,
     decays: Decays,
+    evaluate: Callable[..., list[jax.Array]],
     count: jax.Array,
     gradient: jax.Array,
     parameter: jax.Array,
@@ -271,7 +274,7 @@ def _tensor_update(
     a = update_accumulators(accumulators, g, decays)
     heads: list[jax.Array] = []
     if config.heads:
-        heads = apply_network(theta.network, g, p, a, count, config.heads)
+        heads = evaluate(theta.network, g, p, a, count, config.heads)
     terms = []
     if config.nominal_term is not None:
         size = jnp.exp(config.nominal_exponent * heads[-1]) if config.controls_nominal else 1.0
