@@ -4,7 +4,7 @@ from lopt.meta.config import TrainConfig
 from lopt.meta.estimators import PES
 from lopt.meta.trainer import Trainer
 from lopt.monitor import Probe
-from lopt.optimizers.released import from_released
+from lopt.optimizers.released import from_released, released_config, released_meta_parameters
 from lopt.optimizers.saved import Saved, load, save
 from lopt.optimizers.star import (
     BLACKBOX,
@@ -32,6 +32,8 @@ __all__ = [
     "from_released",
     "init_meta_parameters",
     "load",
+    "released_config",
+    "released_meta_parameters",
     "save",
     "star",
 ]

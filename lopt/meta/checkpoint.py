@@ -55,7 +55,7 @@ def read_checkpoint(folder: Path, outer_step: int, template: Any) -> Any:
     path = checkpoint_path(folder, outer_step)
     leaves, structure = jax.tree.flatten(template)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             digest = str(file["digest"])
             arrays = {name: file[name] for name in file.files if name != "digest"}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, EOFError) as error:

@@ -63,7 +63,7 @@ def load(path: str | os.PathLike[str]) -> Saved:
         Where the file is missing, of another kind, damaged, or does not fit its own configuration.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
             arrays = [file[str(k)] for k in range(len(header["names"]))]
         config = _config(header["config"])
