@@ -1,0 +1,37 @@
+"""What every figure shares: colours that the colour-blind tell apart, sizes, plain axes."""
+
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+# Okabe and Ito's palette.
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#777777"
+
+
+def use_style() -> None:
+    """Set fonts and lines for print."""
+    plt.rcParams.update(
+        {
+            "font.size": 9,
+            "axes.titlesize": 10,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "legend.frameon": False,
+            "lines.linewidth": 1.6,
+            "figure.dpi": 150,
+            "savefig.bbox": "tight",
+        }
+    )
+
+
+def unit_circle(axes: Any) -> None:
+    """Draw the unit circle with its inside shaded: where eigenvalues are stable."""
+    axes.add_patch(plt.Circle((0, 0), 1, facecolor="#EEF4F8", edgecolor=GREY, lw=1, zorder=0))
+    axes.axhline(0, color=GREY, lw=0.5, zorder=0)
+    axes.axvline(0, color=GREY, lw=0.5, zorder=0)
+    axes.set_aspect("equal")
