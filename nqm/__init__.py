@@ -4,7 +4,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nqm.bounds import Condition as Condition
+    from nqm.bounds import theorem1 as theorem1
+    from nqm.bounds import theorem1_interval as theorem1_interval
+    from nqm.certificates import LyapunovCertificate as LyapunovCertificate
+    from nqm.certificates import check_lyapunov as check_lyapunov
+    from nqm.certificates import lyapunov_certificate as lyapunov_certificate
+    from nqm.checker import check as check
+    from nqm.exact import Interval as Interval
+    from nqm.exact import nominal_step_interval as nominal_step_interval
+    from nqm.examples import Example as Example
+    from nqm.examples import example as example
+    from nqm.files import read_array as read_array
     from nqm.quadratic import NoisyQuadratic as NoisyQuadratic
+    from nqm.report import StabilityReport as StabilityReport
+    from nqm.spectrum import Spectrum as Spectrum
+    from nqm.spectrum import eigenvalues as eigenvalues
+    from nqm.spectrum import judge as judge
+    from nqm.spectrum import loss_norm_matrix as loss_norm_matrix
+    from nqm.spectrum import spectral_radius as spectral_radius
+    from nqm.spectrum import symmetric_eigenvalues as symmetric_eigenvalues
+    from nqm.spectrum import symmetric_spectrum as symmetric_spectrum
     from nqm.updates import UpdateRule as UpdateRule
     from nqm.updates import cancelled_step_matrix as cancelled_step_matrix
     from nqm.updates import memoryless_rule as memoryless_rule
@@ -17,15 +37,35 @@ if TYPE_CHECKING:
 
 # Public name -> module. Loaded at first use, so that `import nqm` and `nqm --help` stay light.
 EXPORTS = {
+    "Condition": "bounds",
+    "Example": "examples",
+    "Interval": "exact",
+    "LyapunovCertificate": "certificates",
     "NoisyQuadratic": "quadratic",
+    "Spectrum": "spectrum",
+    "StabilityReport": "report",
     "UpdateRule": "updates",
     "cancelled_step_matrix": "updates",
+    "check": "checker",
+    "check_lyapunov": "certificates",
+    "eigenvalues": "spectrum",
+    "example": "examples",
+    "judge": "spectrum",
+    "loss_norm_matrix": "spectrum",
+    "lyapunov_certificate": "certificates",
     "memoryless_rule": "updates",
+    "nominal_step_interval": "exact",
     "perturbed_preconditioner": "updates",
     "plain_rule": "updates",
     "preconditioned_update_matrix": "updates",
+    "read_array": "files",
     "root_and_inverse_root": "updates",
+    "spectral_radius": "spectrum",
     "step_matrix": "updates",
+    "symmetric_eigenvalues": "spectrum",
+    "symmetric_spectrum": "spectrum",
+    "theorem1": "bounds",
+    "theorem1_interval": "bounds",
     "update_matrix": "updates",
 }
 

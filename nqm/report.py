@@ -1,0 +1,160 @@
+"""StabilityReport: the answer as data, as JSON and as text."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from nqm.bounds import Condition
+from nqm.spectrum import Spectrum
+
+SCHEMA_VERSION = 1
+EXIT_CODES = {"stable": 0, "unstable": 1, "marginal": 3}
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON has it: NaN and infinities become null, arrays become lists."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, complex):
+        return [plain(value.real), plain(value.imag)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def condition_json(condition: Condition) -> dict[str, Any]:
+    """One entry of `conditions` in the JSON of `nqm check`."""
+    return {
+        "name": condition.name,
+        "source": condition.source,
+        "quantity": condition.quantity,
+        "applies": condition.applies,
+        "reason": condition.reason,
+        "lower": condition.lower,
+        "upper": condition.upper,
+        "smallest": condition.smallest,
+        "largest": condition.largest,
+        "margin": condition.margin,
+        "holds": condition.holds,
+        "conservatism": condition.conservatism,
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class StabilityReport:
+    """Whether phi' = A phi + (I - A) xi is stable, by how much, and which step would be.
+
+    Instability is a value here, never an exception.
+
+    Attributes
+    ----------
+    nominal_step : float
+        alpha.
+    dimension, rank : int
+        N, and the rank of H; where it is lower the verdict is about the range of H.
+    rule : str
+        The update rule.
+    symmetric : bool
+        Whether the verdict comes from the symmetric form.
+    spectrum : Spectrum
+        Eigenvalues, spectral radius and its enclosure.
+    nominal_step_intervals : tuple of (float, float)
+        All alpha with rho <= 1, as disjoint closed intervals; empty if there are none.
+    intervals_reason : str
+        Why the intervals are not known, otherwise empty.
+    best_nominal_step : (float, float) or None
+        The alpha of the smallest spectral radius, and that radius.
+    conditions : tuple of Condition
+        The sufficient conditions.
+    extras : dict
+        What was asked for beside: `transient`, `rigorous`, `robust`, `lyapunov`, `mean_square`.
+
+    Examples
+    --------
+    >>> import json
+    >>> from nqm import check
+    >>> report = check([[2.0, 1.0], [1.0, 2.0]], nominal_step=0.5)
+    >>> report.verdict, report.exit_code
+    ('stable', 0)
+    >>> [round(end, 12) for end in json.loads(report.to_json())["nominal_step_interval"]]
+    [0.0, 0.666666666667]
+    """
+
+    nominal_step: float
+    dimension: int
+    rank: int
+    rule: str
+    symmetric: bool
+    spectrum: Spectrum
+    nominal_step_intervals: tuple[tuple[float, float], ...]
+    intervals_reason: str
+    best_nominal_step: tuple[float, float] | None
+    conditions: tuple[Condition, ...]
+    extras: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """'stable', 'marginal' or 'unstable'."""
+        return self.spectrum.verdict
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether the spectral radius is below one beyond its uncertainty."""
+        return self.verdict == "stable"
+
+    @property
+    def exit_code(self) -> int:
+        """0 stable, 1 unstable, 3 marginal."""
+        return EXIT_CODES[self.verdict]
+
+    @property
+    def nominal_step_interval(self) -> tuple[float, float] | None:
+        """The stable interval that holds alpha, or else the nearest one; None if there is none."""
+        if not self.nominal_step_intervals:
+            return None
+        alpha = self.nominal_step
+        return min(self.nominal_step_intervals, key=lambda i: max(i[0] - alpha, alpha - i[1], 0.0))
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `to_json` writes."""
+        found = {
+            "schema_version": SCHEMA_VERSION,
+            "verdict": self.verdict,
+            "spectral_radius": self.spectrum.spectral_radius,
+            "spectral_radius_bounds": [self.spectrum.lower, self.spectrum.upper],
+            "uncertainty": self.spectrum.uncertainty,
+            "method": self.spectrum.method,
+            "eigenvalues": [[float(z.real), float(z.imag)] for z in self.spectrum.eigenvalues],
+            "rule": self.rule,
+            "dimension": self.dimension,
+            "rank": self.rank,
+            "nominal_step": self.nominal_step,
+            "nominal_step_interval": self.nominal_step_interval,
+            "nominal_step_intervals": self.nominal_step_intervals,
+            "nominal_step_interval_reason": self.intervals_reason,
+            "best_nominal_step": self.best_nominal_step,
+            "conditions": [condition_json(c) for c in self.conditions],
+            **self.extras,
+        }
+        result: dict[str, Any] = plain(found)
+        return result
+
+    def to_json(self) -> str:
+        """The report as one JSON object; its schema is in docs/nqm.md."""
+        return json.dumps(self.as_dict(), indent=2, allow_nan=False)
+
+    def text(self) -> str:
+        """The report for a person: verdict, meaning, distance, the steps that would be stable."""
+        from nqm.report_text import describe
+
+        return describe(self)
+
+    def __str__(self) -> str:
+        return self.text()
