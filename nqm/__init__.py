@@ -16,8 +16,24 @@ if TYPE_CHECKING:
     from nqm.examples import Example as Example
     from nqm.examples import example as example
     from nqm.files import read_array as read_array
+    from nqm.momentum import aggmo_limit as aggmo_limit
+    from nqm.momentum import delay_limit as delay_limit
+    from nqm.momentum import exponential_average_limit as exponential_average_limit
+    from nqm.momentum import heavy_ball_ellipse as heavy_ball_ellipse
+    from nqm.momentum import heavy_ball_limit as heavy_ball_limit
+    from nqm.momentum import momentum_condition as momentum_condition
+    from nqm.momentum import nesterov_limit as nesterov_limit
     from nqm.quadratic import NoisyQuadratic as NoisyQuadratic
     from nqm.report import StabilityReport as StabilityReport
+    from nqm.rules import aggmo_rule as aggmo_rule
+    from nqm.rules import aggregated_momentum_rule as aggregated_momentum_rule
+    from nqm.rules import averaged_rule as averaged_rule
+    from nqm.rules import delayed_rule as delayed_rule
+    from nqm.rules import exponential_average_rule as exponential_average_rule
+    from nqm.rules import frozen_adam_rule as frozen_adam_rule
+    from nqm.rules import heavy_ball_rule as heavy_ball_rule
+    from nqm.rules import nesterov_rule as nesterov_rule
+    from nqm.rules import nominal_momentum_rule as nominal_momentum_rule
     from nqm.spectrum import Spectrum as Spectrum
     from nqm.spectrum import eigenvalues as eigenvalues
     from nqm.spectrum import judge as judge
@@ -45,15 +61,31 @@ EXPORTS = {
     "Spectrum": "spectrum",
     "StabilityReport": "report",
     "UpdateRule": "updates",
+    "aggmo_limit": "momentum",
+    "aggmo_rule": "rules",
+    "aggregated_momentum_rule": "rules",
+    "averaged_rule": "rules",
     "cancelled_step_matrix": "updates",
     "check": "checker",
     "check_lyapunov": "certificates",
+    "delay_limit": "momentum",
+    "delayed_rule": "rules",
     "eigenvalues": "spectrum",
     "example": "examples",
+    "exponential_average_limit": "momentum",
+    "exponential_average_rule": "rules",
+    "frozen_adam_rule": "rules",
+    "heavy_ball_ellipse": "momentum",
+    "heavy_ball_limit": "momentum",
+    "heavy_ball_rule": "rules",
     "judge": "spectrum",
     "loss_norm_matrix": "spectrum",
     "lyapunov_certificate": "certificates",
     "memoryless_rule": "updates",
+    "momentum_condition": "momentum",
+    "nesterov_limit": "momentum",
+    "nesterov_rule": "rules",
+    "nominal_momentum_rule": "rules",
     "nominal_step_interval": "exact",
     "perturbed_preconditioner": "updates",
     "plain_rule": "updates",
