@@ -5,17 +5,44 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nqm.bounds import Condition as Condition
+    from nqm.bounds import lemma2 as lemma2
+    from nqm.bounds import lemma3 as lemma3
     from nqm.bounds import theorem1 as theorem1
     from nqm.bounds import theorem1_interval as theorem1_interval
+    from nqm.bounds import theorem1_prime as theorem1_prime
+    from nqm.bounds_general import descent as descent
+    from nqm.bounds_general import eigenvector_condition as eigenvector_condition
+    from nqm.bounds_general import numerical_radius as numerical_radius
+    from nqm.bounds_general import numerical_radius_condition as numerical_radius_condition
     from nqm.certificates import LyapunovCertificate as LyapunovCertificate
     from nqm.certificates import check_lyapunov as check_lyapunov
     from nqm.certificates import lyapunov_certificate as lyapunov_certificate
     from nqm.checker import check as check
     from nqm.exact import Interval as Interval
+    from nqm.exact import crossing_steps as crossing_steps
     from nqm.exact import nominal_step_interval as nominal_step_interval
+    from nqm.exact import nominal_step_intervals as nominal_step_intervals
+    from nqm.exact import second_compound as second_compound
     from nqm.examples import Example as Example
     from nqm.examples import example as example
     from nqm.files import read_array as read_array
+    from nqm.gradient_samples import GradientSamples as GradientSamples
+    from nqm.gradient_samples import sample_meta_gradients as sample_meta_gradients
+    from nqm.gradient_variance import GradientVariance as GradientVariance
+    from nqm.gradient_variance import meta_gradient_variance as meta_gradient_variance
+    from nqm.limits import LimitLoss as LimitLoss
+    from nqm.limits import limit_loss as limit_loss
+    from nqm.metagradient import MetaGradient as MetaGradient
+    from nqm.metagradient import expected_meta_gradient as expected_meta_gradient
+    from nqm.minibatch import MeanSquare as MeanSquare
+    from nqm.minibatch import mean_square_matrix as mean_square_matrix
+    from nqm.minibatch import minibatch_mean_square as minibatch_mean_square
+    from nqm.minibatch import minibatch_step_limit as minibatch_step_limit
+    from nqm.minibatch import second_moment_step as second_moment_step
+    from nqm.moments import ExpectedLoss as ExpectedLoss
+    from nqm.moments import Moments as Moments
+    from nqm.moments import expected_loss as expected_loss
+    from nqm.moments import parameter_moments as parameter_moments
     from nqm.momentum import aggmo_limit as aggmo_limit
     from nqm.momentum import delay_limit as delay_limit
     from nqm.momentum import exponential_average_limit as exponential_average_limit
@@ -34,6 +61,8 @@ if TYPE_CHECKING:
     from nqm.rules import heavy_ball_rule as heavy_ball_rule
     from nqm.rules import nesterov_rule as nesterov_rule
     from nqm.rules import nominal_momentum_rule as nominal_momentum_rule
+    from nqm.simulate import Trajectories as Trajectories
+    from nqm.simulate import sample_trajectories as sample_trajectories
     from nqm.spectrum import Spectrum as Spectrum
     from nqm.spectrum import eigenvalues as eigenvalues
     from nqm.spectrum import judge as judge
@@ -41,6 +70,12 @@ if TYPE_CHECKING:
     from nqm.spectrum import spectral_radius as spectral_radius
     from nqm.spectrum import symmetric_eigenvalues as symmetric_eigenvalues
     from nqm.spectrum import symmetric_spectrum as symmetric_spectrum
+    from nqm.symmetric_loss import LossSpectrum as LossSpectrum
+    from nqm.symmetric_loss import loss_spectrum as loss_spectrum
+    from nqm.symmetric_loss import spectral_loss as spectral_loss
+    from nqm.transient import Transient as Transient
+    from nqm.transient import kreiss_constant as kreiss_constant
+    from nqm.transient import transient_growth as transient_growth
     from nqm.updates import UpdateRule as UpdateRule
     from nqm.updates import cancelled_step_matrix as cancelled_step_matrix
     from nqm.updates import memoryless_rule as memoryless_rule
@@ -55,11 +90,21 @@ if TYPE_CHECKING:
 EXPORTS = {
     "Condition": "bounds",
     "Example": "examples",
+    "ExpectedLoss": "moments",
+    "GradientSamples": "gradient_samples",
+    "GradientVariance": "gradient_variance",
     "Interval": "exact",
+    "LimitLoss": "limits",
+    "LossSpectrum": "symmetric_loss",
     "LyapunovCertificate": "certificates",
+    "MeanSquare": "minibatch",
+    "MetaGradient": "metagradient",
+    "Moments": "moments",
     "NoisyQuadratic": "quadratic",
     "Spectrum": "spectrum",
     "StabilityReport": "report",
+    "Trajectories": "simulate",
+    "Transient": "transient",
     "UpdateRule": "updates",
     "aggmo_limit": "momentum",
     "aggmo_rule": "rules",
@@ -68,10 +113,15 @@ EXPORTS = {
     "cancelled_step_matrix": "updates",
     "check": "checker",
     "check_lyapunov": "certificates",
+    "crossing_steps": "exact",
     "delay_limit": "momentum",
     "delayed_rule": "rules",
+    "descent": "bounds_general",
     "eigenvalues": "spectrum",
+    "eigenvector_condition": "bounds_general",
     "example": "examples",
+    "expected_loss": "moments",
+    "expected_meta_gradient": "metagradient",
     "exponential_average_limit": "momentum",
     "exponential_average_rule": "rules",
     "frozen_adam_rule": "rules",
@@ -79,25 +129,45 @@ EXPORTS = {
     "heavy_ball_limit": "momentum",
     "heavy_ball_rule": "rules",
     "judge": "spectrum",
+    "kreiss_constant": "transient",
+    "lemma2": "bounds",
+    "lemma3": "bounds",
+    "limit_loss": "limits",
     "loss_norm_matrix": "spectrum",
+    "loss_spectrum": "symmetric_loss",
     "lyapunov_certificate": "certificates",
+    "mean_square_matrix": "minibatch",
     "memoryless_rule": "updates",
+    "meta_gradient_variance": "gradient_variance",
+    "minibatch_mean_square": "minibatch",
+    "minibatch_step_limit": "minibatch",
     "momentum_condition": "momentum",
     "nesterov_limit": "momentum",
     "nesterov_rule": "rules",
     "nominal_momentum_rule": "rules",
     "nominal_step_interval": "exact",
+    "nominal_step_intervals": "exact",
+    "numerical_radius": "bounds_general",
+    "numerical_radius_condition": "bounds_general",
+    "parameter_moments": "moments",
     "perturbed_preconditioner": "updates",
     "plain_rule": "updates",
     "preconditioned_update_matrix": "updates",
     "read_array": "files",
     "root_and_inverse_root": "updates",
+    "sample_meta_gradients": "gradient_samples",
+    "sample_trajectories": "simulate",
+    "second_compound": "exact",
+    "second_moment_step": "minibatch",
+    "spectral_loss": "symmetric_loss",
     "spectral_radius": "spectrum",
     "step_matrix": "updates",
     "symmetric_eigenvalues": "spectrum",
     "symmetric_spectrum": "spectrum",
     "theorem1": "bounds",
     "theorem1_interval": "bounds",
+    "theorem1_prime": "bounds",
+    "transient_growth": "transient",
     "update_matrix": "updates",
 }
 
