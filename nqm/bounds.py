@@ -7,7 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from nqm import validate
+from nqm.exact import Interval, nominal_step_interval
 from nqm.namespace import AnyArray, common
+from nqm.updates import root_and_inverse_root
+from nqm.validate import Array
+
+# Name, source and quantity of each condition.
+THEOREM1 = ("Theorem 1", "(9) and (10)", "eigenvalues of P")
+LEMMA2 = ("Lemma 2", "(9) and (13)", "eigenvalues of P")
+LEMMA3 = ("Lemma 3", "(16) and (17)", "eigenvalues of P~, and 0")
+THEOREM1_PRIME = ("Theorem 1'", "any real P", "|P - (1/h - alpha) I|_2")
 
 SYMMETRIC_ONLY = (
     "P is not symmetric (max |P - P.T| is {:.3g}); for such P the statement is false: "
@@ -108,11 +117,25 @@ def theorem1_interval(hessian: AnyArray, preconditioner: AnyArray | None) -> Any
     return xp.stack([-p[0], 2 / h_max - p[-1]])
 
 
-def spectral_bounds(
-    name: str, source: str, p: tuple[float, float], bounds: tuple[float, float]
-) -> Condition:
-    """A condition lower <= lambda_min(P), lambda_max(P) <= upper for symmetric P."""
-    return Condition(name, source, "eigenvalues of P", True, "", *bounds, *p)
+def distance_inside(interval: Interval, alpha: float) -> float:
+    """How far alpha is inside the interval; negative outside."""
+    return float(min(alpha - interval.lower, interval.upper - alpha))
+
+
+def extremes(P: Array) -> tuple[float, float]:
+    """The smallest and the largest eigenvalue of a symmetric matrix."""
+    values = np.linalg.eigvalsh(P)
+    return float(values[0]), float(values[-1])
+
+
+def symmetric_preconditioner(preconditioner: AnyArray | None, size: int) -> tuple[Array, str]:
+    """P and, where it is not symmetric, why the paper's statements then do not apply."""
+    if preconditioner is None:
+        return np.zeros((size, size)), ""
+    P = validate.square("preconditioner", preconditioner, size)
+    if validate.asymmetry(P) <= validate.SYMMETRY_TOLERANCE:
+        return P / 2 + P.T / 2, ""
+    return P, SYMMETRIC_ONLY.format(float(np.max(np.abs(P - P.T))))
 
 
 def theorem1(hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: float) -> Condition:
@@ -124,7 +147,7 @@ def theorem1(hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: f
     Parameters
     ----------
     hessian : (N, N) array
-        H, symmetric positive semidefinite.
+        H, symmetric positive definite.
     preconditioner : (N, N) array or None
         P, any real matrix.
     nominal_step : float
@@ -151,14 +174,156 @@ def theorem1(hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: f
     """
     H = validate.semidefinite("hessian", hessian)
     alpha = validate.scalar("nominal_step", nominal_step)
-    name, source, quantity = "Theorem 1", "(9) and (10)", "eigenvalues of P"
-    p = (0.0, 0.0)
-    if preconditioner is not None:
-        P = validate.square("preconditioner", preconditioner, H.shape[0])
-        if validate.asymmetry(P) > validate.SYMMETRY_TOLERANCE:
-            gap = float(np.max(np.abs(P - P.T)))
-            return not_applicable(name, source, quantity, SYMMETRIC_ONLY.format(gap))
-        values = np.linalg.eigvalsh(P)
-        p = float(values[0]), float(values[-1])
-    h_max = float(np.linalg.eigvalsh(H)[-1])
-    return spectral_bounds(name, source, p, (-alpha, 2 / h_max - alpha))
+    P, reason = symmetric_preconditioner(preconditioner, H.shape[0])
+    bounds = -alpha, 2 / float(np.linalg.eigvalsh(H)[-1]) - alpha
+    if reason:
+        return Condition(*THEOREM1, False, reason, *bounds)
+    exact = distance_inside(nominal_step_interval(H, P), alpha)
+    return Condition(*THEOREM1, True, "", *bounds, *extremes(P), exact)
+
+
+def lemma2(hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: float) -> Condition:
+    """-alpha <= lambda_min(P), lambda_max(P) <= 2/sqrt(lambda_max(H)) - alpha: (12) is stable.
+
+    Lemma 2, (9) and (13), for symmetric P: Theorem 1 with H^1/2 in place of H. As printed, for
+    every diagonalizable P with real eigenvalues, it is false.
+
+    Parameters
+    ----------
+    hessian, preconditioner, nominal_step
+        As for `theorem1`.
+
+    Returns
+    -------
+    Condition
+
+    Raises
+    ------
+    ValueError
+        For malformed arguments.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import lemma2, preconditioned_update_matrix, spectral_radius
+    >>> H = np.array([[5.0, 4.0], [4.0, 5.0]])
+    >>> found = lemma2(H, np.diag([-0.1, 0.1]), 0.5)
+    >>> A = preconditioned_update_matrix(H, np.diag([-0.1, 0.1]), 0.5)
+    >>> found.holds, bool(spectral_radius(A) <= 1)
+    (True, True)
+    """
+    H = validate.semidefinite("hessian", hessian)
+    alpha = validate.scalar("nominal_step", nominal_step)
+    P, reason = symmetric_preconditioner(preconditioner, H.shape[0])
+    bounds = -alpha, 2 / float(np.sqrt(np.linalg.eigvalsh(H)[-1])) - alpha
+    if reason:
+        return Condition(*LEMMA2, False, reason.replace("[2,1],[1,2]", "[5,4],[4,5]"), *bounds)
+    root = root_and_inverse_root(H)[0]
+    exact = distance_inside(nominal_step_interval(root, P), alpha)
+    return Condition(*LEMMA2, True, "", *bounds, *extremes(P), exact)
+
+
+def lemma3(
+    hessian: AnyArray,
+    preconditioner: AnyArray,
+    nominal_step: float,
+    disturbance_bound: AnyArray,
+) -> Condition:
+    """-alpha/max dbar <= lambda(P~) <= (2/lambda_max(H) - alpha)/max dbar: stable for all Delta.
+
+    Lemma 3, (16) and (17), under its assumption that P~ commutes with every diagonal Delta, which
+    makes P~ diagonal. Without it the statement is false even for P~ >= 0; the result then has
+    applies False. `nqm.robust` has sharper answers.
+
+    Parameters
+    ----------
+    hessian, nominal_step
+        As for `theorem1`.
+    preconditioner : (N, N) array
+        P~.
+    disturbance_bound : (N,) array
+        dbar > 0 of (15): 0 < d_i <= dbar_i.
+
+    Returns
+    -------
+    Condition
+        Its exact margin is the largest change of alpha under which the box stays stable.
+
+    Raises
+    ------
+    ValueError
+        For malformed arguments.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import lemma3
+    >>> lemma3(np.eye(2), np.diag([-0.2, 0.3]), 0.5, [1.0, 2.0]).holds
+    True
+    >>> lemma3(np.eye(2), np.ones((2, 2)), 0.5, [1.0, 2.0]).applies
+    False
+    """
+    H = validate.semidefinite("hessian", hessian)
+    alpha = validate.scalar("nominal_step", nominal_step)
+    P = validate.square("preconditioner", preconditioner, H.shape[0])
+    dbar = validate.vector("disturbance_bound", disturbance_bound, H.shape[0])
+    if not np.all(dbar > 0):
+        raise ValueError(f"disturbance_bound must be positive; its smallest is {dbar.min():.6g}.")
+    top = 2 / float(np.linalg.eigvalsh(H)[-1])
+    worst = float(dbar.max())
+    bounds = -alpha / worst, (top - alpha) / worst
+    if np.any(np.diag(np.diag(P)) != P):
+        reason = "P~ is not diagonal, so it does not commute with every diagonal Delta"
+        return Condition(*LEMMA3, False, reason, *bounds)
+    if not 0 < alpha < top:
+        reason = f"nominal_step {alpha:.6g} is not inside (0, {top:.6g})"
+        return Condition(*LEMMA3, False, reason, *bounds)
+    p = np.diag(P)
+    # The worst corners of the box, exact for diagonal P~; divided by max dbar like the bounds.
+    low = nominal_step_interval(H, np.diag(np.minimum(0.0, dbar * p))).lower
+    high = nominal_step_interval(H, np.diag(np.maximum(0.0, dbar * p))).upper
+    exact = distance_inside(Interval(low, high), alpha) / worst
+    smallest, largest = min(float(p.min()), 0.0), max(float(p.max()), 0.0)
+    return Condition(*LEMMA3, True, "", *bounds, smallest, largest, exact)
+
+
+def theorem1_prime(
+    hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: float
+) -> Condition:
+    """|P - (1/h - alpha) I|_2 <= 1/h with h = lambda_max(H) implies rho(A) <= 1, for any real P.
+
+    Theorem 1': what Theorem 1 becomes without symmetry; for symmetric P it is (9) and (10). It
+    holds for every 0 < H <= h I at once.
+
+    Parameters
+    ----------
+    hessian, preconditioner, nominal_step
+        As for `theorem1`, P any real matrix.
+
+    Returns
+    -------
+    Condition
+
+    Raises
+    ------
+    ValueError
+        For malformed arguments.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import theorem1_prime
+    >>> H, P = np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([[0.0, 0.2], [-0.2, 0.0]])
+    >>> theorem1_prime(H, P, 1 / 3).holds
+    True
+    >>> theorem1_prime(H, np.array([[0.0, 2.0], [0.0, 0.5]]), 0.0).holds
+    False
+    """
+    H = validate.semidefinite("hessian", hessian)
+    alpha = validate.scalar("nominal_step", nominal_step)
+    n = H.shape[0]
+    P = np.zeros((n, n)) if preconditioner is None else preconditioner
+    P = validate.square("preconditioner", P, n)
+    h = float(np.linalg.eigvalsh(H)[-1])
+    norm = float(np.linalg.norm(P - (1 / h - alpha) * np.eye(n), 2))
+    return Condition(*THEOREM1_PRIME, True, "", float("nan"), 1 / h, float("nan"), norm)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
 from nqm import validate
-from nqm.bounds import SYMMETRIC_ONLY, Condition, not_applicable, spectral_bounds
+from nqm.bounds import SYMMETRIC_ONLY, THEOREM1, Condition
 from nqm.quadratic import NoisyQuadratic
 from nqm.report import StabilityReport
 from nqm.spectrum import DENSE_LIMIT, EPS, Spectrum, judge, symmetric_spectrum
