@@ -52,6 +52,13 @@ if TYPE_CHECKING:
     from nqm.momentum import nesterov_limit as nesterov_limit
     from nqm.quadratic import NoisyQuadratic as NoisyQuadratic
     from nqm.report import StabilityReport as StabilityReport
+    from nqm.rigorous import Proof as Proof
+    from nqm.rigorous import prove_matrix as prove_matrix
+    from nqm.rigorous import prove_stability as prove_stability
+    from nqm.robust import RobustReport as RobustReport
+    from nqm.robust import robust_stability as robust_stability
+    from nqm.rule_table import NamedRule as NamedRule
+    from nqm.rule_table import parse_rule as parse_rule
     from nqm.rules import aggmo_rule as aggmo_rule
     from nqm.rules import aggregated_momentum_rule as aggregated_momentum_rule
     from nqm.rules import averaged_rule as averaged_rule
@@ -77,9 +84,11 @@ if TYPE_CHECKING:
     from nqm.transient import kreiss_constant as kreiss_constant
     from nqm.transient import transient_growth as transient_growth
     from nqm.updates import UpdateRule as UpdateRule
+    from nqm.updates import cancellation_rule as cancellation_rule
     from nqm.updates import cancelled_step_matrix as cancelled_step_matrix
     from nqm.updates import memoryless_rule as memoryless_rule
     from nqm.updates import perturbed_preconditioner as perturbed_preconditioner
+    from nqm.updates import perturbed_rule as perturbed_rule
     from nqm.updates import plain_rule as plain_rule
     from nqm.updates import preconditioned_update_matrix as preconditioned_update_matrix
     from nqm.updates import root_and_inverse_root as root_and_inverse_root
@@ -100,7 +109,10 @@ EXPORTS = {
     "MeanSquare": "minibatch",
     "MetaGradient": "metagradient",
     "Moments": "moments",
+    "NamedRule": "rule_table",
     "NoisyQuadratic": "quadratic",
+    "Proof": "rigorous",
+    "RobustReport": "robust",
     "Spectrum": "spectrum",
     "StabilityReport": "report",
     "Trajectories": "simulate",
@@ -110,6 +122,7 @@ EXPORTS = {
     "aggmo_rule": "rules",
     "aggregated_momentum_rule": "rules",
     "averaged_rule": "rules",
+    "cancellation_rule": "updates",
     "cancelled_step_matrix": "updates",
     "check": "checker",
     "check_lyapunov": "certificates",
@@ -150,10 +163,15 @@ EXPORTS = {
     "numerical_radius": "bounds_general",
     "numerical_radius_condition": "bounds_general",
     "parameter_moments": "moments",
+    "parse_rule": "rule_table",
     "perturbed_preconditioner": "updates",
+    "perturbed_rule": "updates",
     "plain_rule": "updates",
     "preconditioned_update_matrix": "updates",
+    "prove_matrix": "rigorous",
+    "prove_stability": "rigorous",
     "read_array": "files",
+    "robust_stability": "robust",
     "root_and_inverse_root": "updates",
     "sample_meta_gradients": "gradient_samples",
     "sample_trajectories": "simulate",

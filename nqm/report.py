@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from nqm.bounds import Condition
 from nqm.spectrum import Spectrum
 
 SCHEMA_VERSION = 1
+SEVERITY = ("stable", "marginal", "unstable")
 EXIT_CODES = {"stable": 0, "unstable": 1, "marginal": 3}
 
 
@@ -42,6 +43,7 @@ def condition_json(condition: Condition) -> dict[str, Any]:
         "smallest": condition.smallest,
         "largest": condition.largest,
         "margin": condition.margin,
+        "exact_margin": condition.exact_margin,
         "holds": condition.holds,
         "conservatism": condition.conservatism,
     }
@@ -61,8 +63,8 @@ class StabilityReport:
         N, and the rank of H; where it is lower the verdict is about the range of H.
     rule : str
         The update rule.
-    symmetric : bool
-        Whether the verdict comes from the symmetric form.
+    rule_parameters : dict
+        Its parameters.
     spectrum : Spectrum
         Eigenvalues, spectral radius and its enclosure.
     nominal_step_intervals : tuple of (float, float)
@@ -73,8 +75,10 @@ class StabilityReport:
         The alpha of the smallest spectral radius, and that radius.
     conditions : tuple of Condition
         The sufficient conditions.
-    extras : dict
-        What was asked for beside: `transient`, `rigorous`, `robust`, `lyapunov`, `mean_square`.
+    transient : Transient or None
+        Growth before decay in the norm of the loss: plain rule, symmetric P or N <= 32.
+    proof, mean_square, limit_loss, robust
+        Where asked for: `Proof`, `MeanSquare`, `LimitLoss`, and the worst case over (15).
 
     Examples
     --------
@@ -91,18 +95,25 @@ class StabilityReport:
     dimension: int
     rank: int
     rule: str
-    symmetric: bool
+    rule_parameters: dict[str, Any]
     spectrum: Spectrum
     nominal_step_intervals: tuple[tuple[float, float], ...]
     intervals_reason: str
     best_nominal_step: tuple[float, float] | None
     conditions: tuple[Condition, ...]
-    extras: dict[str, Any] = field(default_factory=dict)
+    transient: Any = None
+    proof: Any = None
+    mean_square: Any = None
+    limit_loss: Any = None
+    robust: Any = None
 
     @property
     def verdict(self) -> str:
-        """'stable', 'marginal' or 'unstable'."""
-        return self.spectrum.verdict
+        """'stable', 'marginal' or 'unstable': the worse of mean and, where asked, mean square."""
+        parts = [self.spectrum.verdict]
+        if self.mean_square is not None:
+            parts.append(self.mean_square.verdict)
+        return max(parts, key=SEVERITY.index)
 
     @property
     def is_stable(self) -> bool:
@@ -133,6 +144,7 @@ class StabilityReport:
             "method": self.spectrum.method,
             "eigenvalues": [[float(z.real), float(z.imag)] for z in self.spectrum.eigenvalues],
             "rule": self.rule,
+            "rule_parameters": self.rule_parameters,
             "dimension": self.dimension,
             "rank": self.rank,
             "nominal_step": self.nominal_step,
@@ -141,10 +153,27 @@ class StabilityReport:
             "nominal_step_interval_reason": self.intervals_reason,
             "best_nominal_step": self.best_nominal_step,
             "conditions": [condition_json(c) for c in self.conditions],
-            **self.extras,
+            **self._asked(),
         }
         result: dict[str, Any] = plain(found)
         return result
+
+    def _asked(self) -> dict[str, Any]:
+        """The parts that are there only where they apply or were asked for."""
+        parts: dict[str, Any] = {}
+        if self.transient is not None:
+            parts["transient"] = asdict(self.transient)
+        if self.proof is not None:
+            parts["rigorous"] = self.proof.status
+            parts["rigorous_proof"] = asdict(self.proof)
+        if self.mean_square is not None:
+            found = {**asdict(self.mean_square), "verdict": self.mean_square.verdict}
+            parts["mean_square"] = found
+        if self.limit_loss is not None:
+            parts["limit_loss"] = self.limit_loss._asdict()
+        if self.robust is not None:
+            parts["robust"] = self.robust.as_dict()
+        return parts
 
     def to_json(self) -> str:
         """The report as one JSON object; its schema is in docs/nqm.md."""

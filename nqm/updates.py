@@ -277,3 +277,76 @@ def cancelled_step_matrix(
     xp, (P, alpha, d) = common(target, nominal_step, disturbance)
     shifted = P - alpha * xp.eye(P.shape[0], dtype=P.dtype)
     return step_matrix(perturbed_preconditioner(shifted, d), alpha)
+
+
+def perturbed_rule(
+    hessian: AnyArray,
+    preconditioner: AnyArray | None,
+    nominal_step: AnyArray,
+    disturbance: AnyArray,
+) -> UpdateRule:
+    """phi' = phi - (alpha I + Delta P~) g as an UpdateRule, equation (15).
+
+    Parameters
+    ----------
+    hessian, preconditioner, nominal_step
+        As for `update_matrix`, the preconditioner being P~.
+    disturbance : scalar, (N,) or (N, N) array
+        delta of Delta = delta I, d of Delta = diag(d), or Delta.
+
+    Returns
+    -------
+    UpdateRule
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import perturbed_rule, plain_rule
+    >>> H, P = np.diag([1.0, 2.0]), np.array([[0.0, 1.0], [1.0, 0.0]])
+    >>> perturbed = perturbed_rule(H, P, 0.5, 0.25)
+    >>> bool(np.array_equal(perturbed.joint_matrix, plain_rule(H, 0.25 * P, 0.5).joint_matrix))
+    True
+    """
+    _, (H, P, d) = common(hessian, preconditioner, disturbance)
+    if P is not None:
+        P = d * P if d.ndim == 0 else perturbed_preconditioner(P, d)
+    return plain_rule(H, P, nominal_step)
+
+
+def cancellation_rule(
+    hessian: AnyArray,
+    target: AnyArray | None,
+    nominal_step: AnyArray,
+    disturbance: AnyArray,
+) -> UpdateRule:
+    """phi' = phi - (alpha (I - Delta) + Delta P*) g as an UpdateRule, (18) and, corrected, (19).
+
+    Parameters
+    ----------
+    hessian : (N, N) array
+        H.
+    target : (N, N) array or None
+        P*; None means zero.
+    nominal_step : scalar
+        alpha.
+    disturbance : scalar, (N,) or (N, N) array
+        As for `perturbed_rule`; delta = 1 - eps in (19).
+
+    Returns
+    -------
+    UpdateRule
+
+    Examples
+    --------
+    Only eps < 0 can destabilize: H = 1, alpha = 1, P* = 0, eps = -1/2.
+
+    >>> import numpy as np
+    >>> from nqm import cancellation_rule
+    >>> cancellation_rule(np.eye(1), None, 1.0, 1.5).joint_matrix.tolist()
+    [[1.5]]
+    """
+    xp, (H, P, alpha, d) = common(hessian, target, nominal_step, disturbance)
+    identity = xp.eye(H.shape[0], dtype=H.dtype)
+    P = 0 * identity if P is None else P
+    Delta = d * identity if d.ndim == 0 else d
+    return plain_rule(H, cancelled_step_matrix(P, alpha, Delta), 0.0 * alpha)
