@@ -303,4 +303,8 @@ class Question(NamedTuple):
 
     def robust(self, disturbance_bound: Any) -> Any:
         """The worst case over the disturbances (15)."""
-        raise NotImplementedError
+        from nqm.robust import robust_stability
+
+        model = self._model()
+        P = np.zeros_like(model.hessian) if self.preconditioner is None else self.preconditioner
+        return robust_stability(model, P, self.problem.alpha, disturbance_bound)

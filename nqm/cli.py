@@ -2,13 +2,14 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 # Each module has add_parser(subparsers), which sets `run`, a function of the parsed arguments
 # that returns the exit code.
-COMMANDS = ("nqm.cli_check",)
+COMMANDS = ("nqm.cli_check", "nqm.cli_spectrum", "nqm.cli_examples")
 
 DESCRIPTION = """\
 Is an optimizer stable on a noisy quadratic, by how much, and can you prove it?"""
@@ -60,4 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"nqm: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of our output went away: not our error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return code

@@ -13,12 +13,26 @@ def add_problem(parser: argparse.ArgumentParser) -> None:
         "--hessian",
         required=True,
         metavar="FILE|NAME",
-        help="H: a .npy, .npz, .csv or .json file, or an example such as `paper`",
+        help="H: a .npy, .npz, .csv or .json file, or a name that `nqm examples` lists",
     )
     parser.add_argument(
-        "--preconditioner", metavar="FILE", help="P, default the example's, or zero"
+        "--preconditioner",
+        metavar="FILE",
+        help="P, any real matrix; default zero or the example's",
     )
-    parser.add_argument("--nominal-step", metavar="X", help="alpha, default the example's, or zero")
+    parser.add_argument(
+        "--nominal-step", metavar="X", help="alpha, the step; default 0, or the example's"
+    )
+
+
+def add_rule(parser: argparse.ArgumentParser) -> None:
+    """--rule."""
+    parser.add_argument(
+        "--rule",
+        default="plain",
+        metavar="RULE",
+        help="how the gradient is used, such as heavy_ball:momentum=0.9 (list: `nqm examples`)",
+    )
 
 
 def named_example(value: str) -> "Example | None":
@@ -50,3 +64,31 @@ def read_problem(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     if arguments.nominal_step is not None:
         alpha = scalar("nominal_step", arguments.nominal_step)
     return H, {"preconditioner": P, "nominal_step": 0.0 if alpha is None else alpha}
+
+
+def read_vector(text: str, name: str, size: int) -> Any:
+    """A vector from a file, or one number for all its entries."""
+    import numpy as np
+
+    from nqm.files import SUFFIXES, read_array
+    from nqm.validate import scalar, vector
+
+    if text.endswith(SUFFIXES):
+        return vector(name, read_array(text, name), size)
+    return np.full(size, scalar(name, text))
+
+
+def read_noise(text: str, size: int) -> dict[str, Any]:
+    """What --noise asks `check` for: a covariance on the minimum, or a batch size."""
+    import numpy as np
+
+    from nqm.files import SUFFIXES, read_array
+    from nqm.validate import scalar
+
+    if text.startswith("minibatch:"):
+        return {"batch_size": scalar("noise minibatch", text.removeprefix("minibatch:"))}
+    if text.endswith(SUFFIXES):
+        return {"noise_covariance": read_array(text, "noise_covariance")}
+    if text == "identity":
+        return {"noise_covariance": np.eye(size)}
+    return {"noise_covariance": scalar("noise", text) * np.eye(size)}

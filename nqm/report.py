@@ -172,7 +172,7 @@ class StabilityReport:
         if self.limit_loss is not None:
             parts["limit_loss"] = self.limit_loss._asdict()
         if self.robust is not None:
-            parts["robust"] = self.robust.as_dict()
+            parts["robust"] = asdict(self.robust)
         return parts
 
     def to_json(self) -> str:

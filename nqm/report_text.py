@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nqm.bounds import Condition
 
@@ -35,11 +35,14 @@ def complex_number(value: complex) -> str:
 def _headline(report: StabilityReport) -> str:
     spectrum = report.spectrum
     sign = {"stable": " < 1", "unstable": " > 1", "marginal": ", not to be told from 1"}
-    return (
-        f"{report.verdict.upper()}: the spectral radius of the update is "
-        f"{radius_number(spectrum.spectral_radius)}{sign[report.verdict]} "
-        f"(uncertainty {spectrum.uncertainty:.1g})."
+    tail = (
+        f"the spectral radius of the update is {radius_number(spectrum.spectral_radius)}"
+        f"{sign[spectrum.verdict]} (uncertainty {spectrum.uncertainty:.1g})."
     )
+    word = report.verdict.upper()
+    if report.verdict != spectrum.verdict:  # decided by the mean square
+        return f"{word} in mean square, though {spectrum.verdict} in the mean: {tail}"
+    return f"{word}: {tail}"
 
 
 def _steps(count: float) -> str:
@@ -48,7 +51,13 @@ def _steps(count: float) -> str:
 
 def _meaning(report: StabilityReport) -> str:
     radius = report.spectrum.spectral_radius
-    if report.verdict == "stable":
+    verdict = report.spectrum.verdict
+    if verdict != report.verdict:
+        return (
+            "The mean error decays, but the randomness of the minibatches makes the second moment, "
+            "and with it the expected loss, grow."
+        )
+    if verdict == "stable":
         if radius == 0.0:
             return "Every mode is gone after a few steps; the expected loss stays bounded."
         halving = math.log(2) / -math.log(radius)
@@ -56,7 +65,7 @@ def _meaning(report: StabilityReport) -> str:
             "From any start the mean error dies out and the expected loss stays bounded; "
             f"the slowest mode halves every {_steps(halving)}."
         )
-    if report.verdict == "unstable":
+    if verdict == "unstable":
         doubling = math.log(2) / math.log(radius) if radius > 1 else math.inf
         mode = complex_number(complex(report.spectrum.eigenvalues[0]))
         return (
@@ -88,8 +97,10 @@ def _distance(report: StabilityReport) -> list[str]:
         return ["No nominal step is stable with this preconditioner: change the preconditioner."]
     low, high = interval
     spans = " and ".join(f"{number(a)} and {number(b)}" for a, b in report.nominal_step_intervals)
-    lines = [f"Stable nominal steps: exactly those between {spans}."]
-    if report.verdict == "stable":
+    notes = [report.intervals_reason, "in the mean" if report.mean_square is not None else ""]
+    among = f" ({', '.join(filter(None, notes))})" if any(notes) else ""
+    lines = [f"Stable nominal steps{among}: exactly those between {spans}."]
+    if report.spectrum.verdict == "stable":
         room = f"{number(alpha - low)} above the lower end, {number(high - alpha)} below the upper"
         lines.append(f"Yours, {number(alpha)}, lies {room}.")
     elif alpha > high:
@@ -105,29 +116,77 @@ def _distance(report: StabilityReport) -> list[str]:
 
 
 def _condition_line(condition: Condition) -> str:
-    label = f"  {condition.name:<24}"
-    if not condition.applies:
-        return f"{label}does not apply: {condition.reason}"
     state = "holds" if condition.holds else "fails"
-    line = f"{label}{state}, margin {number(condition.margin)}"
-    if math.isfinite(condition.conservatism):
-        line += f" ({condition.conservatism:.0%} of the exact margin)"
+    line = f"  {condition.name:<23}{state}, margin {number(condition.margin)}"
+    if math.isfinite(condition.conservatism) and condition.holds:
+        line += f", {condition.conservatism:.0%}"
     return line
+
+
+def _asked_lines(report: StabilityReport) -> list[str]:
+    """What was asked for beside the verdict."""
+    lines = []
+    if report.proof is not None:
+        lines.append(f"Rigorous: {report.proof.status.replace('_', ' ')} - {report.proof.by}.")
+    if report.robust is not None:
+        lines.append(_robust_line(report.robust))
+    if report.mean_square is not None:
+        found = report.mean_square
+        line = (
+            f"Minibatches of {number(found.batch_size)}: {found.verdict} in mean square; the "
+            f"second moment's radius is {radius_number(found.spectral_radius)}"
+        )
+        if math.isfinite(found.step_limit):
+            line += f", below 1 for steps under {number(found.step_limit)}"
+        lines.append(line + ".")
+    if report.limit_loss is not None:
+        value, error, reason = report.limit_loss
+        lines.append(f"Expected loss in the limit: {number(value)} (error {error:.1g}; {reason}).")
+    return lines
+
+
+def _robust_line(found: Any) -> str:
+    if found.status == "refuted":
+        d = ", ".join(number(float(x)) for x in found.witness)
+        radius = radius_number(found.worst_spectral_radius)
+        return f"Robust: refuted ({found.by}): Delta = diag({d}) has spectral radius {radius}."
+    if found.status == "certified":
+        return f"Robust: certified for every Delta in the box ({found.by})."
+    return f"Robust: unknown ({found.by})."
+
+
+def _transient_line(report: StabilityReport) -> list[str]:
+    found = report.transient
+    if found is None or not found.peak > 1.0:
+        return []
+    line = (
+        f"Before it decays the loss can rise {number(found.peak**2)}-fold "
+        f"(at step {found.peak_step}; Kreiss constant {number(found.kreiss)})."
+    )
+    if found.bound > found.peak:
+        line += f" It cannot rise more than {number(found.bound**2)}-fold."
+    return [line]
 
 
 def describe(report: StabilityReport) -> str:
     """The whole text of a report."""
-    lines = [_headline(report), _meaning(report)]
+    lines = [_headline(report), _meaning(report), *_transient_line(report)]
     if report.rank < report.dimension:
         lines.append(
             f"The hessian has rank {report.rank} of {report.dimension}: judged on its range; in "
             "the other directions the loss is flat and the parameters may drift unseen."
         )
-    lines += ["", *_distance(report)]
+    lines += [*_asked_lines(report), "", *_distance(report)]
     values = report.spectrum.eigenvalues
     shown = ", ".join(complex_number(complex(z)) for z in values[:SHOWN_EIGENVALUES])
     more = f", ... ({values.size} in all)" if values.size > SHOWN_EIGENVALUES else ""
     lines += ["", f"Eigenvalues: {shown}{more}"]
-    if report.conditions:
-        lines += ["Sufficient conditions:", *map(_condition_line, report.conditions)]
+    applying = [c for c in report.conditions if c.applies]
+    if applying:
+        lines += ["", "Conditions, and how much of the exact margin each one sees:"]
+        lines += [_condition_line(c) for c in applying]
+    others = [c for c in report.conditions if not c.applies]
+    if others:
+        lines += ["", "Conditions that do not apply here:"]
+        lines += [f"  {c.name}: {c.reason}." for c in others]
     return "\n".join(lines)

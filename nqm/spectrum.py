@@ -262,14 +262,24 @@ def _from_discs(F: Array, values: NDArray[np.complex128], radii: Array, delta: f
     )
     if found.verdict != "marginal":
         return found
+    lower, upper = _inertia_enclosure(F, radius, delta)
+    lower, upper = max(lower, found.lower), min(upper, found.upper)
+    sharper = Spectrum(values, radius, lower, upper, "Stein inertia")
+    return found if sharper.verdict == "marginal" else sharper
+
+
+def _inertia_enclosure(F: Array, radius: float, delta: float) -> tuple[float, float]:
+    """Bounds of rho from the circles, near the computed radius, that no eigenvalue can cross."""
     from nqm.certificates import inertia_side
 
-    side = inertia_side(F, delta)
-    if side == "stable":
-        return Spectrum(values, radius, found.lower, np.nextafter(1.0, 0.0), "Stein inertia")
-    if side == "unstable":
-        return Spectrum(values, radius, np.nextafter(1.0, 2.0), found.upper, "Stein inertia")
-    return found
+    lower, upper = 0.0, float("inf")
+    for gap in 10.0 ** np.arange(-12, 0):
+        inner, outer = radius * (1 - gap), radius * (1 + gap)
+        if not lower and inner and inertia_side(F / inner, delta / inner) == "unstable":
+            lower = inner
+        if upper > outer and outer and inertia_side(F / outer, delta / outer) == "stable":
+            upper = outer
+    return lower, upper
 
 
 def _judge_dominant(F: Array, delta: float) -> Spectrum:

@@ -85,7 +85,7 @@ def solve_symmetric(problem: Problem, limit: float = 2.0) -> SymmetricAnswer:
         spectrum = replace(spectrum, lower=max(spectrum.lower, float(np.nextafter(1.0, 2.0))))
     start = alpha if 1 - values[0] < 0.95 * limit else limit / (2 * top) - high
     upper = start + 1 / largest_ratio(limit * np.eye(size) - inner - start * gram, L)
-    return SymmetricAnswer(spectrum, (low, high), (-low, upper))
+    return SymmetricAnswer(spectrum, (low, high), (0.0 - low, upper))
 
 
 def symmetric_form_error(L: Array, P: Array, alpha: float) -> float:
