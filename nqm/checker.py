@@ -30,6 +30,7 @@ class Analysis(NamedTuple):
     reason: str
     best: tuple[float, float] | None
     conditions: tuple[Condition, ...]
+    interval_error: float = float("nan")
 
 
 def _margin(intervals: Intervals, alpha: float) -> float:
@@ -41,10 +42,10 @@ def _margin(intervals: Intervals, alpha: float) -> float:
 def analyse_memoryless(problem: Problem, rule: str = "plain") -> Analysis:
     """phi' = (I - (alpha I + P) H) phi, P symmetric or not."""
     alpha, best, p = problem.alpha, None, None
-    reason = ""
+    reason, interval_error = "", float("nan")
     intervals: Intervals
     if problem.symmetric:
-        spectrum, p, interval = solve_symmetric(problem)
+        spectrum, p, interval, interval_error = solve_symmetric(problem)
         intervals = (interval,) if interval[0] <= interval[1] else ()
         best = best_step(problem, interval)
     else:
@@ -59,7 +60,7 @@ def analyse_memoryless(problem: Problem, rule: str = "plain") -> Analysis:
             intervals, reason = (), f"P is not symmetric and N is above {INTERVAL_LIMIT}"
     margins = _margin(intervals, alpha), 1 - spectrum.spectral_radius
     conditions = memoryless_conditions(problem, p, margins, rule)
-    return Analysis(spectrum, intervals, reason, best, conditions)
+    return Analysis(spectrum, intervals, reason, best, conditions, interval_error)
 
 
 def _union(parts: list[Spectrum], method: str) -> Spectrum:
@@ -83,7 +84,7 @@ def _decoupled(problem: Problem, named: NamedRule, parameters: dict[str, Any]) -
     spectrum = _union(parts, "Weyl, then eigenvalue condition numbers of each mode")
     intervals = (answer.interval,) if answer.interval[0] <= answer.interval[1] else ()
     conditions = momentum_conditions(problem, named.name, parameters)
-    return Analysis(spectrum, intervals, "", None, conditions)
+    return Analysis(spectrum, intervals, "", None, conditions, answer.interval_error)
 
 
 def _general(problem: Problem, named: NamedRule, parameters: dict[str, Any]) -> Analysis:
@@ -107,14 +108,14 @@ def _special_interval(
         return (), NOT_KNOWN
     beta = parameters["momentum"]
     if name == "nominal_momentum":
-        (low, _), interval = solve_symmetric(problem._replace(alpha=0.0))[1:]
+        _, (low, _), interval, _ = solve_symmetric(problem._replace(alpha=0.0))
         if low < 0:
             return (), "P is not positive semidefinite"
         upper = (1 + beta) * interval[1]
         return (((0.0, upper),) if upper >= 0 else ()), "among nominal steps >= 0"
     low = 1.0
     if P is not None:
-        spectrum, (low, _), _ = solve_symmetric(problem._replace(alpha=0.0))
+        spectrum, (low, _), _, _ = solve_symmetric(problem._replace(alpha=0.0))
         h = 1 - float(np.min(spectrum.eigenvalues.real))
     decay = parameters["weight_decay"]
     if low <= 0 or decay < 0:
@@ -235,6 +236,7 @@ def check(
         spectrum=found.spectrum,
         nominal_step_intervals=found.intervals,
         intervals_reason=found.reason,
+        interval_uncertainty=found.interval_error,
         best_nominal_step=found.best,
         conditions=conditions,
         transient=question.transient(found.spectrum),

@@ -53,11 +53,12 @@ def pose(
 
 
 class SymmetricAnswer(NamedTuple):
-    """Spectrum of A, extremes of P and the exact interval of alpha."""
+    """Spectrum of A, extremes of P, the exact interval of alpha and the rounding of its ends."""
 
     spectrum: Spectrum
     p: tuple[float, float]
     interval: tuple[float, float]
+    interval_error: float
 
 
 def solve_symmetric(problem: Problem, limit: float = 2.0) -> SymmetricAnswer:
@@ -67,7 +68,8 @@ def solve_symmetric(problem: Problem, limit: float = 2.0) -> SymmetricAnswer:
     if P is None:
         error = 8 * size * EPS * (1 + abs(alpha) * top)
         spectrum = symmetric_spectrum(1 - alpha * h, error)
-        return SymmetricAnswer(spectrum, (0.0, 0.0), (0.0, limit / top))
+        interval = 0.0, limit / top
+        return SymmetricAnswer(spectrum, (0.0, 0.0), interval, 8 * size * EPS * limit / top)
     p = np.linalg.eigvalsh(P)
     low, high = float(p[0]), float(p[-1])
     L = scipy.linalg.cholesky(H, lower=True, check_finite=False)
@@ -85,7 +87,8 @@ def solve_symmetric(problem: Problem, limit: float = 2.0) -> SymmetricAnswer:
         spectrum = replace(spectrum, lower=max(spectrum.lower, float(np.nextafter(1.0, 2.0))))
     start = alpha if 1 - values[0] < 0.95 * limit else limit / (2 * top) - high
     upper = start + 1 / largest_ratio(limit * np.eye(size) - inner - start * gram, L)
-    return SymmetricAnswer(spectrum, (low, high), (0.0 - low, upper))
+    rounding = 8 * size * EPS * (max(abs(low), abs(high)) + limit / top + abs(upper))
+    return SymmetricAnswer(spectrum, (low, high), (0.0 - low, upper), rounding)
 
 
 def symmetric_form_error(L: Array, P: Array, alpha: float) -> float:
