@@ -163,12 +163,17 @@ def _unscaled(xp: Namespace, array: Scaled) -> Scaled:
     return Scaled(xp.where(fits, value, array.hat), exponent)
 
 
-def expected_loss(model: Quadratic, rule: UpdateRule, horizon: int | Sequence[int]) -> ExpectedLoss:
+def expected_loss(
+    model: Quadratic,
+    rule: UpdateRule,
+    horizon: int | Sequence[int],
+    *,
+    noisy_minimum: bool = True,
+) -> ExpectedLoss:
     """(1/T) sum_{t=1..T} 1/2 E[(phi_t - xi_t)^T H (phi_t - xi_t)], in O(log T) products.
 
-    Equation (8) with the factor 1/2 of (4) that it lacks, for a fixed or a random phi_0. With
-    noise on the gradient instead (footnote 1), the loss 1/2 phi^T H phi is this less
-    1/2 tr(H S). No horizon overflows `log`.
+    Equation (8) with the factor 1/2 of (4) that it lacks, for a fixed or a random phi_0. No
+    horizon overflows `log`.
 
     Parameters
     ----------
@@ -178,6 +183,9 @@ def expected_loss(model: Quadratic, rule: UpdateRule, horizon: int | Sequence[in
         The linear update.
     horizon : int or sequence of int
         T >= 1. A sequence gives an array for each attribute of the result.
+    noisy_minimum : bool
+        False for the convention of footnote 1, a loss 1/2 phi^T H phi whose gradient alone is
+        noisy (`NoisyQuadratic.with_gradient_noise`): the same less 1/2 tr(H S).
 
     Returns
     -------
@@ -206,21 +214,23 @@ def expected_loss(model: Quadratic, rule: UpdateRule, horizon: int | Sequence[in
     True
     """
     horizons = checked_horizons(horizon, 1)
-    losses = _losses(model, rule, horizons)
+    losses = _losses(model, rule, horizons, noisy_minimum)
     if np.ndim(horizon) == 0:
         return losses[0]
     xp, _ = common(losses[0].value)
     return ExpectedLoss(*(xp.stack(list(column)) for column in zip(*losses, strict=True)))
 
 
-def _losses(model: Quadratic, rule: UpdateRule, horizons: list[int]) -> list[ExpectedLoss]:
+def _losses(
+    model: Quadratic, rule: UpdateRule, horizons: list[int], noisy_minimum: bool
+) -> list[ExpectedLoss]:
     """One ladder, climbed once through the horizons in ascending order."""
     xp, (F, B, C, E, H, S, m, S0) = common(
         *rule, model.hessian, model.noise_covariance, model.initial_mean, model.initial_covariance
     )
     start = scaled(xp, F @ E @ (S0 + m[:, None] * m[None, :]) @ E.T @ F.T)
     noise = scaled(xp, B @ S @ B.T)
-    floor = scaled(xp, xp.sum(H * S) / 2)
+    floor = scaled(xp, xp.sum(H * S) / 2 if noisy_minimum else xp.zeros_like(H[0, 0]))
     rungs = ladder(F, C.T @ H @ C, max(horizons))
     sums, found = None, {}
     for T in sorted(set(horizons)):
