@@ -161,3 +161,27 @@ def advance(xp: Namespace, rungs: Ladder, sums: Sums | None, horizon: int) -> Su
             missing -= block.sums.steps
     assert sums is not None
     return sums
+
+
+def taking_part(F: AnyArray, entering: AnyArray, leaving: AnyArray) -> AnyArray:
+    """The indices of the states that the input reaches and the weight sees, by exact zeros.
+
+    A mode that grows without being excited would otherwise set the scale in which the others
+    underflow. NumPy only: elsewhere zeros are not known in advance, and every state takes part.
+
+    >>> import numpy as np
+    >>> F, input_, weight = np.diag([0.5, 2.0]), np.diag([1.0, 0.0]), np.eye(2)
+    >>> taking_part(F, input_, weight).tolist()
+    [0]
+    """
+    if not isinstance(F, np.ndarray):
+        return np.arange(F.shape[0])
+    nonzero = F != 0
+    reached, seen = np.any(entering != 0, axis=1), np.any(leaving != 0, axis=1)
+    for mask, edges in ((reached, nonzero), (seen, nonzero.T)):
+        count = -1
+        while count != np.sum(mask):
+            count = np.sum(mask)
+            mask |= np.any(edges[:, mask], axis=1)
+    kept = np.flatnonzero(reached & seen)
+    return kept if kept.size else np.arange(1)

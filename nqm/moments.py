@@ -22,6 +22,7 @@ from nqm.doubling import (
     ladder,
     product,
     scaled,
+    taking_part,
     times,
     trace_product,
 )
@@ -132,6 +133,9 @@ def parameter_moments(model: Quadratic, rule: UpdateRule, horizon: int) -> Momen
     (t,) = checked_horizons(operator.index(horizon), 0)
     arrays = common(*rule, model.noise_covariance, model.initial_mean, model.initial_covariance)
     xp, (F, B, C, E, S, m, S0) = arrays
+    kept = taking_part(F, xp.concat([B @ S, E @ S0, E @ m[:, None]], axis=1), C.T)
+    if len(kept) < F.shape[0]:
+        F, B, C, E = F[np.ix_(kept, kept)], B[kept], C[:, kept], E[kept]
     mean, covariance = scaled(xp, E @ m[:, None]), scaled(xp, E @ S0 @ E.T)
     if t:
         rungs = ladder(F.T, B @ S @ B.T, t)
@@ -228,10 +232,14 @@ def _losses(
     xp, (F, B, C, E, H, S, m, S0) = common(
         *rule, model.hessian, model.noise_covariance, model.initial_mean, model.initial_covariance
     )
+    weight = C.T @ H @ C
+    kept = taking_part(F, xp.concat([B @ S, E @ S0, E @ m[:, None]], axis=1), weight)
+    if len(kept) < F.shape[0]:
+        F, B, E, weight = F[np.ix_(kept, kept)], B[kept], E[kept], weight[np.ix_(kept, kept)]
     start = scaled(xp, F @ E @ (S0 + m[:, None] * m[None, :]) @ E.T @ F.T)
     noise = scaled(xp, B @ S @ B.T)
     floor = scaled(xp, xp.sum(H * S) / 2 if noisy_minimum else xp.zeros_like(H[0, 0]))
-    rungs = ladder(F, C.T @ H @ C, max(horizons))
+    rungs = ladder(F, weight, max(horizons))
     sums, found = None, {}
     for T in sorted(set(horizons)):
         sums = advance(xp, rungs, sums, T)
