@@ -64,8 +64,11 @@ class NoisyQuadratic:
         hessian = validate.symmetric("hessian", self.hessian)
         eigenvalues = np.linalg.eigvalsh(hessian)
         validate.check_semidefinite("hessian", eigenvalues)
-        if not eigenvalues[-1] > 0:
-            raise ValueError("hessian must not be zero; its largest eigenvalue is 0. Pass H != 0.")
+        if not eigenvalues[-1] > 1 / validate.LARGEST:
+            raise ValueError(
+                "hessian must not be zero; its largest eigenvalue is "
+                f"{eigenvalues[-1]:.6g}, not above {1 / validate.LARGEST:g}. Change the units."
+            )
         n = hessian.shape[0]
         noise, mean, covariance = self.noise_covariance, self.initial_mean, self.initial_covariance
         values = {

@@ -11,6 +11,10 @@ SYMMETRY_TOLERANCE = 1e-12
 """Largest |X - X.T| over max|X| that is taken for rounding and averaged away."""
 
 
+LARGEST = 1e100
+"""Largest entry accepted: products of three such numbers do not overflow."""
+
+
 def real_array(name: str, value: ArrayLike) -> Array:
     """A float64 copy of `value`; refuses text, objects, complex numbers, NaN and infinities."""
     try:
@@ -29,6 +33,11 @@ def real_array(name: str, value: ArrayLike) -> Array:
         raise ValueError(
             f"{name} must be finite; the entry at {where} is {array[where]}. Replace it."
         )
+    if np.max(np.abs(array)) > LARGEST:
+        raise ValueError(
+            f"{name} must have entries of size at most {LARGEST:g}; the largest is "
+            f"{np.max(np.abs(array)):.6g}. Change the units."
+        )
     return array
 
 
@@ -42,6 +51,8 @@ def scalar(name: str, value: object) -> float:
         ) from None
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite; it is {number}. Pass a finite float.")
+    if abs(number) > LARGEST:
+        raise ValueError(f"{name} must be at most {LARGEST:g} in size; it is {number:g}.")
     return number
 
 
