@@ -185,6 +185,7 @@ class _Directions:
         n, batch, model = self.n, len(self.A), self.model
         T, zero = np.array(horizons, dtype=float), np.zeros((batch, n, n))
         reached = np.minimum(horizons, settled)
+        late = T - reached
         seed = np.stack([zero, zero + self.H / 2], axis=1)
         kernel = orbit_of(self.kernel_step, KERNEL, seed, seed, settled + 1)
         gains = np.zeros((batch, 3, n, n, settled + 1))  # at index j what K_{j-1} gives
@@ -194,7 +195,8 @@ class _Directions:
         trace = np.einsum("biit->bt", gains[:, 2])
         square = 2 * np.einsum("bijt,bijt->bt", gains[:, 2], gains[:, 2])
         ahead, spread = (
-            np.cumsum(x, axis=1)[:, reached] + x[:, -1:] * (T - reached) for x in (trace, square)
+            np.cumsum(x, axis=1)[:, reached] + np.where(late > 0, x[:, -1:] * late, 0.0)
+            for x in (trace, square)
         )
         k = np.moveaxis(unpack(kernel[..., reached], KERNEL, n)[:, 0], -1, 1)
         S0, m = model.initial_covariance, model.initial_mean

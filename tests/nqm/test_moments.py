@@ -1,4 +1,4 @@
-"""Moments and expected loss: closed form, dense oracle and Monte Carlo agree; no horizon overflows."""
+"""Moments and expected loss: closed form, dense oracle and Monte Carlo; no horizon overflows."""
 
 import math
 
@@ -45,9 +45,7 @@ def problem(seed: int, n: int = 3) -> tuple[NoisyQuadratic, np.ndarray, float]:
     rng = np.random.default_rng(seed)
     H = covariance(rng, n) + 0.1 * np.eye(n)
     top = np.linalg.eigvalsh(H)[-1]
-    model = NoisyQuadratic(
-        H, covariance(rng, n, n - 1), rng.standard_normal(n), covariance(rng, n)
-    )
+    model = NoisyQuadratic(H, covariance(rng, n, n - 1), rng.standard_normal(n), covariance(rng, n))
     return model, 0.3 * rng.standard_normal((n, n)) / top, rng.uniform(0.2, 1.2) / top
 
 
