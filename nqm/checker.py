@@ -49,12 +49,12 @@ def analyse_memoryless(problem: Problem, rule: str = "plain") -> Analysis:
         intervals = (interval,) if interval[0] <= interval[1] else ()
         best = best_step(problem, interval)
     else:
-        P = np.asarray(problem.preconditioner)
-        step = P + alpha * np.eye(problem.h.size)
-        error = 8 * problem.h.size * EPS * (1 + float(np.linalg.norm(step)) * float(problem.h[-1]))
-        spectrum = judge(np.eye(problem.h.size) - step @ problem.hessian, error)
-        if problem.h.size <= INTERVAL_LIMIT:
-            found = nominal_step_intervals(problem.hessian, P)
+        P, H, n = np.asarray(problem.preconditioner), problem.hessian, len(problem.hessian)
+        step = P + alpha * np.eye(n)
+        error = 8 * n * EPS * (1 + float(np.linalg.norm(step)) * float(problem.h[-1]))
+        spectrum = judge(np.eye(n) - step @ H, error)
+        if n <= INTERVAL_LIMIT:
+            found = nominal_step_intervals(H, P)
             intervals = tuple((float(i.lower), float(i.upper)) for i in found)
         else:
             intervals, reason = (), f"P is not symmetric and N is above {INTERVAL_LIMIT}"
@@ -274,7 +274,7 @@ class Question(NamedTuple):
             return None
         if problem.symmetric:  # J is symmetric, so |J^t| = rho^t
             return Transient(1.0, 0, 1.0, 1.0) if spectrum.verdict == "stable" else None
-        if problem.h.size > TRANSIENT_LIMIT:
+        if len(problem.hessian) > TRANSIENT_LIMIT:
             return None
         return transient_growth(
             loss_norm_matrix(problem.hessian, problem.preconditioner, problem.alpha)
