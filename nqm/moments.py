@@ -29,6 +29,8 @@ from nqm.doubling import (
 from nqm.namespace import AnyArray, Namespace, common
 from nqm.updates import UpdateRule
 
+LONGEST = 10**300
+
 
 class Quadratic(Protocol):
     """What the moments read of a model: NoisyQuadratic, or any tuple with these four arrays."""
@@ -81,7 +83,7 @@ class ExpectedLoss(NamedTuple):
 
 
 def checked_horizons(horizon: int | Sequence[int], smallest: int) -> list[int]:
-    """The horizons as a list of integers, each at least `smallest`."""
+    """The horizons as a list of integers, each from `smallest` to 1e300."""
     given = np.ravel(np.asarray(horizon, dtype=object)).tolist()
     try:
         horizons = [operator.index(h) for h in given]
@@ -89,9 +91,9 @@ def checked_horizons(horizon: int | Sequence[int], smallest: int) -> list[int]:
         raise ValueError(
             f"horizon must be an integer or a list of integers; it is {horizon!r}. Pass an int."
         ) from None
-    if not horizons or min(horizons) < smallest:
+    if not horizons or min(horizons) < smallest or max(horizons) > LONGEST:
         raise ValueError(
-            f"horizon must be at least {smallest}; it is {horizon!r}. Count steps from phi_0."
+            f"horizon must be from {smallest} to 1e300; it is {horizon!r}. Count from phi_0."
         )
     return horizons
 
