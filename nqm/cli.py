@@ -12,8 +12,8 @@ from typing import NoReturn
 COMMANDS = (
     "nqm.cli_check",
     "nqm.cli_spectrum",
-    "nqm.cli_loss",
     "nqm.cli_sweep",
+    "nqm.cli_loss",
     "nqm.cli_examples",
 )
 

@@ -87,7 +87,9 @@ def solve_symmetric(problem: Problem, limit: float = 2.0) -> SymmetricAnswer:
     spectrum = symmetric_spectrum(values, error)
     if alpha + low < -8 * size * EPS * max(abs(low), abs(high), abs(alpha)):
         # Inertia: a negative eigenvalue of M is one of M H, so A has an eigenvalue above one.
-        spectrum = replace(spectrum, lower=max(spectrum.lower, float(np.nextafter(1.0, 2.0))))
+        above = float(np.nextafter(1.0, 2.0))
+        radius = max(spectrum.spectral_radius, above)
+        spectrum = replace(spectrum, spectral_radius=radius, lower=max(spectrum.lower, above))
     start = alpha if 1 - values[0] < 0.95 * limit else limit / (2 * top) - high
     root = scipy.linalg.cholesky(
         _shifted(limit, inner, start, gram), lower=True, overwrite_a=True, check_finite=False
