@@ -28,7 +28,7 @@ from tests.nqm.strategies import SYMMETRIC, Drawn, hessian, problems
 GENERAL = ("real eigenvalues", "normal", "skew", "any", "nilpotent")
 
 
-@settings(max_examples=250)
+@settings(max_examples=10 * settings().max_examples)
 @given(problems())
 def test_a_condition_that_holds_is_never_refuted(p: Drawn) -> None:
     report = check(p.hessian, p.preconditioner, p.nominal_step)
@@ -43,7 +43,7 @@ def test_a_condition_that_holds_is_never_refuted(p: Drawn) -> None:
             assert condition.conservatism <= 1 + 1e-4, condition
 
 
-@settings(max_examples=250)
+@settings(max_examples=5 * settings().max_examples)
 @given(problems(kinds=GENERAL, max_log_condition=3), st.floats(0, 1))
 def test_scaled_until_a_condition_holds(p: Drawn, amount: float) -> None:
     """Shrink P until Theorem 1' is just satisfied, so that the test bites at every draw."""

@@ -153,8 +153,33 @@ def bad_check_option(rng: random.Random, folder: Path) -> list[str]:
     return ["--hessian", "paper", "--nominal-step", "0.5", *rng.choice(options)]
 
 
+def bad_loss_option(rng: random.Random, folder: Path) -> list[str]:
+    number = rng.choice(["nan", "inf", "-1", "x", "", "none.npy"])
+    options = [
+        ["--horizon", rng.choice(["0", "-1", "1.5", "nan", "x", "", "1,,2", "1,0"])],
+        ["--noise", number],
+        ["--initial-covariance", number],
+        ["--initial", rng.choice(["nan", "x", "none.npy"])],
+        ["--initial", saved(rng, folder, np.ones(3))],
+        ["--noise", saved(rng, folder, matrix(rng, 3))],
+    ]
+    return ["--hessian", "paper", "--nominal-step", "0.5", *rng.choice(options)]
+
+
+def bad_sweep_option(rng: random.Random, folder: Path) -> list[str]:
+    options = [
+        [rng.choice(["--from", "--to"]), rng.choice(["nan", "inf", "x", ""])],
+        ["--points", rng.choice(["0", "-1", "x", "1.5", "nan"])],
+        ["--quantity", rng.choice(["", "speed"])],
+        ["--over", rng.choice(["", "time"])],
+        ["--plot", rng.choice(["", "x.txt", "no/such/folder.png"])],
+        ["--log"],
+    ]
+    return ["--hessian", "paper", *rng.choice(options)]
+
+
 def malformed(rng: random.Random, folder: Path) -> list[str]:
-    command = rng.choice(["check", "check", "check", "spectrum", "examples", "none"])
+    command = rng.choice(["check", "check", "spectrum", "loss", "sweep", "examples", "none"])
     if command == "none":
         return rng.choice(
             [[], ["chekc"], ["--json"], [""], ["check"], ["spectrum"], ["-x", "check"]]
@@ -164,7 +189,12 @@ def malformed(rng: random.Random, folder: Path) -> list[str]:
     makers: list[Make] = [bad_hessian, bad_preconditioner, bad_option]
     if command == "check":
         makers.append(bad_check_option)
-    return [command, *rng.choice(makers)(rng, folder)]
+    if command == "loss":
+        makers.append(bad_loss_option)
+    if command == "sweep":
+        makers.append(bad_sweep_option)
+    more = {"loss": ["--horizon", "10"], "sweep": ["--from", "0", "--to", "1"]}.get(command, [])
+    return [command, *more, *rng.choice(makers)(rng, folder)]
 
 
 @pytest.mark.parametrize("part", range(10))
