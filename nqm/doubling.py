@@ -14,6 +14,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 from nqm.namespace import AnyArray, Namespace, common
 
@@ -69,7 +70,10 @@ def add(xp: Namespace, *terms: Scaled) -> Scaled:
     sizes = [xp.linalg.trace(t.hat) if t.hat.ndim == 2 else t.hat for t in terms]
     size = sum(w * s for w, s in zip(weights, sizes, strict=True))
     shift = xp.floor(xp.log2(xp.where(size > 0, size, xp.ones_like(size))))
-    total = sum(w * 2.0 ** (-shift) * t.hat for w, t in zip(weights, terms, strict=True))
+    scale = 2.0 ** (-shift)
+    total = weights[0] * scale * terms[0].hat
+    for weight, term in zip(weights[1:], terms[1:], strict=True):
+        total = total + weight * scale * term.hat
     return Scaled(total, top + shift)
 
 
@@ -185,3 +189,20 @@ def taking_part(F: AnyArray, entering: AnyArray, leaving: AnyArray) -> AnyArray:
             mask |= np.any(edges[:, mask], axis=1)
     kept = np.flatnonzero(reached & seen)
     return kept if kept.size else np.arange(1)
+
+
+def independent_parts(*matrices: AnyArray) -> list[AnyArray]:
+    """The index sets that no matrix couples, by exact zeros; under JAX the one set of all.
+
+    Each part is then scaled by itself: one that grows cannot make another underflow.
+
+    >>> import numpy as np
+    >>> [part.tolist() for part in independent_parts(np.diag([1.0, 2.0]), np.eye(2))]
+    [[0], [1]]
+    """
+    size = matrices[0].shape[0]
+    if not isinstance(matrices[0], np.ndarray):
+        return [np.arange(size)]
+    graph = np.any([matrix != 0 for matrix in matrices], axis=0)
+    count, labels = connected_components(graph, directed=False)
+    return [np.flatnonzero(labels == label) for label in range(count)]

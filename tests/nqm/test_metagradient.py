@@ -197,6 +197,17 @@ def test_unstable_beyond_float64_is_infinite_without_a_warning() -> None:
     assert np.all(np.isinf(gradient.preconditioner))
 
 
+def test_an_unstable_mode_that_nothing_excites_leaves_the_other_alone() -> None:
+    """At T = 10^6 it would reach 2^10^6, and the stable mode's part of that is no float."""
+    model = NoisyQuadratic(np.eye(2), np.diag([1.0, 0.0]), [1.0, 0.0])
+    found = expected_meta_gradient(model, 0.0, np.diag([0.5, -1.0]), horizon=10**6)
+    alone = NoisyQuadratic([[1.0]], [[1.0]], [1.0])
+    exact = expected_meta_gradient(alone, 0.5, horizon=10**6).nominal_step
+    np.testing.assert_allclose(found.preconditioner, [[exact, 0], [0, 0]], rtol=1e-12)
+    # L tends to 1/2 (q + s), q = s (1-l)/(1+l) at l = 1/2: d/dM of 1/2 M/(2 - M) is 1/(2 - M)^2
+    assert exact == pytest.approx(1 / 1.5**2, rel=1e-5)
+
+
 def test_a_million_steps_of_the_expected_gradient() -> None:
     """Beyond settling, T dL/dP grows by the stationary gradient Y [(I-A) S - A Pi] H each step."""
     model, edge = paper()

@@ -1,6 +1,7 @@
 """Moments and expected loss: closed form, dense oracle and Monte Carlo; no horizon overflows."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -118,6 +119,41 @@ def test_the_total_loss_is_monotone_in_the_horizon(seed: int, T: int) -> None:
     rule = plain_rule(model.hessian, P, alpha)
     losses = expected_loss(model, rule, [T, T + 1]).value
     assert (T + 1) * losses[1] >= T * losses[0] * (1 - 1e-12)
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.integers(-6, 6), min_size=4, max_size=4),
+    st.integers(1, 60),
+    st.booleans(),
+)
+def test_the_relative_error_covers_the_rounding(entries: list[int], T: int, wild: bool) -> None:
+    """Against rational arithmetic, for a Hessian, a noise and an update with small fractions."""
+    unit = Fraction(1, 3 if wild else 7)
+    A = [[unit * entries[0], unit * entries[1]], [unit * entries[2], unit * entries[3]]]
+    floats = np.array([[float(x) for x in row] for row in A])
+    A = [[Fraction(float(x)) for x in row] for row in floats]
+    H, one = [[Fraction(2), Fraction(1)], [Fraction(1), Fraction(2)]], Fraction(1)
+    B = [[(i == j) - A[i][j] for j in range(2)] for i in range(2)]
+    Pi, total = [[one, one], [one, one]], Fraction(0)
+    for _ in range(T):
+        moved = [
+            [
+                sum(A[i][k] * Pi[k][l] * A[j][l] for k in range(2) for l in range(2))
+                for j in range(2)
+            ]
+            for i in range(2)
+        ]
+        Pi = [
+            [moved[i][j] + sum(B[i][k] * B[j][k] for k in range(2)) for j in range(2)]
+            for i in range(2)
+        ]
+        total += sum(H[i][j] * (Pi[i][j] + (i == j)) for i in range(2) for j in range(2)) / 2
+    model = NoisyQuadratic([[2.0, 1.0], [1.0, 2.0]], np.eye(2), [1.0, 1.0])
+    # I - A is rounded; memoryless_rule stores it as a float
+    loss = expected_loss(model, memoryless_rule(floats), T)
+    error = abs(Fraction(float(loss.value)) / (total / T) - 1)
+    assert error <= 4 * loss.relative_error + 1e-15
 
 
 def test_lemma5_the_mean_loss_falls() -> None:

@@ -230,6 +230,32 @@ def test_a_norm_that_falls_by_less_than_rounding_is_refused() -> None:
     assert not norm_falls(0.5 * np.eye(2), np.diag([1.0, -1.0]), 2.0)
 
 
+@settings(max_examples=60)
+@given(st.integers(0, 10**6), st.integers(1, 4), st.floats(8, 17), st.booleans())
+def test_an_accepted_norm_falls_in_rational_arithmetic(
+    seed: int, n: int, digits: float, tilted: bool
+) -> None:
+    """Matrices that lose only 10^-digits of the norm: whatever is accepted is true."""
+    rng = np.random.default_rng(seed)
+    L = rng.standard_normal((n, n)) if tilted else np.eye(n)
+    Q = np.linalg.qr(rng.standard_normal((n, n)))[0] * (1 - 10**-digits)
+    A, X = np.linalg.solve(L.T, Q @ L.T), L @ L.T
+    X = (X + X.T) / 2
+    if norm_falls(A, X, float(np.linalg.norm(A))):
+        a = [[Fraction(float(x)) for x in row] for row in A]
+        x = [[Fraction(float(x)) for x in row] for row in X]
+        index = range(n)
+        fall = [
+            [
+                x[i][j] - sum(a[k][i] * x[k][l] * a[l][j] for k in index for l in index)
+                for j in index
+            ]
+            for i in index
+        ]
+        assert is_semidefinite(fall)
+        assert is_semidefinite(x)
+
+
 @settings(max_examples=20)
 @given(st.integers(0, 10**6), st.floats(0.05, 20))
 def test_scaling_the_problem_leaves_the_answer(seed: int, factor: float) -> None:
