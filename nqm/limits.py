@@ -28,6 +28,16 @@ class LimitLoss(NamedTuple):
         Estimate of the absolute error of `value`.
     reason : str
         What decided it.
+
+    Examples
+    --------
+    One dimension: 1/2 s 2/(2 - alpha h), times h.
+
+    >>> from nqm import LimitLoss, NoisyQuadratic, limit_loss, plain_rule
+    >>> model = NoisyQuadratic([[1.0]], [[3.0]])
+    >>> limit = limit_loss(model, plain_rule(model.hessian, None, 0.5))
+    >>> isinstance(limit, LimitLoss), round(limit.value, 12)
+    (True, 2.0)
     """
 
     value: float

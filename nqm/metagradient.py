@@ -39,6 +39,17 @@ class MetaGradient(NamedTuple):
         dL/dP.
     nominal_step : scalar
         dL/dalpha = tr dL/dP.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import MetaGradient, NoisyQuadratic, expected_meta_gradient
+    >>> model = NoisyQuadratic(np.diag([1.0, 2.0]), np.eye(2))
+    >>> gradient = expected_meta_gradient(model, 0.5, horizon=8)
+    >>> isinstance(gradient, MetaGradient)
+    True
+    >>> bool(np.isclose(np.trace(gradient.preconditioner), gradient.nominal_step))
+    True
     """
 
     preconditioner: AnyArray

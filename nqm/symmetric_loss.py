@@ -35,6 +35,17 @@ class LossSpectrum(NamedTuple):
         s_i, twice the loss that the noise puts into mode i.
     uncertainty : float
         Rounding bound on each l_i.
+
+    Examples
+    --------
+    The loss of phi_0 alone is half the sum of the signal:
+
+    >>> import numpy as np
+    >>> from nqm import LossSpectrum, NoisyQuadratic, loss_spectrum
+    >>> H, m = np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([1.0, 3.0])
+    >>> modes = loss_spectrum(NoisyQuadratic(H, None, m), 0.1)
+    >>> isinstance(modes, LossSpectrum), bool(np.isclose(np.sum(modes.signal), m @ H @ m))
+    (True, True)
     """
 
     eigenvalues: Array
