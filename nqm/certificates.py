@@ -25,7 +25,10 @@ def stein_solution(F: Array, right_side: Array) -> Array | None:
     >>> bool(np.allclose(X - F.T @ X @ F, np.eye(2)))
     True
     """
-    T, Z = scipy.linalg.schur(F, output="complex")
+    try:
+        T, Z = scipy.linalg.schur(F, output="complex")
+    except np.linalg.LinAlgError:  # it has not converged, as at entries 1e90 times each other
+        return None
     size = F.shape[0]
     Q = Z.conj().T @ right_side @ Z
     Y = np.zeros((size, size), dtype=np.complex128)
@@ -33,9 +36,11 @@ def stein_solution(F: Array, right_side: Array) -> Array | None:
         # Column j of Y - T^H Y T = Q: (I - t_jj T^H) y_j = q_j + T^H (Y T)_j with known columns.
         known = T.conj().T @ (Y[:, :j] @ T[:j, j]) + Q[:, j]
         system = np.eye(size) - T[j, j] * T.conj().T
-        if np.min(np.abs(np.diag(system))) < 4 * EPS:
+        if not np.min(np.abs(np.diag(system))) >= 4 * EPS:
             return None
         Y[:, j] = scipy.linalg.solve_triangular(system, known, lower=True, check_finite=False)
+    if not np.all(np.isfinite(Y)):
+        return None
     X = (Z @ Y @ Z.conj().T).real
     return X / 2 + X.T / 2 if np.all(np.isfinite(X)) else None
 
@@ -66,8 +71,10 @@ def inertia_side(F: Array, error: float) -> str | None:
     X = stein_solution(F, np.eye(size))
     if X is None:
         return None
-    values = np.linalg.eigvalsh(X)
     decrease = X - F.T @ X @ F
+    if not np.all(np.isfinite(decrease)):
+        return None
+    values = np.linalg.eigvalsh(X)
     norm_x, norm_xf = float(np.max(np.abs(values))), float(np.linalg.norm(X @ F, 2))
     rounding = 8 * size * EPS * (norm_x + norm_xf * float(np.linalg.norm(F, 2)))
     left = float(np.linalg.eigvalsh(decrease / 2 + decrease.T / 2)[0]) - rounding
