@@ -160,7 +160,7 @@ def parameter_moments(model: Quadratic, rule: UpdateRule, horizon: int) -> Momen
         F, B, C, E = F[np.ix_(kept, kept)], B[kept], C[:, kept], E[kept]
     mean, covariance = scaled(xp, E @ m[:, None]), scaled(xp, E @ S0 @ E.T)
     if t:
-        rungs = ladder(F.T, B @ S @ B.T, t)
+        rungs = ladder(F.T, congruence(scaled(xp, S), scaled(xp, B.T)), t)
         power = _power(xp, rungs, t)
         mean = product(xp, Scaled(power.hat.T, power.exponent), mean)
         noise = advance(xp, rungs, None, t).total
@@ -258,8 +258,9 @@ def _losses(
     kept = taking_part(F, xp.concat([B @ S, E @ S0, E @ m[:, None]], axis=1), weight)
     if len(kept) < F.shape[0]:
         F, B, E, weight = F[np.ix_(kept, kept)], B[kept], E[kept], weight[np.ix_(kept, kept)]
-    start = scaled(xp, F @ E @ (S0 + m[:, None] * m[None, :]) @ E.T @ F.T)
-    noise = scaled(xp, B @ S @ B.T)
+    second = scaled(xp, E @ (S0 + m[:, None] * m[None, :]) @ E.T)
+    start = congruence(second, scaled(xp, F.T))
+    noise = congruence(scaled(xp, S), scaled(xp, B.T))
     floor = scaled(xp, xp.sum(H * S) / 2 if noisy_minimum else xp.zeros_like(H[0, 0]))
     rungs = ladder(F, weight, max(horizons))
     sums, found = None, {}
