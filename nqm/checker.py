@@ -1,0 +1,179 @@
+"""`check`: everything about the stability of one rule on one quadratic."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nqm.analysis import analyse
+from nqm.condition_list import robust_conditions
+from nqm.quadratic import NoisyQuadratic
+from nqm.report import StabilityReport
+from nqm.rule_table import Builder, NamedRule, check_parameters, parse_rule
+from nqm.spectrum import Spectrum, loss_norm_matrix
+from nqm.symmetric_form import Problem, pose
+from nqm.updates import UpdateRule
+
+TRANSIENT_LIMIT = 32
+
+
+def _resolve(rule: str | Builder) -> tuple[NamedRule, dict[str, Any]]:
+    if isinstance(rule, str):
+        return parse_rule(rule)
+    named = NamedRule("custom", "given as a function", rule)
+    check_parameters(named, {})
+    return named, {}
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # then the verdict is marginal
+def check(
+    hessian: ArrayLike | NoisyQuadratic,
+    preconditioner: ArrayLike | None = None,
+    nominal_step: float = 0.0,
+    *,
+    rule: str | Builder = "plain",
+    disturbance_bound: ArrayLike | None = None,
+    noise_covariance: ArrayLike | None = None,
+    batch_size: float | None = None,
+    rigorous: bool = False,
+) -> StabilityReport:
+    """Is rho(F) < 1 for the joint matrix F of a rule, by how much, and for which alpha would it be?
+
+    Parameters
+    ----------
+    hessian : (N, N) array or NoisyQuadratic
+        H, symmetric positive semidefinite; where it is singular the verdict is about its range.
+    preconditioner : (N, N) array, optional
+        P, any real matrix. Default: zero.
+    nominal_step : float
+        alpha.
+    rule : str or function
+        A name as `parse_rule` takes it, such as "heavy_ball:momentum=0.9", or a function of
+        (hessian, preconditioner, nominal_step) that returns an `UpdateRule`.
+    disturbance_bound : (N,) array, optional
+        dbar of (15); asks for the worst case over Delta (plain rule).
+    noise_covariance : (N, N) array, optional
+        S on the minimum; asks for the limit of the expected loss.
+    batch_size : float, optional
+        B; asks for mean-square stability under Gaussian minibatches (plain rule), which then
+        takes part in the verdict.
+    rigorous : bool
+        Whether to try a proof (needs python-flint).
+
+    Returns
+    -------
+    StabilityReport
+
+    Raises
+    ------
+    ValueError
+        For malformed arguments; never for an unstable answer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import check, update_matrix
+    >>> H, P = np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([[0.0, 2.0], [0.0, 0.5]])
+    >>> report = check(H, P, 0.0)
+    >>> radius = max(abs(np.linalg.eigvals(update_matrix(H, P, 0.0))))
+    >>> report.verdict, bool(np.isclose(report.spectrum.spectral_radius, radius))
+    ('unstable', True)
+    >>> check(H, None, 1.25, rule="heavy_ball:momentum=0.9").verdict  # 3.75 < 2 (1 + 0.9)
+    'stable'
+    """
+    named, parameters = _resolve(rule)
+    if named.name != "plain" and (disturbance_bound is not None or batch_size is not None):
+        raise ValueError(
+            f"disturbance_bound and batch_size are for the plain rule; the rule is {named.name}."
+        )
+    problem = pose(hessian, preconditioner, nominal_step)
+    found = analyse(problem, named, parameters)
+    conditions = found.conditions
+    if disturbance_bound is not None:
+        conditions = (*conditions, *robust_conditions(problem, disturbance_bound))
+    question = Question(problem, hessian, preconditioner, named, parameters)
+    return StabilityReport(
+        nominal_step=problem.alpha,
+        dimension=problem.dimension,
+        rank=problem.rank,
+        rule=named.name,
+        rule_parameters=parameters,
+        spectrum=found.spectrum,
+        nominal_step_intervals=found.intervals,
+        intervals_reason=found.reason,
+        interval_uncertainty=found.interval_error,
+        best_nominal_step=found.best,
+        conditions=conditions,
+        transient=question.transient(found.spectrum),
+        proof=question.proof() if rigorous else None,
+        mean_square=None if batch_size is None else question.mean_square(batch_size),
+        limit_loss=None if noise_covariance is None else question.limit_loss(noise_covariance),
+        robust=None if disturbance_bound is None else question.robust(disturbance_bound),
+    )
+
+
+class Question(NamedTuple):
+    """The arguments of `check`, for the parts that are computed only where asked."""
+
+    problem: Problem
+    hessian: Any
+    preconditioner: Any
+    named: NamedRule
+    parameters: dict[str, Any]
+
+    def _rule(self) -> UpdateRule:
+        model = self._model()
+        P = None if self.preconditioner is None else np.asarray(self.preconditioner)
+        return self.named.build(model.hessian, P, self.problem.alpha, **self.parameters)
+
+    def _model(self, noise: Any = None) -> NoisyQuadratic:
+        H = self.hessian.hessian if isinstance(self.hessian, NoisyQuadratic) else self.hessian
+        return NoisyQuadratic(H, noise)
+
+    def transient(self, spectrum: Spectrum) -> Any:
+        """Growth in the norm of the loss: for the plain rule, and up to N = 32."""
+        from nqm.transient import Transient, transient_growth
+
+        problem = self.problem
+        if self.named.name != "plain" or spectrum.verdict == "unstable":
+            return None
+        if problem.symmetric:  # J is symmetric, so |J^t| = rho^t
+            return Transient(1.0, 0, 1.0, 1.0) if spectrum.verdict == "stable" else None
+        if len(problem.hessian) > TRANSIENT_LIMIT:
+            return None
+        return transient_growth(
+            loss_norm_matrix(problem.hessian, problem.preconditioner, problem.alpha)
+        )
+
+    def proof(self) -> Any:
+        """A proof about the plain update as given, or about another rule's rounded matrix."""
+        from nqm.rigorous import prove_matrix, prove_stability
+
+        if self.named.name == "plain":
+            return prove_stability(self._model(), self.preconditioner, self.problem.alpha)
+        return prove_matrix(self._rule().joint_matrix)
+
+    def mean_square(self, batch_size: float) -> Any:
+        """Mean-square stability under Gaussian minibatches."""
+        from nqm.minibatch import minibatch_mean_square
+
+        model = self._model()
+        return minibatch_mean_square(
+            model.hessian, self.preconditioner, self.problem.alpha, batch_size
+        )
+
+    def limit_loss(self, noise_covariance: Any) -> Any:
+        """The expected loss as the horizon grows."""
+        from nqm.limits import limit_loss
+
+        return limit_loss(self._model(noise_covariance), self._rule())
+
+    def robust(self, disturbance_bound: Any) -> Any:
+        """The worst case over the disturbances (15)."""
+        from nqm.robust import robust_stability
+
+        model = self._model()
+        P = np.zeros_like(model.hessian) if self.preconditioner is None else self.preconditioner
+        return robust_stability(model, P, self.problem.alpha, disturbance_bound)
