@@ -1,0 +1,76 @@
+"""Every statement, in the order of the paper, then the sharper ones; and how to find one by name."""
+
+import difflib
+import re
+
+from theory import (
+    allhessians,
+    dynamics,
+    exact,
+    lemma2,
+    lemma3,
+    loss,
+    metagradient,
+    moments,
+    momentum,
+    robust,
+    stability,
+    stochastic,
+    theorem1,
+)
+from theory.statement import Statement
+
+MODULES = (
+    dynamics,
+    theorem1,
+    lemma2,
+    lemma3,
+    loss,
+    stability,
+    exact,
+    allhessians,
+    robust,
+    moments,
+    metagradient,
+    momentum,
+    stochastic,
+)
+
+
+def paper_order(statement: Statement) -> tuple[int, int, str]:
+    """Sort key: theorem and lemmas, (6) to (19), (A.1) to (A.29), the text, then the sharper ones."""
+    name = statement.name
+    for rank, pattern in enumerate((r"theorem-(\d+)", r"lemma-(\d+)", r"eq-(\d+)", r"eq-a(\d+)")):
+        if found := re.fullmatch(pattern, name):
+            return rank, int(found[1]), name
+    return (4 if statement.of_the_paper else 5), 0, ""
+
+
+STATEMENTS: tuple[Statement, ...] = tuple(
+    sorted((s for module in MODULES for s in module.STATEMENTS), key=paper_order)
+)
+BY_NAME = {statement.name: statement for statement in STATEMENTS}
+
+
+class UnknownStatementError(ValueError):
+    """A name that no statement has."""
+
+
+def find(name: str) -> Statement:
+    """The statement of a name.
+
+    Raises
+    ------
+    UnknownStatementError
+        With the nearest names, in one line.
+
+    Examples
+    --------
+    >>> find("eq-10").statement.equations
+    ('10',)
+    """
+    if name in BY_NAME:
+        return BY_NAME[name]
+    near = difflib.get_close_matches(name, BY_NAME, n=3, cutoff=0.4)
+    hint = f"nearest: {', '.join(near)}" if near else "`python -m theory` lists them"
+    raise UnknownStatementError(f"no statement is called {name!r}; {hint}")
