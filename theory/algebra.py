@@ -17,6 +17,10 @@ Word = tuple[Letter, ...]
 Polynomial = dict[Word, Expr]
 
 
+class NoNormalFormError(TypeError):
+    """An expression that is not a sum of products of powers of letters."""
+
+
 def words(expression: MatrixExpr, symmetric: Collection[MatrixSymbol]) -> Polynomial:
     """The normal form of a matrix expression: {word: coefficient}, zero coefficients dropped."""
     match expression:
@@ -39,7 +43,7 @@ def words(expression: MatrixExpr, symmetric: Collection[MatrixSymbol]) -> Polyno
             return result
         case sympy.Inverse() | sympy.MatPow():
             return power(words(expression.base, symmetric), expression.exp)
-    raise TypeError(f"no normal form for {type(expression).__name__}: {expression}")
+    raise NoNormalFormError(f"no normal form for {type(expression).__name__}: {expression}")
 
 
 def added(polynomials: list[Polynomial]) -> Polynomial:
@@ -76,7 +80,9 @@ def power(base: Polynomial, exponent: Expr) -> Polynomial:
             ((symbol, flipped, inner),) = word
             return {merged(((symbol, flipped, sympy.expand(inner * exponent)),)): sympy.S.One}
     if not (exponent.is_Integer and exponent >= 0):
-        raise TypeError(f"the power {exponent} of a sum has no normal form; name the sum instead")
+        raise NoNormalFormError(
+            f"the power {exponent} of a sum has no normal form; name the sum instead"
+        )
     result: Polynomial = {(): sympy.S.One}
     for _ in range(int(exponent)):
         result = multiplied(result, base)

@@ -35,12 +35,14 @@ HESSIAN = Matrix([[x, z], [z, y]])
 @statement(
     "all-hessians-hermitian",
     "every Hermitian Hessian up to h, exact",
-    "rho(I - M H) <= 1 for every Hermitian 0 < H <= h I if and only if the numerical range of M lies in "
+    "rho(I - M H) <= 1 for every Hermitian 0 < H <= h I if and only if the numerical "
+    "range of M lies in "
     "the disc |z - 1/h| <= 1/h, that is w(h M - I) <= 1.",
     {"center": 1 / h, "radius": 1 / h},
     status=Status.SHARPER,
     assumptions=("M any real or complex matrix", "u + i v any point of its numerical range"),
-    remark="Weaker than Theorem 1', since w <= ||.||; the worst H is h times a projection of rank one.",
+    remark="Weaker than Theorem 1', since w <= ||.||; the worst H is h times a "
+    "projection of rank one.",
 )
 def all_hessians_hermitian(f: Formulas) -> Iterator[Step]:
     vector = column("y")
@@ -76,7 +78,7 @@ def all_hessians_hermitian(f: Formulas) -> Iterator[Step]:
     "is Theorem 1' necessary?",
     "No: ||h M - I||_2 <= 1 is not necessary for rho(I - M H) <= 1 over all 0 < H <= h I.",
     {"numerical_radius_room": 1 - 2 * x * y},
-    status=Status.FALSE,
+    status=Status.REFUTED,
     assumptions=(
         "h = 1, M = [[1, -2], [0, 1]]; (x, y) the moduli of the entries of a unit vector",
     ),
@@ -113,7 +115,8 @@ def _norm_two(w: Formulas) -> Iterator[Step]:
 @statement(
     "all-hessians-plane",
     "every real Hessian up to h, exact for N = 2",
-    "rho(I - M H) <= 1 for every real symmetric 0 < H <= h I if and only if 0 <= sym M <= (2/h) I and "
+    "rho(I - M H) <= 1 for every real symmetric 0 < H <= h I if and only if 0 <= sym M "
+    "<= (2/h) I and "
     "h det M <= tr M.",
     {"room": ENTRIES.trace() - h * (ENTRIES[0, 0] * ENTRIES[1, 1] - ENTRIES[0, 1] * ENTRIES[1, 0])},
     status=Status.SHARPER,
@@ -188,8 +191,10 @@ GAIN = Matrix(3, 3, sympy.symbols("m:9", real=True))
 @statement(
     "all-hessians-real",
     "every real Hessian up to h, exact",
-    "For N >= 2, rho(I - M H) <= 1 for every real symmetric 0 < H <= h I if and only if every compression "
-    "m = Q^T M Q to a plane has 0 <= sym m <= (2/h) I and h det m <= tr m. Equivalently: for every H = h "
+    "For N >= 2, rho(I - M H) <= 1 for every real symmetric 0 < H <= h I if and only if "
+    "every compression "
+    "m = Q^T M Q to a plane has 0 <= sym m <= (2/h) I and h det m <= tr m. Equivalently: "
+    "for every H = h "
     "times a projection of rank one or two.",
     {
         "plane_room": ENTRIES.trace() - h * ENTRIES.det(),
@@ -290,13 +295,16 @@ for _i, _j, _sign in ((0, 5, 1), (1, 4, -1), (2, 3, 1)):
 @statement(
     "all-hessians-bound",
     "every real Hessian up to h, N >= 4",
-    "0 <= sym M <= (2/h) I and lambda_max(sym C_2(I - h M) + tau Omega) <= 1 for some tau suffice, C_2 the "
+    "0 <= sym M <= (2/h) I and lambda_max(sym C_2(I - h M) + tau Omega) <= 1 for some "
+    "tau suffice, C_2 the "
     "second compound and Omega the Pluecker form; for N = 4 they are necessary too (Brickman).",
     {"pluecker": PLUECKER, "weighted": tau * PLUECKER},
-    status=Status.EVIDENCE,
+    status=Status.BOUND,
     assumptions=("Z = I - h M",),
-    remark="For N >= 5 there are several Pluecker forms; their combinations give sufficient conditions, "
-    "and each plane tried gives a necessary one. Whether one eigenvalue problem decides is open here.",
+    remark="For N >= 5 there are several Pluecker forms; their combinations give "
+    "sufficient conditions, "
+    "and each plane tried gives a necessary one. Whether one eigenvalue problem decides "
+    "is open here.",
 )
 def all_hessians_bound(f: Formulas) -> Iterator[Step]:
     bivector = Matrix([FRAME4.extract(list(pair), [0, 1]).det() for pair in PAIRS])

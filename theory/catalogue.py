@@ -1,4 +1,4 @@
-"""Every statement, in the order of the paper, then the sharper ones; and how to find one by name."""
+"""Every statement, those of the paper first and in its order, and how to find one by name."""
 
 import difflib
 import re
@@ -9,7 +9,8 @@ from theory import (
     exact,
     lemma2,
     lemma3,
-    loss,
+    lemma4,
+    lemma5,
     metagradient,
     moments,
     momentum,
@@ -25,7 +26,8 @@ MODULES = (
     theorem1,
     lemma2,
     lemma3,
-    loss,
+    lemma4,
+    lemma5,
     stability,
     exact,
     allhessians,
@@ -37,13 +39,13 @@ MODULES = (
 )
 
 
-def paper_order(statement: Statement) -> tuple[int, int, str]:
-    """Sort key: theorem and lemmas, (6) to (19), (A.1) to (A.29), the text, then the sharper ones."""
+def paper_order(statement: Statement) -> tuple[int, int]:
+    """Sort key: theorem, lemmas, (6) to (19), (A.1) to (A.29), the text, then the sharper ones."""
     name = statement.name
     for rank, pattern in enumerate((r"theorem-(\d+)", r"lemma-(\d+)", r"eq-(\d+)", r"eq-a(\d+)")):
         if found := re.fullmatch(pattern, name):
-            return rank, int(found[1]), name
-    return (4 if statement.of_the_paper else 5), 0, ""
+            return rank, int(found[1])
+    return (4 if statement.of_the_paper else 5), 0
 
 
 STATEMENTS: tuple[Statement, ...] = tuple(

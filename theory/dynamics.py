@@ -112,7 +112,8 @@ def second_moment(square: sympy.MatrixExpr, claimed: sympy.MatrixExpr) -> Iterat
 @statement(
     "eq-8",
     "the expected loss",
-    "The expectation over xi of the loss (4) at time t is 1/2 tr H (Pi_t + S), with Pi_t the second "
+    "The expectation over xi of the loss (4) at time t is 1/2 tr H (Pi_t + S), with Pi_t "
+    "the second "
     "moment of phi_t; L is its mean over t = 1..T.",
     {
         "at_time": half * Trace(H * (A**t * Pi0 * A.T**t)) + half * Trace(H * (C + S)),
@@ -207,11 +208,13 @@ def eq_12(f: Formulas) -> Iterator[Step]:
 @statement(
     "eq-14",
     "cancelling the nominal term",
-    "With P = P* - alpha I and the nominal term alpha grad, the closed loop is phi' = phi - P* grad.",
+    "With P = P* - alpha I and the nominal term alpha grad, the closed loop is phi' = "
+    "phi - P* grad.",
     {"update_matrix": I - P_star * H},
     status=Status.CORRECTED,
     equations=("14",),
-    remark="The formula is right; the text before it says that the nominal term is grad, it is alpha grad.",
+    remark="The formula is right; the text before it says that the nominal term is grad, "
+    "it is alpha grad.",
     printed={"update_matrix": I - H - (P_star - alpha * I) * H},
     refute=lambda printed, w: _refute_14(printed, w),
     witness={"alpha": half, "H": sympy.Integer(1), "P*": sympy.Integer(0)},

@@ -63,7 +63,8 @@ def symmetric_exact(f: Formulas) -> Iterator[Step]:
 @statement(
     "symmetric-interval",
     "the exact interval of alpha",
-    "rho(A) <= 1 for alpha in [-lambda_min(P), mu], mu the smallest eigenvalue of 2 H^-1 - P, which is "
+    "rho(A) <= 1 for alpha in [-lambda_min(P), mu], mu the smallest eigenvalue of 2 H^-1 "
+    "- P, which is "
     "the smallest generalized eigenvalue of (2 I - H^1/2 P H^1/2, H).",
     {"inverted": 2 * H**-1 - P - lam * I, "pencil": 2 * I - K * P * K - lam * H},
     status=Status.SHARPER,
@@ -141,7 +142,7 @@ def best_step(f: Formulas) -> Iterator[Step]:
     {"gain": alpha * eps * I + (1 - eps) * P_star},
     status=Status.FALSE,
     assumptions=("P* symmetric, 0 <= P* <= 2 H^-1", "0 <= alpha I <= 2 H^-1", "0 <= eps <= 1"),
-    equations=("19",),
+    equations=("section 4.3",),
     remark="The text says that eps 'adversarially perturbs the system toward instability' for any "
     "eps <= 1; only eps < 0 can.",
     refute=lambda printed, w: _only_negative(w),
@@ -189,7 +190,8 @@ def monotone_loss(f: Formulas) -> Iterator[Step]:
 @statement(
     "theorem-1-prime",
     "Theorem 1': any P, every Hessian up to h",
-    "||P - (1/h - alpha) I||_2 <= 1/h implies rho(A) <= 1 for every 0 < H <= h I; it is necessary and "
+    "||P - (1/h - alpha) I||_2 <= 1/h implies rho(A) <= 1 for every 0 < H <= h I; it is "
+    "necessary and "
     "sufficient for the deterministic loss never to rise on any of these H.",
     {"center": 1 / h - alpha, "radius": 1 / h},
     status=Status.SHARPER,
@@ -232,7 +234,8 @@ v, u, d = sympy.symbols("v u d", nonnegative=True)
 @statement(
     "eigenvector-condition",
     "stability from eigenvalues and their eigenvectors",
-    "P = V Lambda V^-1: |alpha + lambda_i - 1/h| <= 1/(h kappa_2(V)) for every i implies rho(A) <= 1 for "
+    "P = V Lambda V^-1: |alpha + lambda_i - 1/h| <= 1/(h kappa_2(V)) for every i implies "
+    "rho(A) <= 1 for "
     "every 0 < H <= h I.",
     {"radius": 1 / (h * kappa)},
     status=Status.SHARPER,

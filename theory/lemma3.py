@@ -47,9 +47,8 @@ def lemma_3(f: Formulas) -> Iterator[Step]:
         entries = Matrix(size, size, lambda i, j: Symbol(f"p{i}{j}"))
         diagonal = sympy.diag(*sympy.symbols(f"d:{size}", positive=True))
         difference = diagonal * entries - entries * diagonal
-        expected = Matrix(
-            size, size, lambda i, j: (diagonal[i, i] - diagonal[j, j]) * entries[i, j]
-        )
+        spread = diagonal * sympy.ones(size) - sympy.ones(size) * diagonal
+        expected = spread.multiply_elementwise(entries)
         yield identity(f"N = {size}: [Delta, P~]_ij = (d_i - d_j) p_ij", difference, expected)
     yield because(
         "distinct d_i are in (15), so P~ is diagonal and Delta P~ has the eigenvalues d_i p_i"

@@ -72,8 +72,10 @@ x, xi, mean = MatrixSymbol("x", 2 * N, 1), column("xi"), column("m")
 @statement(
     "gradient-variance",
     "the exact variance of the sampled meta-gradient",
-    "T^2 Var g_E = sum_{t=0..T} [tr L_t^T S L_t Px_t + 2 tr W_t S W_t S] + 2 tr k S0 k S0 + 4 m^T k S0 k m, "
-    "W_t = B^T K_{t+1} B, L_t = 2 B^T K_{t+1} F - C^T 1[t>=1], K_t = R 1[t>=1] + F^T K_{t+1} F, K_{T+1} = 0, "
+    "T^2 Var g_E = sum_{t=0..T} [tr L_t^T S L_t Px_t + 2 tr W_t S W_t S] + 2 tr k S0 k "
+    "S0 + 4 m^T k S0 k m, "
+    "W_t = B^T K_{t+1} B, L_t = 2 B^T K_{t+1} F - C^T 1[t>=1], K_t = R 1[t>=1] + F^T "
+    "K_{t+1} F, K_{T+1} = 0, "
     "Px_{t+1} = F Px_t F^T + B S B^T, k the phi-phi block of K_0.",
     {
         "gain": 2 * B.T * Kt * F - C.T,

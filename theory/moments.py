@@ -20,7 +20,8 @@ MEAN_POWER = lam**2 * (1 - lam ** (2 * T)) / (T * (1 - lam**2))
 @statement(
     "modal-loss",
     "the expected loss for symmetric P, in closed form",
-    "L(T) = 1/2 sum_i { z_i^2 c + s_i [1 + (1-l_i)/(1+l_i) (1-c)] }, c the mean of l_i^2t over t = 1..T; at "
+    "L(T) = 1/2 sum_i { z_i^2 c + s_i [1 + (1-l_i)/(1+l_i) (1-c)] }, c the mean of "
+    "l_i^2t over t = 1..T; at "
     "l = -1 the bracket is 2T + 3.",
     {
         "mean_power": MEAN_POWER,
@@ -124,7 +125,8 @@ def stationary_loss(f: Formulas) -> Iterator[Step]:
 @statement(
     "doubling",
     "the moments at any horizon by doubling",
-    "With J = [[A, A], [0, A]] and S_n = sum_{j<n} J^j diag(0, Q) J^jT: S_{a+b} = S_a + J^a S_b J^aT, and "
+    "With J = [[A, A], [0, A]] and S_n = sum_{j<n} J^j diag(0, Q) J^jT: S_{a+b} = S_a + "
+    "J^a S_b J^aT, and "
     "sum_{t=1..T} Cov_t = T S22 - S12.",
     {
         "corner": j * A**j,

@@ -20,10 +20,8 @@ gains = sympy.symbols("m1:4", nonnegative=True)
 
 def joint_matrix(number: int, curvature: sympy.Expr) -> Matrix:
     """The map of (phi, v_1, ..) for N = 1: v' = beta v + h phi, phi' = phi - sum m v'."""
-    rows = [
-        [1 - sum(gains[:number]) * curvature]
-        + [-b * m for b, m in zip(betas, gains, strict=True)][:number]
-    ]
+    memory = [-b * m for b, m in zip(betas, gains, strict=True)][:number]
+    rows = [[1 - sum(gains[:number]) * curvature, *memory]]
     rows += [
         [curvature] + [betas[i] if i == k else 0 for i in range(number)] for k in range(number)
     ]
@@ -222,7 +220,8 @@ B = square("B")
 @statement(
     "adam-frozen",
     "Adam with a frozen preconditioner, and decoupled decay",
-    "lr lambda_max(D^1/2 H D^1/2) < (2 - lr w)(1 + beta_1)/(1 - beta_1); 38 at beta_1 = 0.9, w = 0.",
+    "lr lambda_max(D^1/2 H D^1/2) < (2 - lr w)(1 + beta_1)/(1 - beta_1); 38 at beta_1 = "
+    "0.9, w = 0.",
     {"bound": (2 - decay) * (1 + beta) / (1 - beta)},
     status=Status.SHARPER,
     assumptions=(
@@ -285,8 +284,9 @@ def nesterov(f: Formulas) -> Iterator[Step]:
     {"ellipse": ((u - 1 - beta) / (1 + beta)) ** 2 + (v / (1 - beta)) ** 2},
     status=Status.FALSE,
     assumptions=("0 <= beta < 1", "P not symmetric, so that M H has complex eigenvalues"),
-    equations=("A.4 (text)",),
-    remark="The text says that momentum improves stability margins; on complex eigenvalues it narrows them.",
+    equations=("section A.4",),
+    remark="The text says that momentum improves stability margins; on complex "
+    "eigenvalues it narrows them.",
     refute=lambda printed, w: _narrower(w),
     witness={"u": one, "v": Rational(9, 10), "beta": Rational(9, 10)},
 )

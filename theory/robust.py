@@ -22,12 +22,14 @@ e, q, d, norm = sympy.symbols("e q d p_norm", nonnegative=True)
 @statement(
     "small-gain",
     "Lemma 3': any P~, exact for full disturbances",
-    "||P~||_2 <= min(alpha, 2/h - alpha)/dbar implies rho(A) <= 1 for every ||Delta||_2 <= dbar and every "
+    "||P~||_2 <= min(alpha, 2/h - alpha)/dbar implies rho(A) <= 1 for every ||Delta||_2 "
+    "<= dbar and every "
     "0 < H <= h I; over all these Delta and H it is necessary too.",
     {"radius": (1 / h - Abs(alpha - 1 / h)) / dbar},
     status=Status.SHARPER,
     assumptions=("P~ any real matrix", "Delta full or diagonal", "0 <= alpha <= 2/h"),
-    remark="The necessity, by a rank-one Delta and a rank-one H, shows that nothing better can be said "
+    remark="The necessity, by a rank-one Delta and a rank-one H, shows that nothing "
+    "better can be said "
     "from ||P~|| alone.",
 )
 def small_gain(f: Formulas) -> Iterator[Step]:
@@ -55,7 +57,8 @@ def small_gain(f: Formulas) -> Iterator[Step]:
     left, right = column("u"), column("v")
     disturbance = dbar * right * left.T
     yield identity(
-        "necessary: P~ v = p u with p = ||P~||; Delta = dbar v u^T gives Delta P~ v = dbar p (u^T u) v",
+        "necessary: P~ v = p u with p = ||P~||; Delta = dbar v u^T gives Delta P~ v = "
+        "dbar p (u^T u) v",
         disturbance * (norm * left),
         dbar * norm * right * (left.T * left),
         symmetric=(),
@@ -78,7 +81,8 @@ def small_gain(f: Formulas) -> Iterator[Step]:
 @statement(
     "diagonal-exact",
     "diagonal P~, exact",
-    "For P~ = diag(p), rho(A) <= 1 for every Delta of (15) if and only if min_i min(alpha, alpha + dbar_i "
+    "For P~ = diag(p), rho(A) <= 1 for every Delta of (15) if and only if min_i "
+    "min(alpha, alpha + dbar_i "
     "p_i) >= 0 and diag(max(alpha, alpha + dbar_i p_i)) <= 2 H^-1.",
     {"least": alpha + dbar * (p - Abs(p)) / 2, "largest": alpha + dbar * (p + Abs(p)) / 2},
     status=Status.SHARPER,
@@ -145,7 +149,8 @@ trace_a, det_a = sympy.symbols("trace determinant", real=True)
 @statement(
     "vertices-2",
     "N = 2: the vertices decide",
-    "For N = 2 and any P~, rho(A) <= 1 on the whole box of (15) if and only if it holds at its 4 vertices.",
+    "For N = 2 and any P~, rho(A) <= 1 on the whole box of (15) if and only if it holds "
+    "at its 4 vertices.",
     {
         "at_one": 1 - trace_a + det_a,
         "at_minus_one": 1 + trace_a + det_a,
@@ -194,7 +199,7 @@ EDGE = {
     "N >= 3: the vertices do not decide",
     "If A is stable at every vertex of the box then it is stable on the box.",
     {"third_condition": 2 * (Symbol("p01") * Symbol("p10"))},
-    status=Status.FALSE,
+    status=Status.REFUTED,
     assumptions=("N = 3",),
     remark="Complex pairs cross the circle between vertices: vertices may refute, never certify.",
     refute=lambda printed, w: _between(w),
@@ -208,7 +213,8 @@ def vertices_3(f: Formulas) -> Iterator[Step]:
     mixed = squares.diff(Symbol("d0")).diff(Symbol("d1"))
     plain = f["third_condition"].subs({Symbol(n): Symbol(n, real=True) for n in ("p01", "p10")})
     yield identity(
-        "tr (Delta P~)^2, of which the condition on complex pairs consists, has d0 d1 p01 p10 twice",
+        "tr (Delta P~)^2, of which the condition on complex pairs consists, has d0 d1 "
+        "p01 p10 twice",
         mixed,
         plain,
     )
@@ -242,7 +248,8 @@ def _between(w: Formulas) -> Iterator[Step]:
 @statement(
     "robust-all-hessians",
     "any P~, every Hermitian Hessian: the vertices decide",
-    "rho(A) <= 1 for every Delta of (15) and every Hermitian 0 < H <= h I if and only if w(h M - I) <= 1 at "
+    "rho(A) <= 1 for every Delta of (15) and every Hermitian 0 < H <= h I if and only if "
+    "w(h M - I) <= 1 at "
     "the 2^N vertices, M = alpha I + Delta P~.",
     {"offset": h * alpha * I + h * D * P_tilde - I},
     status=Status.SHARPER,
@@ -269,7 +276,8 @@ def robust_all_hessians(f: Formulas) -> Iterator[Step]:
 @statement(
     "d-scaling",
     "a certificate without the vertices",
-    "X > 0, diagonal Theta > 0 and diag(X, Theta) - N^T diag(X, Theta) N > 0, N = [A_c B; C 0], imply "
+    "X > 0, diagonal Theta > 0 and diag(X, Theta) - N^T diag(X, Theta) N > 0, N = [A_c "
+    "B; C 0], imply "
     "rho(A_c + B delta C) < 1 for every diagonal |delta_i| <= 1.",
     {
         "gap_11": X - Ac.T * X * Ac - C.T * Theta * C,

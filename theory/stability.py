@@ -1,4 +1,4 @@
-"""What the text says about stability and the loss: footnotes 1 and 3, growth, transients, Figure 2."""
+"""What the text says of stability and the loss: footnotes 1 and 3, growth, Figure 2."""
 
 from collections.abc import Iterator
 
@@ -17,11 +17,12 @@ noise = square("S_g")
 @statement(
     "footnote-1",
     "loss of the state, noise in the gradient",
-    "The loss (4) exceeds 1/2 phi^T H phi by 1/2 tr H S in expectation; gradient noise of covariance S_g is "
+    "The loss (4) exceeds 1/2 phi^T H phi by 1/2 tr H S in expectation; gradient noise "
+    "of covariance S_g is "
     "noise on the minimum of covariance S = H^-1 S_g H^-1.",
     {"extra": half * Trace(H * S), "noise_covariance": H**-1 * noise * H**-1},
     status=Status.CORRECTED,
-    equations=("4",),
+    equations=("footnote 1",),
     remark="Printed tr(H S), without the factor 1/2 of (4).",
     printed={"extra": h * s},
     refute=lambda printed, w: _refute_1(printed, w),
@@ -55,11 +56,14 @@ def _refute_1(printed: Formulas, w: Formulas) -> Iterator[Step]:
 @statement(
     "footnote-3",
     "the two ends of marginal stability",
-    "An eigenvalue 1 is a frozen mode, without noise. At -1 the variance is 4 t s and the loss grows like T.",
+    "An eigenvalue 1 is a frozen mode, without noise. At -1 the variance is 4 t s and "
+    "the loss grows like T.",
     {"variance": 4 * t * s, "meta_loss": half * h * (second + (2 * T + 3) * s)},
     status=Status.FALSE,
+    equations=("footnote 3",),
     assumptions=("N = 1, A = -1 (alpha h = 2)", "pi_0 the second moment of phi_0, S = s"),
-    remark="Footnote 3 says that at rho = 1 the system neither converges nor diverges. So <= belongs in (9) "
+    remark="Footnote 3 says that at rho = 1 the system neither converges nor diverges. "
+    "So <= belongs in (9) "
     "and a strict < in (10).",
     refute=lambda printed, w: _diverges(w),
     witness={"A": -one, "s": one},
@@ -93,7 +97,8 @@ def _diverges(w: Formulas) -> Iterator[Step]:
 @statement(
     "instability-loss",
     "when the loss stays bounded",
-    "For H > 0 and S > 0 the loss is bounded in T if and only if every eigenvalue of A has modulus < 1 or is "
+    "For H > 0 and S > 0 the loss is bounded in T if and only if every eigenvalue of A "
+    "has modulus < 1 or is "
     "a semisimple 1.",
     {
         "variance": (1 - lam) ** 2 * s * (1 - lam ** (2 * t)) / (1 - lam**2),
@@ -101,8 +106,9 @@ def _diverges(w: Formulas) -> Iterator[Step]:
     },
     status=Status.FALSE,
     assumptions=("along a left eigenvector w of a real eigenvalue, s = w^T S w > 0 (else moduli)",),
-    equations=("8",),
-    remark="The text says that instability implies an infinite loss. False without S > 0 and a general phi_0.",
+    equations=("section 4.1",),
+    remark="The text says that instability implies an infinite loss. False without S > 0 "
+    "and a general phi_0.",
     refute=lambda printed, w: _bounded(w),
     witness={"A": sympy.diag(half, 2), "phi_0": Matrix([1, 0]), "S": sympy.diag(1, 0)},
 )
@@ -152,7 +158,8 @@ def _bounded(w: Formulas) -> Iterator[Step]:
 @statement(
     "transient",
     "a stable A may first grow",
-    "A = [[l, c], [0, l]] has A^t = [[l^t, t c l^(t-1)], [0, l^t]]: rho = |l| says nothing about ||A^t||.",
+    "A = [[l, c], [0, l]] has A^t = [[l^t, t c l^(t-1)], [0, l^t]]: rho = |l| says "
+    "nothing about ||A^t||.",
     {"corner": t * c * lam ** (t - 1)},
     status=Status.SHARPER,
     remark="l = 1/2, c = 1000: rho = 1/2 and a peak of 1000. For symmetric P the peak is at most "
@@ -177,6 +184,7 @@ def transient(f: Formulas) -> Iterator[Step]:
     "alpha as a fraction of the largest stable step 2/h is alpha h/2.",
     {"fraction": alpha * h / 2},
     status=Status.CORRECTED,
+    equations=("Figure 2",),
     remark="The caption says 2 alpha/lambda_max, and 'Equation 7' where (6) is meant.",
     printed={"fraction": 2 * alpha / h},
     refute=lambda printed, w: _axis(printed, w),

@@ -9,6 +9,7 @@ import sympy
 from sympy import Basic, MatrixSymbol
 from sympy.printing.numpy import JaxPrinter, NumPyPrinter
 
+from theory.algebra import NoNormalFormError
 from theory.steps import Step
 from theory.symbols import N
 
@@ -23,7 +24,8 @@ class Status(Enum):
     CORRECTED = "true after a correction"
     FALSE = "false as printed"
     SHARPER = "sharper, proved"
-    EVIDENCE = "bound, with evidence"
+    REFUTED = "conjecture, refuted"
+    BOUND = "bound, proved; exactness open"
 
 
 class Wording(NamedTuple):
@@ -83,6 +85,11 @@ class Statement:
     refute: Callable[[Formulas, Formulas], Iterator[Step]] | None = None
     witness: Formulas = field(default_factory=dict)
 
+    @property
+    def of_the_paper(self) -> bool:
+        """Whether the paper states it."""
+        return bool(self.statement.equations)
+
     def prove(self) -> Proof:
         """Verify every step of the derivation and of the counterexample.
 
@@ -101,10 +108,13 @@ class Statement:
         return Proof(steps, against)
 
     def _confirmed(self, steps: Iterator[Step]) -> Iterator[Step]:
-        for step in steps:
-            if step.holds is False:
-                raise ProofError(self.name, step)
-            yield step
+        try:
+            for step in steps:
+                if step.holds is False:
+                    raise ProofError(self.name, step)
+                yield step
+        except NoNormalFormError as error:
+            raise ProofError(self.name, Step(str(error), None, False)) from error
 
     def numeric(self, *, size: int = 2, modules: str = "numpy") -> dict[str, Callable[..., Any]]:
         """The formulas as functions of their letters, passed by name, in dimension `size`.

@@ -110,7 +110,7 @@ def loewner(
     symmetric: Collection[MatrixSymbol] = SYMMETRIC,
     where: Mapping[MatrixExpr, MatrixExpr] | None = None,
 ) -> Step:
-    """expression is positive semidefinite: it is the sum over (c, X, Y) of c X^T Y X, c >= 0, Y >= 0.
+    """expression >= 0 (Loewner): it is the sum over (c, X, Y) of c X^T Y X with c >= 0, Y >= 0.
 
     Each Y must be among `given` (what is assumed positive semidefinite), each c a product of
     factors among `signs` or nonnegative by the signs of its symbols.

@@ -20,7 +20,8 @@ z = Symbol("z")
 @statement(
     "mean-square",
     "mean-square stability under minibatches",
-    "Gaussian minibatches of size B are mean-square stable if and only if alpha h_max (1 + 1/B) < 2 and "
+    "Gaussian minibatches of size B are mean-square stable if and only if alpha h_max (1 "
+    "+ 1/B) < 2 and "
     "sum_i alpha h_i/(B (2 - alpha h_i (1 + 1/B))) < 1.",
     {
         "second_moment": (1 + 1 / size) * H * X * H + sympy.Trace(H * X) / size * H,
@@ -116,7 +117,8 @@ x = Symbol("x", positive=True)
 @statement(
     "delay",
     "delayed gradients",
-    "phi' = phi - lr grad(phi_{t-tau}) is stable if and only if 0 < lr lambda < 2 sin(pi/(2 (2 tau + 1))).",
+    "phi' = phi - lr grad(phi_{t-tau}) is stable if and only if 0 < lr lambda < 2 "
+    "sin(pi/(2 (2 tau + 1))).",
     {"bound": 2 * sympy.sin(pi / (2 * (2 * tau + 1))), "angle": pi / (2 * tau + 1)},
     status=Status.SHARPER,
     assumptions=("x = lr lambda", "tau a whole number of steps"),
@@ -157,7 +159,8 @@ gamma = Symbol("gamma", real=True)
 @statement(
     "averaging",
     "averaging the iterates",
-    "mean' = gamma mean + (1 - gamma) phi' adds the eigenvalue gamma, N times, and changes no other.",
+    "mean' = gamma mean + (1 - gamma) phi' adds the eigenvalue gamma, N times, and "
+    "changes no other.",
     {"factor": z - gamma},
     status=Status.SHARPER,
     assumptions=("phi' = A phi",),

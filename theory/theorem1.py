@@ -94,7 +94,8 @@ def _refute(printed: Formulas, w: Formulas) -> Iterator[Step]:
     status=Status.CORRECTED,
     assumptions=SYMMETRIC_P,
     equations=("9",),
-    remark="For symmetric P it is exactly necessary; for others it is not sufficient, see theorem-1.",
+    remark="For symmetric P it is exactly necessary; for others it is not sufficient, "
+    "see theorem-1.",
 )
 def eq_9(f: Formulas) -> Iterator[Step]:
     v = column("v")
@@ -115,8 +116,9 @@ def eq_9(f: Formulas) -> Iterator[Step]:
     status=Status.CORRECTED,
     assumptions=SYMMETRIC_P,
     equations=("10",),
-    remark="Necessary over the family of all H <= h I, not for a given H (see symmetric-exact); use it "
-    "strictly: at equality with noise the loss grows like T (see marginal).",
+    remark="Necessary over the family of all H <= h I, not for a given H (see "
+    "symmetric-exact); use it "
+    "strictly: at equality with noise the loss grows like T (see footnote-3).",
 )
 def eq_10(f: Formulas) -> Iterator[Step]:
     low, high = P + alpha * I, f["upper"] * I - P
@@ -142,7 +144,8 @@ def eq_10(f: Formulas) -> Iterator[Step]:
     status=Status.CORRECTED,
     assumptions=(*SYMMETRIC_P, "(9)"),
     equations=("A.15",),
-    remark="They are real for symmetric P; otherwise (9) and (10) may hold strictly with complex ones.",
+    remark="They are real for symmetric P; otherwise (9) and (10) may hold strictly with "
+    "complex ones.",
     printed={"lower": -alpha, "upper": 2 / h - alpha},
     refute=lambda printed, w: _refute_a15(printed, w),
     witness=ROTATING,

@@ -1,4 +1,4 @@
-"""Lemmas 4 and 5, stability and the loss: (A.1) to (A.14)."""
+"""Lemma 5, stability bounds the loss: (A.3) to (A.14)."""
 
 from collections.abc import Iterator
 
@@ -21,77 +21,11 @@ NOISY = half * Trace(H * (A**t * Pi0 * A.T**t + C + S))
 QUIET = half * Trace(H * (A**t * Pi0 * A.T**t))
 
 
-def _nonnegative_trace() -> Iterator[Step]:
-    yield because("C = sum A^j Q A^jT and S are positive semidefinite, so C + S = B B^T for some B")
-    yield identity(
-        "tr H B B^T = ||H^1/2 B||_F^2 >= 0",
-        Trace(H * B * B.T),
-        Trace((K * B).T * (K * B)),
-        where=ROOT,
-    )
-
-
-@statement(
-    "lemma-4",
-    "noise only adds to the loss",
-    "Lbar(T) <= L(T); the difference is the mean over t = 1..T of 1/2 tr H (C_t + S).",
-    {"gap_at_time": half * Trace(H * (C + S))},
-    status=Status.TRUE,
-    assumptions=("C_t is the covariance (7)",),
-    equations=("A.1", "A.2"),
-    remark="(A.1) holds; its proof goes through (A.2), which has the wrong sign and lacks 1/2.",
-)
-def lemma_4(f: Formulas) -> Iterator[Step]:
-    yield identity("(8) with noise minus (8) without", NOISY - QUIET, f["gap_at_time"])
-    yield from _nonnegative_trace()
-
-
-@statement(
-    "eq-a1",
-    "the deterministic loss is a lower bound",
-    "Lbar(T) = L(T) - gap <= L(T).",
-    {"deterministic_at_time": NOISY - half * Trace(H * (C + S))},
-    status=Status.TRUE,
-    equations=("A.1",),
-)
-def eq_a1(f: Formulas) -> Iterator[Step]:
-    yield identity("it is (8) without noise", f["deterministic_at_time"], QUIET)
-    yield from _nonnegative_trace()
-
-
-@statement(
-    "eq-a2",
-    "the gap between the losses",
-    "L(T) = Lbar(T) + (1/2T) sum_t tr H (C_t + S).",
-    {"meta_loss_at_time": QUIET + half * Trace(H * (C + S))},
-    status=Status.CORRECTED,
-    equations=("A.2",),
-    remark="As printed, Lbar = L + (1/T) sum tr H(C_t + S): the sign is reversed and 1/2 is missing.",
-    printed={"deterministic": Symbol("L") + Symbol("h") * (Symbol("c") + Symbol("s"))},
-    refute=lambda printed, w: _refute_a2(printed, w),
-    witness={"loss": half, "h": one, "c": sympy.S.Zero, "s": one},
-)
-def eq_a2(f: Formulas) -> Iterator[Step]:
-    yield identity("(8) with noise is (8) without plus the gap", NOISY, f["meta_loss_at_time"])
-
-
-def _refute_a2(printed: Formulas, w: Formulas) -> Iterator[Step]:
-    place = {Symbol("L"): w["loss"], Symbol("h"): w["h"], Symbol("c"): w["c"], Symbol("s"): w["s"]}
-    yield evaluated(
-        "N = 1, A = 1, phi_0 = 0, S = 1: no noise enters, L = 1/2 E xi^2",
-        w["loss"],
-        half * w["h"] * w["s"],
-    )
-    yield exact(
-        "Lbar = 0, the printed value is 3/2",
-        Eq(printed["deterministic"].subs(place), Rational(3, 2), evaluate=False),
-    )
-
-
 @statement(
     "lemma-5",
     "stability bounds the loss at every horizon",
-    "If rho(A) < 1 then L(T) = 1/2 [ (tr X Pi_1 - tr X Pi_{T+1})/T + tr X Q + tr H S ] for every T, "
+    "If rho(A) < 1 then L(T) = 1/2 [ (tr X Pi_1 - tr X Pi_{T+1})/T + tr X Q + tr H S ] "
+    "for every T, "
     "with X = H + A^T X A; so sup_T L(T) is finite.",
     {
         "meta_loss": half * ((Trace(X * Pi) - Trace(X * C)) / T + Trace(X * Q) + Trace(H * S)),
@@ -370,7 +304,8 @@ low, high, r = sympy.symbols("h_min h_max r", positive=True)
 @statement(
     "eq-a14",
     "the norms of the powers",
-    "For symmetric P, ||A^k||_2^2 <= (h_max/h_min) rho^2k, so their sum is at most kappa/(1-rho^2).",
+    "For symmetric P, ||A^k||_2^2 <= (h_max/h_min) rho^2k, so their sum is at most "
+    "kappa/(1-rho^2).",
     {"bound": high / low * r, "sum": high / low / (1 - lam**2)},
     status=Status.CORRECTED,
     assumptions=("P symmetric; r = rho^2k, lambda = rho < 1", "h_min I <= H <= h_max I"),
@@ -416,10 +351,7 @@ def _refute_a14(w: Formulas) -> Iterator[Step]:
 
 
 STATEMENTS = (
-    lemma_4,
     lemma_5,
-    eq_a1,
-    eq_a2,
     eq_a3,
     eq_a4,
     eq_a5,
