@@ -59,7 +59,7 @@ class UnknownStatementError(ValueError):
 
 
 def find(name: str) -> Statement:
-    """The statement of a name.
+    """The statement of a name, in any of the usual spellings of an equation number.
 
     Raises
     ------
@@ -70,9 +70,14 @@ def find(name: str) -> Statement:
     --------
     >>> find("eq-10").statement.equations
     ('10',)
+    >>> find("(A.14)").name
+    'eq-a14'
     """
-    if name in BY_NAME:
-        return BY_NAME[name]
-    near = difflib.get_close_matches(name, BY_NAME, n=3, cutoff=0.4)
+    plain = re.sub(r"[\s_.()]+", "-", name.lower()).strip("-")
+    number = re.fullmatch(r"(?:eq-?)?(a?)-?(\d+)", plain)
+    plain = f"eq-{number[1]}{number[2]}" if number else plain
+    if plain in BY_NAME:
+        return BY_NAME[plain]
+    near = difflib.get_close_matches(plain, BY_NAME, n=3, cutoff=0.4)
     hint = f"nearest: {', '.join(near)}" if near else "`python -m theory` lists them"
     raise UnknownStatementError(f"no statement is called {name!r}; {hint}")

@@ -11,6 +11,12 @@ from theory.symbols import I, K, P, R, alpha, grad, h, phi
 
 z = Symbol("z")
 p = Symbol("p", real=True)
+SKEWED = {
+    "H": Matrix([[5, 4], [4, 5]]),
+    "root": Matrix([[2, 1], [1, 2]]),
+    "P": Matrix([[0, 2], [0, Rational(1, 2)]]),
+    "alpha": sympy.Integer(0),
+}
 
 
 @statement(
@@ -24,12 +30,7 @@ p = Symbol("p", real=True)
     remark="Holds for symmetric P; false for P diagonalizable with real eigenvalues, as printed.",
     printed={"lower": -alpha, "upper": 2 / sympy.sqrt(h) - alpha},
     refute=lambda printed, w: _refute(printed, w),
-    witness={
-        "H": Matrix([[5, 4], [4, 5]]),
-        "root": Matrix([[2, 1], [1, 2]]),
-        "P": Matrix([[0, 2], [0, Rational(1, 2)]]),
-        "alpha": sympy.Integer(0),
-    },
+    witness=SKEWED,
 )
 def lemma_2(f: Formulas) -> Iterator[Step]:
     gain = alpha * I + P

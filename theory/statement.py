@@ -47,6 +47,7 @@ class ProofError(Exception):
     """A step that SymPy does not confirm."""
 
     def __init__(self, name: str, step: Step) -> None:
+        self.name = name
         super().__init__(f"{name}: not confirmed: {step.says} [{step.shows}]")
         self.step = step
 

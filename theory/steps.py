@@ -138,7 +138,8 @@ def loewner(
     )
     negative = {word: -value for word, value in total.items()}
     left = words(substituted(expression, where), symmetric)
-    shown = sympy.MatAdd(*[sympy.MatMul(c, x.T, y, x) for c, x, y in terms])
+    plain = {letter.T: letter for letter in symmetric}
+    shown = sympy.MatAdd(*[c * (x.T * y * x).xreplace(plain) for c, x, y in terms])
     holds = allowed and not {w: c for w, c in added([left, negative]).items() if not vanishes(c)}
     return Step(says, _shown(expression, shown), holds)
 

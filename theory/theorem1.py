@@ -96,6 +96,9 @@ def _refute(printed: Formulas, w: Formulas) -> Iterator[Step]:
     equations=("9",),
     remark="For symmetric P it is exactly necessary; for others it is not sufficient, "
     "see theorem-1.",
+    printed={"lower": -alpha, "upper": 2 / h - alpha},
+    refute=lambda printed, w: _refute(printed, w),
+    witness=SKEWED,
 )
 def eq_9(f: Formulas) -> Iterator[Step]:
     v = column("v")
@@ -119,6 +122,9 @@ def eq_9(f: Formulas) -> Iterator[Step]:
     remark="Necessary over the family of all H <= h I, not for a given H (see "
     "symmetric-exact); use it "
     "strictly: at equality with noise the loss grows like T (see footnote-3).",
+    printed={"lower": -alpha, "upper": 2 / h - alpha},
+    refute=lambda printed, w: _refute(printed, w),
+    witness=SKEWED,
 )
 def eq_10(f: Formulas) -> Iterator[Step]:
     low, high = P + alpha * I, f["upper"] * I - P
