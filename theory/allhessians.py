@@ -57,6 +57,7 @@ def all_hessians_hermitian(f: Formulas) -> Iterator[Step]:
         "y may be complex (y^* for y^T); H = h y y^* + delta (I - y y^*), delta to 0, is allowed "
         "and eigenvalues are continuous"
     )
+    yield identity("the disc touches 0, on its left", f["center"] - f["radius"], sympy.S.Zero)
     room = f["radius"] ** 2 - (u - f["center"]) ** 2 - v**2
     yield identity(
         "|1 - h (u + i v)| <= 1 is the disc", 1 - (1 - h * u) ** 2 - (h * v) ** 2, h**2 * room
@@ -368,6 +369,11 @@ def all_hessians_strict(f: Formulas) -> Iterator[Step]:
     )
     vector = Matrix([1, sympy.I]) / sympy.sqrt(2)
     point = sympy.expand((vector.H * rotating * vector)[0])
+    yield identity(
+        "the distance squared is |z - 1|^2",
+        f["distance"] ** 2,
+        sympy.expand((u - 1 + sympy.I * v) * (u - 1 - sympy.I * v)),
+    )
     distance = f["distance"].subs({u: sympy.re(point), v: sympy.im(point)})
     yield evaluated(
         "[[0, 7/5], [-7/5, 2]] has a point of its numerical range at 7/5 from the centre",

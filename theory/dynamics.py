@@ -146,7 +146,7 @@ def eq_8(f: Formulas) -> Iterator[Step]:
     yield identity(
         "E phi phi^T = Pi_t by (7)", f["at_time"], half * Trace(H * (second + S)), **rest
     )
-    for steps in (1, 2, 3):
+    for steps in (1, 2):
         expected = sum(
             half * Trace(H * (A**s * Pi0 * A.T**s + S))
             + sum(half * Trace(H * A**j * Q * A.T**j) for j in range(s))

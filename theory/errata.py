@@ -136,10 +136,10 @@ class Latex(Markdown):
 
 
 def _heading(statement: Statement) -> str:
-    equations = statement.statement.equations
-    numbers = [
-        f"({e})" if e[-1].isdigit() and " " not in e else e for e in statement.statement.equations
-    ]
+    numbers = []
+    for equation in statement.statement.equations:
+        is_number = re.fullmatch(r"(A\.)?\d+", equation)
+        numbers.append(f"({equation})" if is_number else equation)
     where = f", {', '.join(numbers)}" if numbers else ""
     return f"{statement.name}{where}: {statement.title}"
 
@@ -153,9 +153,9 @@ def _named(style: Markdown, formulas: Formulas) -> list[str]:
 def _checked(style: Markdown, steps: Iterable[Step]) -> list[str]:
     lines = []
     for step in steps:
-        relation = (
-            "" if step.shows is None or trivial(step.shows) else f": {style.formula(step.shows)}"
-        )
+        relation = ""
+        if step.shows is not None and not trivial(step.shows):
+            relation = f": {style.formula(step.shows)}"
         lines.append(style.words(step.says) + (relation if len(relation) < 400 else ""))
     return lines
 

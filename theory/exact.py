@@ -296,9 +296,9 @@ def numerical_radius(f: Formulas) -> Iterator[Step]:
     yield identity("and X^m is the sum of these two parts", parts, X, symmetric=())
     jordan = Matrix([[0, 2], [0, 0]])
     yield evaluated(
-        "attained: ||X||^2 for X = [[0, 2], [0, 0]]",
-        max((jordan.T * jordan).eigenvals()),
-        f["power_bound"] ** 2,
+        "attained: ||X|| for X = [[0, 2], [0, 0]]",
+        sympy.sqrt(max((jordan.T * jordan).eigenvals())),
+        f["power_bound"],
     )
     turned = sympy.exp(sympy.I * Symbol("theta", real=True)) * jordan
     hermitian = (turned + turned.H) / 2

@@ -82,6 +82,9 @@ def _refute(printed: Formulas, w: Formulas) -> Iterator[Step]:
     equations=("13",),
     remark="The remark on h > 1 is right; the exact set is 0 <= M <= 2 H^-1/2 (see "
     "preconditioned-exact).",
+    printed={"lower": -alpha, "upper": 2 / sympy.sqrt(h) - alpha},
+    refute=lambda printed, w: _refute(printed, w),
+    witness=SKEWED,
 )
 def eq_13(f: Formulas) -> Iterator[Step]:
     yield identity(

@@ -15,6 +15,7 @@ x = Symbol("x", real=True)  # lr times an eigenvalue of the hessian
 z, decay, u, v = Symbol("z"), Symbol("w", real=True), *sympy.symbols("u v", real=True)
 a, r = sympy.symbols("a r", positive=True)
 betas = sympy.symbols("beta1:4", real=True)
+shares = sympy.symbols("s1:4", positive=True)
 gains = sympy.symbols("m1:4", nonnegative=True)
 
 
@@ -46,16 +47,20 @@ def joint_matrix(number: int, curvature: sympy.Expr) -> Matrix:
 def momentum(f: Formulas) -> Iterator[Step]:
     for number in (1, 2, 3):
         poles = list(zip(betas, gains, strict=True))[:number]
-        factors = sympy.Mul(*[z - b for b, _ in poles])
-        sums = (z - 1) + sum(m * a * z / (z - b) for b, m in poles)
-        found = (z * sympy.eye(number + 1) - joint_matrix(number, a)).det()
+        factors = [z - b for b, _ in poles]
+        cleared = (z - 1) * sympy.Mul(*factors)
+        for left_out, (_, m) in enumerate(poles):
+            cleared += m * a * z * sympy.Mul(*factors[:left_out], *factors[left_out + 1 :])
+        found = (z * sympy.eye(number + 1) - joint_matrix(number, a)).det(method="berkowitz")
         yield identity(
             f"{number} velocities: the characteristic polynomial of the joint matrix",
             found,
-            sympy.cancel(factors * sums),
+            cleared,
         )
     yield because(
-        "for any N, phi^* H times the eigenvalue equation: (z-1) a + sum m_k z/(z - beta_k) = 0"
+        "over prod (z - beta_k): (z-1) a + sum m_k z/(z - beta_k) = 0; for any N, phi^* "
+        "H times the "
+        "eigenvalue equation reads the same"
     )
     yield from _complex_roots()
     weight = f["weight"]
@@ -82,28 +87,27 @@ def momentum(f: Formulas) -> Iterator[Step]:
 
 
 def _complex_roots() -> Iterator[Step]:
-    point = u + sympy.I * v
-    size = u**2 + v**2
-    for number in (1, 2):
-        poles = list(zip(betas, gains, strict=True))[:number]
-        shares = [m / ((u - b) ** 2 + v**2) for b, m in poles]
-        # divided by z: a (1 - 1/z) + sum m_k/(z - beta_k), each fraction by its conjugate
+    pole, size = betas[0], u**2 + v**2
+    yield identity(
+        "z = u + i v: 1/(z - beta) is s (u - beta - i v)/m with s = m/|z - beta|^2",
+        (u + sympy.I * v - pole) * (u - pole - sympy.I * v),
+        (u - pole) ** 2 + v**2,
+    )
+    for number in (1, 2, 3):
+        parts = list(zip(betas, shares, strict=True))[:number]
         left = a * (1 - (u - sympy.I * v) / size)
-        left += sum(s * (u - b - sympy.I * v) for s, (b, _) in zip(shares, poles, strict=True))
-        direct = a * (1 - 1 / point) + sum(m / (point - b) for b, m in poles)
+        left += sum(s * (u - b - sympy.I * v) for b, s in parts)
+        imaginary = v * (a / size - sum(s for _, s in parts))
+        real = a * (1 - u / size) + sum(s * (u - b) for b, s in parts)
         yield identity(
-            f"{number} velocities, z = u + i v: the equation over z, rationalized", direct, left
+            f"{number} velocities: real and imaginary part of a (1 - 1/z) + sum m_k/(z - b_k)",
+            left,
+            real + sympy.I * imaginary,
         )
-        imaginary = v * (a / size - sum(shares))
-        real = a * (1 - u / size) + sum(
-            s * (u - b) for s, (b, _) in zip(shares, poles, strict=True)
-        )
-        yield identity("its real and imaginary parts", left, real + sympy.I * imaginary)
-        forced = real.subs(a, size * sum(shares))
         yield identity(
             "v != 0 forces a = |z|^2 sum s_k, and the real part is sum s_k (|z|^2 - beta_k)",
-            forced,
-            sum(s * (size - b) for s, (b, _) in zip(shares, poles, strict=True)),
+            real.subs(a, size * sum(s for _, s in parts)),
+            sum(s * (size - b) for b, s in parts),
         )
     yield because("which is positive for |z| >= 1: no complex root there")
 

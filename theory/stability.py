@@ -119,6 +119,7 @@ def instability_loss(f: Formulas) -> Iterator[Step]:
         following,
         f["variance"].subs(t, t + 1),
     )
+    yield identity("from 0", f["variance"].subs(t, 0), sympy.S.Zero)
     yield because(
         "with s > 0 and lambda != 1 this stays bounded only if |lambda| < 1 (at -1 see footnote-3)"
     )
