@@ -1,0 +1,7 @@
+"""`python -m nqm`."""
+
+import sys
+
+from nqm.cli import main
+
+sys.exit(main())

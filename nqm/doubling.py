@@ -1,0 +1,163 @@
+"""Sums over the powers of a matrix in O(log T) products, scaled so that none overflows.
+
+For a matrix F and a symmetric weight W, with U_a = sum_{j<a} F^jT W F^j:
+
+    F^2a = (F^a)^2,   U_{a+b} = U_a + F^aT U_b F^a,
+    V_a = sum_{t=1..a} U_t,   V_{a+b} = V_a + b U_a + F^aT V_b F^a.
+
+Nothing is inverted, so no eigenvalue of F is special. Every array travels with a power of two.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from nqm.namespace import AnyArray, Namespace, common
+
+
+class Scaled(NamedTuple):
+    """The array `hat` * 2**`exponent`, with `hat` far from overflow."""
+
+    hat: AnyArray
+    exponent: AnyArray
+
+    def value(self, xp: Namespace) -> AnyArray:
+        """The array itself; beyond the range of the dtype, infinities with its signs."""
+        top = math.frexp(float(xp.finfo(self.hat.dtype).max))[1] - 1
+        hat, exponent = scaled(xp, self.hat, self.exponent)
+        within = hat * 2.0 ** xp.clip(exponent, -2 * top, top)
+        zero = xp.zeros_like(hat)
+        beyond = xp.where(hat > 0, zero + xp.inf, xp.where(hat < 0, zero - xp.inf, zero))
+        return xp.where(exponent <= top, within, beyond)
+
+    def log(self, xp: Namespace) -> AnyArray:
+        """The natural logarithm of a nonnegative array; -inf where it is zero."""
+        positive = self.hat > 0
+        logs = xp.log(xp.where(positive, self.hat, xp.ones_like(self.hat)))
+        logs = logs + self.exponent * math.log(2)
+        return xp.where(positive, logs, xp.zeros_like(logs) - xp.inf)
+
+
+def scaled(xp: Namespace, array: AnyArray, exponent: AnyArray = 0.0) -> Scaled:
+    """`array` * 2**`exponent` as a Scaled; exact, since only exponents change."""
+    largest = xp.max(xp.abs(array))
+    shift = xp.floor(xp.log2(xp.where(largest > 0, largest, xp.ones_like(largest))))
+    return Scaled(array * 2.0 ** (-shift), shift + exponent)
+
+
+def product(xp: Namespace, left: Scaled, right: Scaled) -> Scaled:
+    """The matrix product."""
+    return scaled(xp, left.hat @ right.hat, left.exponent + right.exponent)
+
+
+def times(factor: float, term: Scaled) -> Scaled:
+    """A nonnegative number times an array, in which a power of two costs nothing."""
+    fraction, exponent = math.frexp(factor)
+    hat = term.hat if fraction == 0.5 else 2 * fraction * term.hat
+    return Scaled(hat, term.exponent + (exponent - 1))
+
+
+def add(xp: Namespace, *terms: Scaled) -> Scaled:
+    """The sum of nonnegative numbers or semidefinite matrices, whose size is their trace."""
+    top = terms[0].exponent
+    for term in terms[1:]:
+        top = xp.maximum(top, term.exponent)
+    weights = [2.0 ** xp.clip(term.exponent - top, -1000, 0) for term in terms]
+    sizes = [xp.linalg.trace(t.hat) if t.hat.ndim == 2 else t.hat for t in terms]
+    size = sum(w * s for w, s in zip(weights, sizes, strict=True))
+    shift = xp.floor(xp.log2(xp.where(size > 0, size, xp.ones_like(size))))
+    total = sum(w * 2.0 ** (-shift) * t.hat for w, t in zip(weights, terms, strict=True))
+    return Scaled(total, top + shift)
+
+
+def trace_product(xp: Namespace, left: Scaled, right: Scaled) -> Scaled:
+    """tr(X Y), without forming the product."""
+    total = xp.sum(left.hat * right.hat.T)
+    return scaled(xp, total, left.exponent + right.exponent)
+
+
+def congruence(weight: Scaled, factor: Scaled) -> Scaled:
+    """F^T W F."""
+    hat = factor.hat.T @ (weight.hat @ factor.hat)
+    return Scaled(hat, weight.exponent + 2 * factor.exponent)
+
+
+class Sums(NamedTuple):
+    """U_a and V_a over a = `steps` steps."""
+
+    steps: int
+    total: Scaled
+    running: Scaled
+
+
+class Block(NamedTuple):
+    """F^a and the sums over a = `sums.steps` steps."""
+
+    power: Scaled
+    sums: Sums
+
+
+class Ladder(NamedTuple):
+    """The blocks of 1, 2, 4, … steps; `settled` where F^a no longer matters after the last."""
+
+    blocks: list[Block]
+    settled: bool
+
+    @property
+    def top(self) -> int:
+        """The number of steps of the last block."""
+        return self.blocks[-1].sums.steps
+
+
+def extend(xp: Namespace, block: Block, sums: Sums) -> Sums:
+    """The sums over a + b steps, from the block of a and the sums over b."""
+    first = block.sums
+    total = add(xp, first.total, congruence(sums.total, block.power))
+    if first.steps == 1:  # V_{1+b} = V_b + U_{1+b}
+        return Sums(1 + sums.steps, total, add(xp, sums.running, total))
+    running = add(
+        xp,
+        first.running,
+        times(sums.steps, first.total),
+        congruence(sums.running, block.power),
+    )
+    return Sums(first.steps + sums.steps, total, running)
+
+
+def ladder(matrix: AnyArray, weight: AnyArray, horizon: int) -> Ladder:
+    """The blocks for every power of two up to `horizon`.
+
+    In NumPy the ladder ends early once ||F^a||^2 < 2^-72, the weight of all that follows in U.
+    """
+    xp, (F, W) = common(matrix, weight)
+    power, total = scaled(xp, F), scaled(xp, W)
+    blocks = [Block(power, Sums(1, total, total))]
+    while 2 * blocks[-1].sums.steps <= horizon:
+        last = blocks[-1]
+        if isinstance(F, np.ndarray) and _is_negligible(last.power):
+            return Ladder(blocks, True)
+        blocks.append(Block(product(xp, last.power, last.power), extend(xp, last, last.sums)))
+    return Ladder(blocks, False)
+
+
+def _is_negligible(power: Scaled) -> bool:
+    norm = np.linalg.norm(power.hat)
+    return bool(norm == 0 or np.log2(norm) + float(power.exponent) < -36)
+
+
+def advance(xp: Namespace, rungs: Ladder, sums: Sums | None, horizon: int) -> Sums:
+    """The sums over `horizon` steps, from those over fewer (None: from nothing)."""
+    start = rungs.blocks[-1].sums
+    if rungs.settled and horizon >= rungs.top:  # U no longer grows, V grows by U each step
+        rest = times(horizon - rungs.top, start.total)
+        return Sums(horizon, start.total, add(xp, start.running, rest))
+    missing = horizon - (sums.steps if sums else 0)
+    for block in reversed(rungs.blocks):
+        while missing >= block.sums.steps:
+            sums = extend(xp, block, sums) if sums else block.sums
+            missing -= block.sums.steps
+    assert sums is not None
+    return sums

@@ -1,0 +1,235 @@
+"""Mean, covariance and expected loss of any linear update rule, at any horizon, in O(log T).
+
+Letters: x' = F x + B xi, phi = C x, x_0 = E phi_0 (the UpdateRule); H, S, m, S0 of the model;
+Pi_0 = S0 + m m^T; W = C^T H C; Q = B S B^T. The functions take their namespace from their
+arguments: under JAX, the horizon must be a Python integer.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from nqm.doubling import (
+    Ladder,
+    Scaled,
+    add,
+    advance,
+    congruence,
+    ladder,
+    product,
+    scaled,
+    times,
+    trace_product,
+)
+from nqm.namespace import AnyArray, Namespace, common
+from nqm.updates import UpdateRule
+
+
+class Quadratic(Protocol):
+    """What the moments read of a model: NoisyQuadratic, or any tuple with these four arrays."""
+
+    @property
+    def hessian(self) -> AnyArray: ...
+    @property
+    def noise_covariance(self) -> AnyArray: ...
+    @property
+    def initial_mean(self) -> AnyArray: ...
+    @property
+    def initial_covariance(self) -> AnyArray: ...
+
+
+class Moments(NamedTuple):
+    """Mean and covariance of the parameters, each times its power of two.
+
+    Attributes
+    ----------
+    mean : (N,) array
+    covariance : (N, N) array
+    mean_exponent, covariance_exponent : scalar
+        The mean is `mean` * 2**`mean_exponent`, the covariance `covariance` *
+        2**`covariance_exponent`; both exponents are 0 unless the dtype would overflow.
+    """
+
+    mean: AnyArray
+    covariance: AnyArray
+    mean_exponent: AnyArray
+    covariance_exponent: AnyArray
+
+
+class ExpectedLoss(NamedTuple):
+    """The mean over t = 1..T of the expected loss (4), and its logarithm.
+
+    Attributes
+    ----------
+    value : scalar or (len(horizon),) array
+        The loss; inf where the dtype cannot hold it.
+    log : like `value`
+        Its natural logarithm, finite wherever the loss is positive.
+    relative_error : like `value`
+        First-order estimate N eps a of the rounding, a the number of steps that count: T, or
+        the steps after which F^t has vanished if these are fewer.
+    """
+
+    value: AnyArray
+    log: AnyArray
+    relative_error: AnyArray
+
+
+def checked_horizons(horizon: int | Sequence[int], smallest: int) -> list[int]:
+    """The horizons as a list of integers, each at least `smallest`."""
+    given = np.ravel(np.asarray(horizon, dtype=object)).tolist()
+    try:
+        horizons = [operator.index(h) for h in given]
+    except TypeError:
+        raise ValueError(
+            f"horizon must be an integer or a list of integers; it is {horizon!r}. Pass an int."
+        ) from None
+    if not horizons or min(horizons) < smallest:
+        raise ValueError(
+            f"horizon must be at least {smallest}; it is {horizon!r}. Count steps from phi_0."
+        )
+    return horizons
+
+
+def parameter_moments(model: Quadratic, rule: UpdateRule, horizon: int) -> Moments:
+    """E phi_t = C F^t E m and Cov phi_t = C [F^t E S0 E^T F^tT + sum_{j<t} F^j Q F^jT] C^T.
+
+    Equation (7) with the term of a random phi_0, at t = `horizon`, in O(log t) products.
+
+    Parameters
+    ----------
+    model : NoisyQuadratic
+        Or any object with its four arrays; under JAX, a NamedTuple of them.
+    rule : UpdateRule
+        The linear update.
+    horizon : int
+        t >= 0.
+
+    Returns
+    -------
+    Moments
+
+    Raises
+    ------
+    ValueError
+        If the horizon is negative or no integer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import NoisyQuadratic, parameter_moments, plain_rule
+    >>> model = NoisyQuadratic(np.diag([1.0, 2.0]), np.eye(2), [1.0, 1.0])
+    >>> rule = plain_rule(model.hessian, None, 0.25)
+    >>> one, two = (parameter_moments(model, rule, t) for t in (1, 2))
+    >>> A, Q = rule.joint_matrix, rule.noise_matrix @ rule.noise_matrix.T
+    >>> bool(np.allclose(two.covariance, A @ one.covariance @ A.T + Q))
+    True
+    """
+    (t,) = checked_horizons(operator.index(horizon), 0)
+    arrays = common(*rule, model.noise_covariance, model.initial_mean, model.initial_covariance)
+    xp, (F, B, C, E, S, m, S0) = arrays
+    mean, covariance = scaled(xp, E @ m[:, None]), scaled(xp, E @ S0 @ E.T)
+    if t:
+        rungs = ladder(F.T, B @ S @ B.T, t)
+        power = _power(xp, rungs, t)
+        mean = product(xp, Scaled(power.hat.T, power.exponent), mean)
+        noise = advance(xp, rungs, None, t).total
+        covariance = add(xp, congruence(covariance, power), noise)
+    mean = _unscaled(xp, Scaled(C @ mean.hat, mean.exponent))
+    covariance = _unscaled(xp, Scaled(C @ covariance.hat @ C.T, covariance.exponent))
+    return Moments(mean.hat[:, 0], covariance.hat, mean.exponent, covariance.exponent)
+
+
+def _power(xp: Namespace, rungs: Ladder, t: int) -> Scaled:
+    """F^t from the ladder; beyond a settled ladder's top the binary digits still apply."""
+    result: Scaled | None = None
+    for block in reversed(rungs.blocks):
+        count, t = divmod(t, block.sums.steps)
+        for _ in range(min(count, 64)):  # a settled power is below 2^-64: its 64th is nothing
+            result = product(xp, result, block.power) if result else block.power
+    assert result is not None
+    return result
+
+
+def _unscaled(xp: Namespace, array: Scaled) -> Scaled:
+    """Exponent 0 where the dtype can hold the array."""
+    value = array.value(xp)
+    fits = xp.all(xp.isfinite(value))
+    exponent = xp.where(fits, xp.zeros_like(array.exponent), array.exponent)
+    return Scaled(xp.where(fits, value, array.hat), exponent)
+
+
+def expected_loss(model: Quadratic, rule: UpdateRule, horizon: int | Sequence[int]) -> ExpectedLoss:
+    """(1/T) sum_{t=1..T} 1/2 E[(phi_t - xi_t)^T H (phi_t - xi_t)], in O(log T) products.
+
+    Equation (8) with the factor 1/2 of (4) that it lacks, for a fixed or a random phi_0. With
+    noise on the gradient instead (footnote 1), the loss 1/2 phi^T H phi is this less
+    1/2 tr(H S). No horizon overflows `log`.
+
+    Parameters
+    ----------
+    model : NoisyQuadratic
+        Or any object with its four arrays; under JAX, a NamedTuple of them.
+    rule : UpdateRule
+        The linear update.
+    horizon : int or sequence of int
+        T >= 1. A sequence gives an array for each attribute of the result.
+
+    Returns
+    -------
+    ExpectedLoss
+
+    Raises
+    ------
+    ValueError
+        If a horizon is below 1 or no integer.
+
+    Examples
+    --------
+    A frozen optimizer keeps the loss of phi_0, 1/2 tr H (Pi_0 + S):
+
+    >>> import numpy as np
+    >>> from nqm import NoisyQuadratic, expected_loss, plain_rule
+    >>> model = NoisyQuadratic(np.diag([1.0, 3.0]), np.eye(2), [1.0, 1.0])
+    >>> float(expected_loss(model, plain_rule(model.hessian, None, 0.0), 1000).value)
+    4.0
+
+    At spectral radius 2 the logarithm grows by 2 log 2 a step:
+
+    >>> rule = plain_rule(model.hessian, None, 1.0)
+    >>> losses = expected_loss(model, rule, [1000, 1_000_000])
+    >>> bool(np.isclose(losses.log[1] / 1_000_000, 2 * np.log(2), rtol=1e-4))
+    True
+    """
+    horizons = checked_horizons(horizon, 1)
+    losses = _losses(model, rule, horizons)
+    if np.ndim(horizon) == 0:
+        return losses[0]
+    xp, _ = common(losses[0].value)
+    return ExpectedLoss(*(xp.stack(list(column)) for column in zip(*losses, strict=True)))
+
+
+def _losses(model: Quadratic, rule: UpdateRule, horizons: list[int]) -> list[ExpectedLoss]:
+    """One ladder, climbed once through the horizons in ascending order."""
+    xp, (F, B, C, E, H, S, m, S0) = common(
+        *rule, model.hessian, model.noise_covariance, model.initial_mean, model.initial_covariance
+    )
+    start = scaled(xp, F @ E @ (S0 + m[:, None] * m[None, :]) @ E.T @ F.T)
+    noise = scaled(xp, B @ S @ B.T)
+    floor = scaled(xp, xp.sum(H * S) / 2)
+    rungs = ladder(F, C.T @ H @ C, max(horizons))
+    sums, found = None, {}
+    for T in sorted(set(horizons)):
+        sums = advance(xp, rungs, sums, T)
+        total = add(
+            xp, trace_product(xp, sums.total, start), trace_product(xp, sums.running, noise)
+        )
+        loss = add(xp, times(0.5 / T, total), floor)
+        steps = min(T, rungs.top) if rungs.settled else T
+        error = F.shape[0] * xp.finfo(F.dtype).eps * steps
+        found[T] = ExpectedLoss(loss.value(xp), loss.log(xp), xp.zeros_like(loss.hat) + error)
+    return [found[T] for T in horizons]

@@ -1,0 +1,336 @@
+"""Eigenvalues, spectral radius and the verdict, with the uncertainty that justifies it.
+
+The numbers here are estimates of rounding with honest constants, not proofs; `nqm.rigorous` proves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+
+from nqm.namespace import AnyArray, common
+from nqm.validate import Array
+
+EPS = float(np.finfo(np.float64).eps)
+DENSE_LIMIT = 200
+"""Up to this size every eigenvalue gets its condition number; above it the dominant one alone."""
+
+
+def loss_norm_matrix(
+    hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: AnyArray
+) -> AnyArray:
+    """J = I - L^T (alpha I + P) L with H = L L^T: A in the coordinates where loss = 1/2 |psi|^2.
+
+    J is similar to the update matrix A, and symmetric where P is; |J^t| is how far t steps can
+    raise the square root of the loss.
+
+    Parameters
+    ----------
+    hessian : (N, N) array
+        H, symmetric positive definite.
+    preconditioner : (N, N) array or None
+        P, any real matrix.
+    nominal_step : scalar
+        alpha.
+
+    Returns
+    -------
+    (N, N) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import loss_norm_matrix, update_matrix
+    >>> H, P = np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([[0.1, 0.3], [-0.2, 0.0]])
+    >>> L = np.linalg.cholesky(H)
+    >>> bool(np.allclose(L.T @ update_matrix(H, P, 0.2), loss_norm_matrix(H, P, 0.2) @ L.T))
+    True
+    """
+    xp, (H, P, alpha) = common(hessian, preconditioner, nominal_step)
+    factor = xp.linalg.cholesky(H)
+    identity = xp.eye(H.shape[0], dtype=H.dtype)
+    M = alpha * identity if P is None else alpha * identity + P
+    return identity - factor.T @ M @ factor
+
+
+def symmetric_eigenvalues(
+    hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: AnyArray
+) -> AnyArray:
+    """The eigenvalues of A for symmetric P, ascending, from the symmetric form J.
+
+    Their absolute error is of the order eps (1 + |M| |H|), whatever the condition of H; those
+    of A itself would have eps sqrt(kappa(H)).
+
+    Parameters
+    ----------
+    hessian, preconditioner, nominal_step
+        As for `loss_norm_matrix`, with P symmetric.
+
+    Returns
+    -------
+    (N,) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import symmetric_eigenvalues
+    >>> symmetric_eigenvalues(np.diag([1.0, 4.0]), None, 0.5).tolist()  # 1 - alpha h
+    [-1.0, 0.5]
+    """
+    xp, (H, P, alpha) = common(hessian, preconditioner, nominal_step)
+    J = loss_norm_matrix(H, P, alpha)
+    return xp.linalg.eigvalsh((J + J.T) / 2)
+
+
+def eigenvalues(update_matrix: AnyArray) -> AnyArray:
+    """The eigenvalues of a square matrix F, by decreasing modulus.
+
+    Parameters
+    ----------
+    update_matrix : (K, K) array
+        F, any real matrix: an update matrix or the joint matrix of an `UpdateRule`.
+
+    Returns
+    -------
+    (K,) complex array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import eigenvalues
+    >>> F = np.array([[0.0, -0.25], [1.0, 0.0]])
+    >>> bool(np.allclose(abs(eigenvalues(F)), [0.5, 0.5]))
+    True
+    """
+    xp, (F,) = common(update_matrix)
+    values = xp.linalg.eigvals(F)
+    return values[xp.argsort(-xp.abs(values))]
+
+
+def spectral_radius(update_matrix: AnyArray) -> AnyArray:
+    """rho(F) = max |lambda_i(F)|.
+
+    Parameters
+    ----------
+    update_matrix : (K, K) array
+        F, any real matrix.
+
+    Returns
+    -------
+    scalar array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import spectral_radius
+    >>> float(spectral_radius(np.array([[0.5, -1000.0], [0.0, 0.5]])))
+    0.5
+    """
+    xp, (F,) = common(update_matrix)
+    return xp.max(xp.abs(xp.linalg.eigvals(F)))
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Eigenvalues and an enclosure lower <= rho <= upper of the spectral radius.
+
+    Attributes
+    ----------
+    eigenvalues : (K,) complex array
+        As computed, by decreasing modulus.
+    spectral_radius : float
+        rho as computed.
+    lower, upper : float
+        Where the spectral radius of the exact matrix lies, given the rounding.
+    method : str
+        The perturbation theorem behind the enclosure.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import judge
+    >>> found = judge(np.diag([0.5, -0.75]))
+    >>> found.verdict, found.lower <= 0.75 <= found.upper
+    ('stable', True)
+    """
+
+    eigenvalues: NDArray[np.complex128]
+    spectral_radius: float
+    lower: float
+    upper: float
+    method: str
+
+    @property
+    def verdict(self) -> str:
+        """'stable' if upper < 1, 'unstable' if lower > 1, otherwise 'marginal'."""
+        if self.upper < 1.0:
+            return "stable"
+        return "unstable" if self.lower > 1.0 else "marginal"
+
+    @property
+    def uncertainty(self) -> float:
+        """The larger half-width of the enclosure."""
+        return max(self.upper - self.spectral_radius, self.spectral_radius - self.lower)
+
+
+def symmetric_spectrum(values: Array, error: float) -> Spectrum:
+    """Weyl: each eigenvalue of a symmetric matrix moves by at most the norm of its perturbation.
+
+    Parameters
+    ----------
+    values : (K,) array
+        Real eigenvalues as computed.
+    error : float
+        A bound on the perturbation's norm.
+
+    Returns
+    -------
+    Spectrum
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import symmetric_spectrum
+    >>> symmetric_spectrum(np.array([1.0, 0.0]), 1e-15).verdict
+    'marginal'
+    """
+    ordered = values[np.argsort(-np.abs(values), kind="stable")].astype(np.complex128)
+    radius = float(np.abs(ordered[0]))
+    return Spectrum(ordered, radius, max(radius - error, 0.0), radius + error, "Weyl")
+
+
+def judge(update_matrix: AnyArray, error: float | None = None) -> Spectrum:
+    """Eigenvalues of any real matrix F, with an enclosure of rho(F + E) for all |E| <= error.
+
+    Up to 200 rows the disc theorem: the eigenvalues of F + E lie in discs of radius
+    K |E| / s_i around the computed ones, s_i the cosine between left and right eigenvector, and a
+    connected group of discs holds as many as it has centres (Bauer and Fike; Wilkinson 1965). If
+    the discs cross the circle, as at a Jordan block, the Stein inertia bound is tried
+    (`nqm.certificates`). Above 200 rows the first-order bound |E| / s for the dominant eigenvalue.
+
+    Parameters
+    ----------
+    update_matrix : (K, K) array
+        F.
+    error : float, optional
+        Bound on |E|; the default 8 K eps |F| covers the eigenvalue solver alone.
+
+    Returns
+    -------
+    Spectrum
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import judge
+    >>> judge(np.array([[0.5, -1000.0], [0.0, 0.5]])).verdict
+    'stable'
+    >>> judge(np.array([[1.0, 1.0], [0.0, 1.0]])).verdict
+    'marginal'
+    """
+    F = np.asarray(update_matrix, dtype=np.float64)
+    size = F.shape[0]
+    solver = 8 * size * EPS * float(np.linalg.norm(F))
+    delta = solver if error is None else error + solver
+    if size > DENSE_LIMIT:
+        return _judge_dominant(F, delta)
+    values, left, right = scipy.linalg.eig(F, left=True, right=True)
+    cosines = np.abs(np.sum(left.conj() * right, axis=0))
+    radii = size * delta / np.maximum(cosines, np.finfo(np.float64).tiny)
+    return _from_discs(F, values, radii, delta)
+
+
+def _from_discs(F: Array, values: NDArray[np.complex128], radii: Array, delta: float) -> Spectrum:
+    """The enclosure from the discs, or, where they straddle the circle, from Stein inertia."""
+    order = np.argsort(-np.abs(values), kind="stable")
+    values, radii = values[order], radii[order]
+    moduli = np.abs(values)
+    touching = np.abs(values[:, None] - values[None, :]) <= radii[:, None] + radii[None, :]
+    count, labels = connected_components(touching, directed=False)
+    inner = [float(np.min((moduli - radii)[labels == k])) for k in range(count)]
+    radius = float(moduli[0])
+    found = Spectrum(
+        values,
+        radius,
+        max(*inner, 0.0) if inner else 0.0,
+        float(np.max(moduli + radii)),
+        "eigenvalue condition numbers",
+    )
+    if found.verdict != "marginal":
+        return found
+    lower, upper = _inertia_enclosure(F, radius, delta)
+    lower, upper = max(lower, found.lower), min(upper, found.upper)
+    sharper = Spectrum(values, radius, lower, upper, "Stein inertia")
+    return found if sharper.verdict == "marginal" else sharper
+
+
+def _inertia_enclosure(F: Array, radius: float, delta: float) -> tuple[float, float]:
+    """Bounds of rho from the circles, near the computed radius, that no eigenvalue can cross."""
+    from nqm.certificates import inertia_side
+
+    lower, upper = 0.0, float("inf")
+    for gap in 10.0 ** np.arange(-12, 0):
+        inner, outer = radius * (1 - gap), radius * (1 + gap)
+        if not lower and inner and inertia_side(F / inner, delta / inner) == "unstable":
+            lower = inner
+        if upper > outer and outer and inertia_side(F / outer, delta / outer) == "stable":
+            upper = outer
+    return lower, upper
+
+
+def _judge_dominant(F: Array, delta: float) -> Spectrum:
+    """First-order enclosure from the condition number of the dominant eigenvalue."""
+    values = scipy.linalg.eigvals(F, check_finite=False)
+    values = values[np.argsort(-np.abs(values), kind="stable")]
+    radius = float(np.abs(values[0]))
+    spread = delta * dominant_condition(F, values[0])
+    return Spectrum(
+        values,
+        radius,
+        max(radius - spread, 0.0),
+        radius + spread,
+        "dominant eigenvalue's condition number, first order",
+    )
+
+
+def dominant_condition(F: Array, value: complex) -> float:
+    """1/|y^H x| of one eigenvalue: left and right eigenvector by inverse iteration on one LU.
+
+    Parameters
+    ----------
+    F : (K, K) array
+        Any real matrix.
+    value : complex
+        One of its eigenvalues, as computed.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm.spectrum import dominant_condition
+    >>> F = np.array([[2.0, 3.0], [0.0, 1.0]])  # x = (1, 0), y = (1, 3)/sqrt(10)
+    >>> bool(np.isclose(dominant_condition(F, 2.0), np.sqrt(10)))
+    True
+    """
+    size = F.shape[0]
+    scale = float(np.linalg.norm(F))
+    shift = np.real_if_close(np.array(value * (1 + 4 * EPS) + EPS * scale), tol=0)
+    shifted = F - shift * np.eye(size)
+    factors = scipy.linalg.lu_factor(shifted, overwrite_a=True, check_finite=False)
+    start = np.asarray(np.random.default_rng(0).standard_normal(size), dtype=shifted.dtype)
+    vectors = []
+    for transposed in (0, 2):
+        x = start / np.linalg.norm(start)
+        for _ in range(3):
+            x = scipy.linalg.lu_solve(factors, x, trans=transposed, check_finite=False)
+            x = x / np.linalg.norm(x)
+        vectors.append(x)
+    cosine = float(np.abs(np.vdot(vectors[1], vectors[0])))
+    return 1.0 / max(cosine, EPS)

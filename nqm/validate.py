@@ -1,0 +1,107 @@
+"""Checks of arguments: each failure is one ValueError naming argument, rule, value and remedy."""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.floating]
+
+SYMMETRY_TOLERANCE = 1e-12
+"""Largest |X - X.T| over max|X| that is taken for rounding and averaged away."""
+
+
+def real_array(name: str, value: ArrayLike) -> Array:
+    """A float64 copy of `value`; refuses text, objects, complex numbers, NaN and infinities."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a rectangular array of numbers; {error}.") from None
+    if array.dtype.kind not in "buif":
+        raise ValueError(
+            f"{name} must hold real numbers; its dtype is {array.dtype}. Convert it to float64."
+        )
+    array = np.array(array, dtype=np.float64)
+    if array.size == 0:
+        raise ValueError(f"{name} must not be empty; its shape is {array.shape}. Pass N >= 1.")
+    if not np.all(np.isfinite(array)):
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(
+            f"{name} must be finite; the entry at {where} is {array[where]}. Replace it."
+        )
+    return array
+
+
+def scalar(name: str, value: object) -> float:
+    """A finite float."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name} must be one real number; it is {value!r}. Pass a float."
+        ) from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite; it is {number}. Pass a finite float.")
+    return number
+
+
+def square(name: str, value: ArrayLike, size: int | None = None) -> Array:
+    """A finite N x N float64 matrix, N = `size` where that is given."""
+    array = real_array(name, value)
+    if array.ndim != 2 or array.shape[0] != array.shape[1]:
+        raise ValueError(f"{name} must be a square matrix; its shape is {array.shape}.")
+    if size is not None and array.shape[0] != size:
+        raise ValueError(
+            f"{name} must be {size} x {size} like the hessian; its shape is {array.shape}."
+        )
+    return array
+
+
+def vector(name: str, value: ArrayLike, size: int) -> Array:
+    """A finite float64 vector of length `size`; an N x 1 column or 1 x N row is flattened."""
+    array = real_array(name, value)
+    if array.size != size or max(array.shape, default=1) != size:
+        raise ValueError(f"{name} must be a vector of length {size}; its shape is {array.shape}.")
+    return array.reshape(size)
+
+
+def asymmetry(array: Array) -> float:
+    """max |X - X.T| relative to max |X|; 0 for the zero matrix."""
+    largest = float(np.max(np.abs(array)))
+    return float(np.max(np.abs(array - array.T))) / largest if largest else 0.0
+
+
+def symmetric(name: str, value: ArrayLike, size: int | None = None) -> Array:
+    """A symmetric matrix; asymmetry below 1e-12 of the largest entry is averaged away."""
+    array = square(name, value, size)
+    if asymmetry(array) > SYMMETRY_TOLERANCE:
+        gap = np.abs(array - array.T)
+        where = tuple(int(i) for i in np.unravel_index(np.argmax(gap), gap.shape))
+        raise ValueError(
+            f"{name} must be symmetric; max |X - X.T| is {gap[where]:.6g} at {where}. "
+            "Pass (X + X.T)/2 if the asymmetry is rounding."
+        )
+    return array if np.array_equal(array, array.T) else array / 2 + array.T / 2
+
+
+def rounding(eigenvalues: Array) -> float:
+    """Size below which an eigenvalue of a symmetric matrix cannot be told from zero."""
+    return 8 * eigenvalues.size * float(np.finfo(np.float64).eps) * float(np.max(abs(eigenvalues)))
+
+
+def check_semidefinite(name: str, eigenvalues: Array) -> None:
+    """Raise unless every eigenvalue is nonnegative up to rounding."""
+    smallest = float(np.min(eigenvalues))
+    if smallest < -rounding(eigenvalues):
+        raise ValueError(
+            f"{name} must be positive semidefinite; its smallest eigenvalue is {smallest:.6g}. "
+            "Check the sign, or project it."
+        )
+
+
+def semidefinite(name: str, value: ArrayLike, size: int | None = None) -> Array:
+    """A symmetric positive semidefinite matrix, up to rounding."""
+    array = symmetric(name, value, size)
+    if np.any(array):
+        check_semidefinite(name, np.linalg.eigvalsh(array))
+    return array
