@@ -35,14 +35,13 @@ HESSIAN = Matrix([[x, z], [z, y]])
 @statement(
     "all-hessians-hermitian",
     "every Hermitian Hessian up to h, exact",
-    "rho(I - M H) <= 1 for every Hermitian 0 < H <= h I if and only if the numerical "
-    "range of M lies in "
-    "the disc |z - 1/h| <= 1/h, that is w(h M - I) <= 1.",
+    "rho(I - M H) <= 1 for every Hermitian 0 < H <= h I if and only if the numerical range of "
+    "M lies in the disc |z - 1/h| <= 1/h, that is w(h M - I) <= 1.",
     {"center": 1 / h, "radius": 1 / h},
     status=Status.SHARPER,
     assumptions=("M any real or complex matrix", "u + i v any point of its numerical range"),
-    remark="Weaker than Theorem 1', since w <= ||.||; the worst H is h times a "
-    "projection of rank one.",
+    remark="Weaker than Theorem 1', since w <= ||.||; the worst H is h times a projection of "
+    "rank one.",
 )
 def all_hessians_hermitian(f: Formulas) -> Iterator[Step]:
     vector = column("y")
@@ -54,8 +53,8 @@ def all_hessians_hermitian(f: Formulas) -> Iterator[Step]:
         symmetric=(),
     )
     yield because(
-        "y may be complex (y^* for y^T); H = h y y^* + delta (I - y y^*), delta to 0, is allowed "
-        "and eigenvalues are continuous"
+        "y may be complex (y^* for y^T); H = h y y^* + delta (I - y y^*), delta to 0, is "
+        "allowed and eigenvalues are continuous"
     )
     yield identity("the disc touches 0, on its left", f["center"] - f["radius"], sympy.S.Zero)
     room = f["radius"] ** 2 - (u - f["center"]) ** 2 - v**2
@@ -63,8 +62,8 @@ def all_hessians_hermitian(f: Formulas) -> Iterator[Step]:
         "|1 - h (u + i v)| <= 1 is the disc", 1 - (1 - h * u) ** 2 - (h * v) ** 2, h**2 * room
     )
     yield because(
-        "sufficient: M y = mu H^-1 y gives mu = s (u + i v) with u + i v = y* M y / y* y and "
-        "0 < s = y* y / y* H^-1 y <= h"
+        "sufficient: M y = mu H^-1 y gives mu = s (u + i v) with u + i v = y* M y / y* y and 0 "
+        "< s = y* y / y* H^-1 y <= h"
     )
     yield nonnegative(
         "then |1 - mu| <= 1",
@@ -116,9 +115,8 @@ def _norm_two(w: Formulas) -> Iterator[Step]:
 @statement(
     "all-hessians-plane",
     "every real Hessian up to h, exact for N = 2",
-    "rho(I - M H) <= 1 for every real symmetric 0 < H <= h I if and only if 0 <= sym M "
-    "<= (2/h) I and "
-    "h det M <= tr M.",
+    "rho(I - M H) <= 1 for every real symmetric 0 < H <= h I if and only if 0 <= sym M <= "
+    "(2/h) I and h det M <= tr M.",
     {"room": ENTRIES.trace() - h * (ENTRIES[0, 0] * ENTRIES[1, 1] - ENTRIES[0, 1] * ENTRIES[1, 0])},
     status=Status.SHARPER,
     assumptions=("M real, 2 x 2",),
@@ -192,11 +190,9 @@ GAIN = Matrix(3, 3, sympy.symbols("m:9", real=True))
 @statement(
     "all-hessians-real",
     "every real Hessian up to h, exact",
-    "For N >= 2, rho(I - M H) <= 1 for every real symmetric 0 < H <= h I if and only if "
-    "every compression "
-    "m = Q^T M Q to a plane has 0 <= sym m <= (2/h) I and h det m <= tr m. Equivalently: "
-    "for every H = h "
-    "times a projection of rank one or two.",
+    "For N >= 2, rho(I - M H) <= 1 for every real symmetric 0 < H <= h I if and only if every "
+    "compression m = Q^T M Q to a plane has 0 <= sym m <= (2/h) I and h det m <= tr m. "
+    "Equivalently: for every H = h times a projection of rank one or two.",
     {
         "plane_room": ENTRIES.trace() - h * ENTRIES.det(),
         "plane_excess": 1 - (sympy.eye(2) - h * ENTRIES).det(),
@@ -217,13 +213,13 @@ def all_hessians_real(f: Formulas) -> Iterator[Step]:
         lamda * small,
     )
     yield because(
-        "so M passes for all H only if each compression passes for all 0 < eta <= h I, "
-        "which is all-hessians-plane"
+        "so M passes for all H only if each compression passes for all 0 < eta <= h I, which "
+        "is all-hessians-plane"
     )
     yield because(
-        "sufficient: M y = mu H^-1 y with y = Q t, Q a basis of span(Re y, Im y), gives "
-        "Q^T M Q t = mu (Q^T H^-1 Q) t: mu is an eigenvalue of the compression times "
-        "eta = (Q^T H^-1 Q)^-1, and H^-1 >= I/h gives 0 < eta <= h I"
+        "sufficient: M y = mu H^-1 y with y = Q t, Q a basis of span(Re y, Im y), gives Q^T M "
+        "Q t = mu (Q^T H^-1 Q) t: mu is an eigenvalue of the compression times eta = (Q^T H^-1 "
+        "Q)^-1, and H^-1 >= I/h gives 0 < eta <= h I"
     )
     yield identity(
         "det(I - h m) <= 1 says the same as the room", f["plane_excess"], h * f["plane_room"]
@@ -269,8 +265,8 @@ def all_hessians_space(f: Formulas) -> Iterator[Step]:
         (FRAME.T * FRAME).det(),
     )
     yield because(
-        "every unit n is such a normal, so the largest value over all planes is "
-        "lambda_max(sym cof(Z))"
+        "every unit n is such a normal, so the largest value over all planes is lambda_max(sym "
+        "cof(Z))"
     )
 
 
@@ -296,16 +292,18 @@ for _i, _j, _sign in ((0, 5, 1), (1, 4, -1), (2, 3, 1)):
 @statement(
     "all-hessians-bound",
     "every real Hessian up to h, N >= 4",
-    "0 <= sym M <= (2/h) I and lambda_max(sym C_2(I - h M) + tau Omega) <= 1 for some "
-    "tau suffice, C_2 the "
-    "second compound and Omega the Pluecker form; for N = 4 they are necessary too (Brickman).",
+    "0 <= sym M <= (2/h) I and lambda_max(sym C_2(I - h M) + tau Omega) <= 1 for some tau "
+    "suffice, C_2 the second compound and Omega the Pluecker form; for N = 4 they are "
+    "necessary too (Brickman).",
     {"pluecker": PLUECKER, "weighted": tau * PLUECKER},
     status=Status.BOUND,
     assumptions=("Z = I - h M",),
-    remark="For N >= 5 there are several Pluecker forms; their combinations give "
-    "sufficient conditions, "
-    "and each plane tried gives a necessary one. Whether one eigenvalue problem decides "
-    "is open here.",
+    remark="det(Q^T Z Q) is the sectional curvature of sym Z ^ sym Z/2 + K x K, K the skew "
+    "part of Z, and the condition is Thorpe's trick. For N >= 5 tau Omega stands for all "
+    "combinations of the Pluecker forms: still sufficient, but not necessary in general "
+    "(curvature operators: Zoltek, Bettiol-Kummer-Mendes). For these operators a search met no "
+    "gap at N = 5 and one at N = 6 (numerical, see tests/theory/test_allhessians.py): a closed "
+    "form for N >= 5 is open.",
 )
 def all_hessians_bound(f: Formulas) -> Iterator[Step]:
     bivector = Matrix([FRAME4.extract(list(pair), [0, 1]).det() for pair in PAIRS])

@@ -47,12 +47,12 @@ half = Rational(1, 2)
 def eq_6(f: Formulas) -> Iterator[Step]:
     gradient = H * (phi - xi)
     step = phi - (alpha * gradient + P * gradient)
-    general = {"symmetric": ()}
+    general = ()
     yield identity(
         "(5) with g = alpha grad and grad = H (phi - xi)",
         step,
         f["update_matrix"] * phi + f["noise_gain"] * xi,
-        **general,
+        symmetric=general,
     )
     yield identity("the noise enters through I - A", f["noise_gain"], I - f["update_matrix"])
 
@@ -63,8 +63,8 @@ Q = (I - A) * S * (I - A).T
 @statement(
     "eq-7",
     "the covariance of phi_t",
-    "Cov(phi_t) = A^t S0 A^tT + sum_{j<t} A^j Q A^jT with Q = (I-A) S (I-A)^T; the paper's sum is "
-    "the case S0 = 0, in the order j = t-k-1.",
+    "Cov(phi_t) = A^t S0 A^tT + sum_{j<t} A^j Q A^jT with Q = (I-A) S (I-A)^T; the paper's sum "
+    "is the case S0 = 0, in the order j = t-k-1.",
     {
         "initial": A**t * S0 * A.T**t,
         "summand": A ** (t - k - 1) * (I - A) * S * (A ** (t - k - 1) * (I - A)).T,
@@ -76,7 +76,7 @@ Q = (I - A) * S * (I - A).T
     remark="For a random phi_0 the term A^t S0 A^tT has to be added.",
 )
 def eq_7(f: Formulas) -> Iterator[Step]:
-    rest = {"symmetric": (S, S0, C)}
+    rest = (S, S0, C)
     state = A * phi + (I - A) * xi
     yield from second_moment(state * state.T, f["recursion"])
     yield identity("at t = 0 only the initial covariance is there", f["initial"].subs(t, 0), S0)
@@ -85,9 +85,11 @@ def eq_7(f: Formulas) -> Iterator[Step]:
             f"{meaning} obeys X(t+1) = A X(t) A^T",
             f[name].subs(t, t + 1),
             A * f[name] * A.T,
-            **rest,
+            symmetric=rest,
         )
-    yield identity("the new summand is Q", f["summand"].subs(t, t + 1).subs(k, t), Q, **rest)
+    yield identity(
+        "the new summand is Q", f["summand"].subs(t, t + 1).subs(k, t), Q, symmetric=rest
+    )
     yield because(
         "so both sides obey the recursion and agree at t = 0: induction on t, for every N"
     )
@@ -112,9 +114,8 @@ def second_moment(square: sympy.MatrixExpr, claimed: sympy.MatrixExpr) -> Iterat
 @statement(
     "eq-8",
     "the expected loss",
-    "The expectation over xi of the loss (4) at time t is 1/2 tr H (Pi_t + S), with Pi_t "
-    "the second "
-    "moment of phi_t; L is its mean over t = 1..T.",
+    "The expectation over xi of the loss (4) at time t is 1/2 tr H (Pi_t + S), with Pi_t the "
+    "second moment of phi_t; L is its mean over t = 1..T.",
     {
         "at_time": half * Trace(H * (A**t * Pi0 * A.T**t)) + half * Trace(H * (C + S)),
         "meta_loss": Sum(
@@ -142,9 +143,9 @@ def eq_8(f: Formulas) -> Iterator[Step]:
     yield identity("the loss (4) as a trace", loss, moments, symmetric=(H,))
     yield because("phi_t and xi_t are independent: E xi phi^T = 0, E xi xi^T = S")
     second = A**t * Pi0 * A.T**t + C
-    rest = {"symmetric": (H, S, C, Pi0)}
+    rest = (H, S, C, Pi0)
     yield identity(
-        "E phi phi^T = Pi_t by (7)", f["at_time"], half * Trace(H * (second + S)), **rest
+        "E phi phi^T = Pi_t by (7)", f["at_time"], half * Trace(H * (second + S)), symmetric=rest
     )
     for steps in (1, 2):
         expected = sum(
@@ -153,7 +154,7 @@ def eq_8(f: Formulas) -> Iterator[Step]:
             for s in range(1, steps + 1)
         )
         mean = f["meta_loss"].subs(horizon, steps).doit(deep=True)
-        yield identity(f"the mean over t = 1..{steps}", mean, expected / steps, **rest)
+        yield identity(f"the mean over t = 1..{steps}", mean, expected / steps, symmetric=rest)
 
 
 def _refute_8(printed: Formulas, w: Formulas) -> Iterator[Step]:
@@ -187,8 +188,8 @@ def eq_11(f: Formulas) -> Iterator[Step]:
 @statement(
     "eq-12",
     "the preconditioned dynamics",
-    "phi' = phi - H^-1/2 (alpha I + P) grad has the update matrix I - H^-1/2 M H, similar to "
-    "I - M H^1/2.",
+    "phi' = phi - H^-1/2 (alpha I + P) grad has the update matrix I - H^-1/2 M H, similar to I "
+    "- M H^1/2.",
     {
         "update_matrix": I - K**-1 * (alpha * I + P) * K**2,
         "similar": I - (alpha * I + P) * K,
@@ -198,23 +199,23 @@ def eq_11(f: Formulas) -> Iterator[Step]:
 )
 def eq_12(f: Formulas) -> Iterator[Step]:
     update = phi - K**-1 * (alpha * I + P) * (K**2 * phi)
-    rest = {"symmetric": (K,)}
+    rest = (K,)
     yield identity(
-        "without noise, grad = H phi = K^2 phi", update, f["update_matrix"] * phi, **rest
+        "without noise, grad = H phi = K^2 phi", update, f["update_matrix"] * phi, symmetric=rest
     )
-    yield identity("similarity by K", K * f["update_matrix"] * K**-1, f["similar"], **rest)
+    yield identity("similarity by K", K * f["update_matrix"] * K**-1, f["similar"], symmetric=rest)
 
 
 @statement(
     "eq-14",
     "cancelling the nominal term",
-    "With P = P* - alpha I and the nominal term alpha grad, the closed loop is phi' = "
-    "phi - P* grad.",
+    "With P = P* - alpha I and the nominal term alpha grad, the closed loop is phi' = phi - P* "
+    "grad.",
     {"update_matrix": I - P_star * H},
     status=Status.CORRECTED,
     equations=("14",),
-    remark="The formula is right; the text before it says that the nominal term is grad, "
-    "it is alpha grad.",
+    remark="The formula is right; the text before it says that the nominal term is grad, it is "
+    "alpha grad.",
     printed={"update_matrix": I - H - (P_star - alpha * I) * H},
     refute=lambda printed, w: _refute_14(printed, w),
     witness={"alpha": half, "H": sympy.Integer(1), "P*": sympy.Integer(0)},
@@ -242,9 +243,9 @@ _top = sympy.symbols("dbar1:4", positive=True)
 @statement(
     "eq-15",
     "the disturbance set is a box",
-    "Every Delta = diag(d), 0 < d_i <= dbar_i, is a convex combination of the 2^N vertices of the "
-    "closed box; a vertex with b_i in {0, 1} has the weight prod_i (b_i u_i + (1-b_i)(1-u_i)), "
-    "u_i = d_i/dbar_i.",
+    "Every Delta = diag(d), 0 < d_i <= dbar_i, is a convex combination of the 2^N vertices of "
+    "the closed box; a vertex with b_i in {0, 1} has the weight prod_i (b_i u_i + "
+    "(1-b_i)(1-u_i)), u_i = d_i/dbar_i.",
     {"weight_factor": k * _d[0] / _top[0] + (1 - k) * (1 - _d[0] / _top[0])},
     status=Status.TRUE,
     assumptions=("k stands for the bit b_i of the vertex",),

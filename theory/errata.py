@@ -13,16 +13,17 @@ from theory.text import letters, trivial
 
 TITLE = "Errata and sharper statements"
 INTRODUCTION = (
-    "What Harrison, Metz and Sohl-Dickstein, 'A Closer Look at Learned Optimization: Stability, "
-    "Robustness, and Inductive Biases' (2022), states about the noisy quadratic model: what does "
-    "not hold as printed, with exact counterexamples, what holds instead, and what can be said "
-    "more sharply. Every formula below is proved, and every counterexample verified in exact "
-    "rational arithmetic, by `python -m theory`; this document is generated from the same "
-    "formulas by `python -m theory --markdown` (or `--latex`)."
+    "What Harrison, Metz and Sohl-Dickstein, 'A Closer Look at Learned Optimization: "
+    "Stability, Robustness, and Inductive Biases' (2022), states about the noisy quadratic "
+    "model: what does not hold as printed, with exact counterexamples, what holds instead, and "
+    "what can be said more sharply. Every formula below is proved, and every counterexample "
+    "verified in exact rational arithmetic, by `python -m theory`; what rests on numerical "
+    "evidence says so. This document is generated from the same formulas by `python -m theory "
+    "--markdown` (or `--latex`)."
 )
 NOTATION = (
-    "H the Hessian, 0 < H <= h I in the Loewner order; M = alpha I + P; A = I - M H; K = H^1/2; "
-    "G = K M K; S = Cov(xi); rho the spectral radius; w the numerical radius."
+    "H the Hessian, 0 < H <= h I in the Loewner order; M = alpha I + P; A = I - M H; K = "
+    "H^1/2; G = K M K; S = Cov(xi); rho the spectral radius; w the numerical radius."
 )
 GREEK = {
     **{
@@ -201,9 +202,12 @@ def document(style: Markdown, proved: Proved) -> str:
             if belongs(statement):
                 lines += entry(style, statement, proof)
     lines += style.section("True as printed")
+    for statement, proof in proved:
+        if statement.status is Status.TRUE and proof.counterexample:
+            lines += entry(style, statement, proof)
     lines += style.items(
         style.words(f"{_heading(s)}. {s.remark}".strip())
-        for s, _ in proved
-        if s.status is Status.TRUE
+        for s, p in proved
+        if s.status is Status.TRUE and not p.counterexample
     )
     return style.document(lines)

@@ -63,9 +63,8 @@ def symmetric_exact(f: Formulas) -> Iterator[Step]:
 @statement(
     "symmetric-interval",
     "the exact interval of alpha",
-    "rho(A) <= 1 for alpha in [-lambda_min(P), mu], mu the smallest eigenvalue of 2 H^-1 "
-    "- P, which is "
-    "the smallest generalized eigenvalue of (2 I - H^1/2 P H^1/2, H).",
+    "rho(A) <= 1 for alpha in [-lambda_min(P), mu], mu the smallest eigenvalue of 2 H^-1 - P, "
+    "which is the smallest generalized eigenvalue of (2 I - H^1/2 P H^1/2, H).",
     {"inverted": 2 * H**-1 - P - lam * I, "pencil": 2 * I - K * P * K - lam * H},
     status=Status.SHARPER,
     assumptions=("P symmetric", "H symmetric positive definite, h = lambda_max(H)"),
@@ -143,8 +142,8 @@ def best_step(f: Formulas) -> Iterator[Step]:
     status=Status.FALSE,
     assumptions=("P* symmetric, 0 <= P* <= 2 H^-1", "0 <= alpha I <= 2 H^-1", "0 <= eps <= 1"),
     equations=("section 4.3",),
-    remark="The text says that eps 'adversarially perturbs the system toward instability' for any "
-    "eps <= 1; only eps < 0 can.",
+    remark="The text says that eps 'adversarially perturbs the system toward instability' for "
+    "any eps <= 1; only eps < 0 can.",
     refute=lambda printed, w: _only_negative(w),
     witness={"H": one, "alpha": one, "P*": sympy.S.Zero, "eps": Rational(-1, 2)},
 )
@@ -191,8 +190,7 @@ def monotone_loss(f: Formulas) -> Iterator[Step]:
     "theorem-1-prime",
     "Theorem 1': any P, every Hessian up to h",
     "||P - (1/h - alpha) I||_2 <= 1/h implies rho(A) <= 1 for every 0 < H <= h I; it is "
-    "necessary and "
-    "sufficient for the deterministic loss never to rise on any of these H.",
+    "necessary and sufficient for the deterministic loss never to rise on any of these H.",
     {"center": 1 / h - alpha, "radius": 1 / h},
     status=Status.SHARPER,
     assumptions=("P any real matrix", "0 < H <= h I"),
@@ -235,8 +233,7 @@ v, u, d = sympy.symbols("v u d", nonnegative=True)
     "eigenvector-condition",
     "stability from eigenvalues and their eigenvectors",
     "P = V Lambda V^-1: |alpha + lambda_i - 1/h| <= 1/(h kappa_2(V)) for every i implies "
-    "rho(A) <= 1 for "
-    "every 0 < H <= h I.",
+    "rho(A) <= 1 for every 0 < H <= h I.",
     {"radius": 1 / (h * kappa)},
     status=Status.SHARPER,
     assumptions=(
@@ -288,8 +285,8 @@ def numerical_radius(f: Formulas) -> Iterator[Step]:
         power,
     )
     yield because(
-        "with x_j = (1/m) prod_{k != j} (1 - omega_k X) x: x = sum_j x_j and, for unit x, "
-        "1 - x* X^m x = m sum_j ||x_j||^2 (1 - omega_j x_j* X x_j / ||x_j||^2), real part >= 0"
+        "with x_j = (1/m) prod_{k != j} (1 - omega_k X) x: x = sum_j x_j and, for unit x, 1 - "
+        "x* X^m x = m sum_j ||x_j||^2 (1 - omega_j x_j* X x_j / ||x_j||^2), real part >= 0"
     )
     yield because("so w(X^m) <= 1; the Hermitian and skew parts of X^m have norms <= w")
     parts = (X + X.T) / 2 + (X - X.T) / 2
@@ -319,20 +316,20 @@ def numerical_radius(f: Formulas) -> Iterator[Step]:
 )
 def lyapunov(f: Formulas) -> Iterator[Step]:
     x = column("x")
-    rest = {"symmetric": SYMMETRIC | {X}}
+    rest = SYMMETRIC | {X}
     along = f["residual"].xreplace({A: lam * I})
     yield identity(
         "on an eigenvector x with eigenvalue lambda (real; else x* for x^T)",
         x.T * along * x,
         f["rate"] * x.T * X * x,
-        **rest,
+        symmetric=rest,
     )
     yield because("so x^T H x > 0 and x^T X x > 0 force |lambda| < 1")
     yield identity(
         "the summands telescope: A^T s(t) A = s(t+1)",
         A.T * f["summand"] * A,
         f["summand"].subs(t, t + 1),
-        **rest,
+        symmetric=rest,
     )
     yield identity(
         "s(0) = H, so the series solves the equation if rho(A) < 1", f["summand"].subs(t, 0), H
@@ -342,7 +339,7 @@ def lyapunov(f: Formulas) -> Iterator[Step]:
         "with two summands the residual is H - s(2)",
         f["residual"].xreplace({X: partial}),
         H - f["summand"].subs(t, 2),
-        **rest,
+        symmetric=rest,
     )
 
 

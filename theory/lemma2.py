@@ -172,9 +172,8 @@ def eq_a20(f: Formulas) -> Iterator[Step]:
     {"gain": (alpha * I + K**-1 * P * K) * K**-1},
     status=Status.CORRECTED,
     equations=("A.21",),
-    remark="The formula is right; but the conjugated matrix is not symmetric, so Theorem "
-    "1 does not "
-    "apply to it. Conjugate A instead: H^1/2 A H^-1/2 = I - M H^1/2.",
+    remark="The formula is right; but the conjugated matrix is not symmetric, so Theorem 1 "
+    "does not apply to it. Conjugate A instead: H^1/2 A H^-1/2 = I - M H^1/2.",
     refute=lambda printed, w: _refute_a21(w),
     witness={"root": Matrix([[2, 1], [1, 2]]), "P": Matrix([[1, 0], [0, 0]])},
 )

@@ -20,8 +20,8 @@ BOUNDS = {"lower": -alpha / dbar, "upper": (2 / h - alpha) / dbar}
 @statement(
     "lemma-3",
     "robust stability with a diagonal disturbance",
-    "rho(A) <= 1 for every Delta of (15) if -alpha/dbar <= lambda_min(P~) and lambda_max(P~) <= "
-    "(2/h - alpha)/dbar.",
+    "rho(A) <= 1 for every Delta of (15) if -alpha/dbar <= lambda_min(P~) and lambda_max(P~) "
+    "<= (2/h - alpha)/dbar.",
     BOUNDS,
     status=Status.TRUE,
     assumptions=(
@@ -30,8 +30,8 @@ BOUNDS = {"lower": -alpha / dbar, "upper": (2 / h - alpha) / dbar}
         "0 < alpha < 2/h, dbar = max_i dbar_i",
     ),
     equations=("15", "16", "17"),
-    remark="True but nearly vacuous: commuting with every diagonal Delta forces P~ to be diagonal. "
-    "Without it the statement is false even for symmetric positive semidefinite P~.",
+    remark="True but nearly vacuous: commuting with every diagonal Delta forces P~ to be "
+    "diagonal. Without it the statement is false even for symmetric positive semidefinite P~.",
     printed=BOUNDS,
     refute=lambda printed, w: _refute(printed, w),
     witness={
@@ -271,8 +271,8 @@ def eq_a27(f: Formulas) -> Iterator[Step]:
     status=Status.CORRECTED,
     assumptions=("Delta and P~ commute", "lambda_max(P~) >= 0"),
     equations=("A.28",),
-    remark="The text's other case should read lambda_max(P~) <= 0, not lambda_min; then (17) holds "
-    "by itself, but (A.28) is false.",
+    remark="The text's other case should read lambda_max(P~) <= 0, not lambda_min; then (17) "
+    "holds by itself, but (A.28) is false.",
     printed={"bound": D * b},
     refute=lambda printed, w: _refute_a28(printed, w),
     witness={"Delta": sympy.diag(1, Rational(1, 2)), "P~": sympy.diag(-1, -1)},

@@ -66,8 +66,8 @@ def eq_a1(f: Formulas) -> Iterator[Step]:
     {"meta_loss_at_time": QUIET + half * Trace(H * (C + S))},
     status=Status.CORRECTED,
     equations=("A.2",),
-    remark="As printed, Lbar = L + (1/T) sum tr H(C_t + S): the sign is reversed and 1/2 "
-    "is missing.",
+    remark="As printed, Lbar = L + (1/T) sum tr H(C_t + S): the sign is reversed and 1/2 is "
+    "missing.",
     printed={"deterministic": Symbol("L") + Symbol("h") * (Symbol("c") + Symbol("s"))},
     refute=lambda printed, w: _refute_a2(printed, w),
     witness={"loss": half, "h": one, "c": sympy.S.Zero, "s": one},

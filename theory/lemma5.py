@@ -24,9 +24,8 @@ QUIET = half * Trace(H * (A**t * Pi0 * A.T**t))
 @statement(
     "lemma-5",
     "stability bounds the loss at every horizon",
-    "If rho(A) < 1 then L(T) = 1/2 [ (tr X Pi_1 - tr X Pi_{T+1})/T + tr X Q + tr H S ] "
-    "for every T, "
-    "with X = H + A^T X A; so sup_T L(T) is finite.",
+    "If rho(A) < 1 then L(T) = 1/2 [ (tr X Pi_1 - tr X Pi_{T+1})/T + tr X Q + tr H S ] for "
+    "every T, with X = H + A^T X A; so sup_T L(T) is finite.",
     {
         "meta_loss": half * ((Trace(X * Pi) - Trace(X * C)) / T + Trace(X * Q) + Trace(H * S)),
         "limit": half * (Trace(X * Q) + Trace(H * S)),
@@ -165,10 +164,13 @@ def eq_a6(f: Formulas) -> Iterator[Step]:
             sympy.diag(*a) * Matrix(b),
             sympy.diag(*b) * Matrix(a),
         )
-    rest = {"symmetric": SYMMETRIC | {Z}}
+    rest = SYMMETRIC | {Z}
     inner = Z * powers
     yield identity(
-        "with Lambda^t z0 = Z lambda^t", f["quadratic"], inner.T * V.T * H * V * inner, **rest
+        "with Lambda^t z0 = Z lambda^t",
+        f["quadratic"],
+        inner.T * V.T * H * V * inner,
+        symmetric=rest,
     )
 
 
@@ -310,19 +312,19 @@ low, high, r = sympy.symbols("h_min h_max r", positive=True)
     status=Status.CORRECTED,
     assumptions=("P symmetric; r = rho^2k, lambda = rho < 1", "h_min I <= H <= h_max I"),
     equations=("A.14",),
-    remark="Printed with ||A^k||_2 = rho(A^k), which holds for normal A only. In the H-norm the "
-    "equality holds for symmetric P; in general the constant is kappa_2(V)^2.",
+    remark="Printed with ||A^k||_2 = rho(A^k), which holds for normal A only. In the H-norm "
+    "the equality holds for symmetric P; in general the constant is kappa_2(V)^2.",
     refute=lambda printed, w: _refute_a14(w),
     witness={"A": Matrix([[half, 1], [0, half]]), "x": Matrix([0, 1])},
 )
 def eq_a14(f: Formulas) -> Iterator[Step]:
     similar = K**-1 * W**k * K
-    rest = {"symmetric": SYMMETRIC | {W}}
+    rest = SYMMETRIC | {W}
     yield identity(
         "A^k = K^-1 W^k K with W = I - G symmetric: the step from k to k + 1",
         similar * (K**-1 * W * K),
         similar.subs(k, k + 1),
-        **rest,
+        symmetric=rest,
     )
     gap, curve, floor = r * I - W ** (2 * k), high * I - K**2, I / low - K**-2
     yield loewner(
@@ -330,7 +332,7 @@ def eq_a14(f: Formulas) -> Iterator[Step]:
         f["bound"] * I - similar.T * similar,
         [(r / low, I, curve), (1 / low, K, gap), (one, W**k * K, floor)],
         {gap, curve, floor},
-        **rest,
+        symmetric=rest,
     )
     yield identity(
         "the sum of the bounds, by (A.8)", f["sum"], f["bound"].subs(r, 1) / (1 - lam**2)

@@ -18,14 +18,14 @@ change = Symbol("delta")
 @statement(
     "expected-gradient",
     "the expected meta-gradient by adjoints",
-    "dL/dP = (1/T) sum_{t<T} Y_{t+1} [(I-A) S - A Pi_t] H with Pi_{t+1} = A Pi_t A^T + Q, Y_T = H, "
-    "Y_t = H + A^T Y_{t+1} A; dL/dalpha is its trace.",
+    "dL/dP = (1/T) sum_{t<T} Y_{t+1} [(I-A) S - A Pi_t] H with Pi_{t+1} = A Pi_t A^T + Q, Y_T "
+    "= H, Y_t = H + A^T Y_{t+1} A; dL/dalpha is its trace.",
     {"summand": Y * ((I - A) * S - A * Pi) * H, "adjoint": H + A.T * Y * A},
     status=Status.SHARPER,
     assumptions=("Y = Y_{t+1}, Pi = Pi_t",),
 )
 def expected_gradient(f: Formulas) -> Iterator[Step]:
-    known = {"symmetric": SYMMETRIC | {Pi, Y, dPi}}
+    known = SYMMETRIC | {Pi, Y, dPi}
     slope = -E * H  # dA for dP = E
 
     def following(update: MatrixExpr) -> MatrixExpr:
@@ -37,13 +37,13 @@ def expected_gradient(f: Formulas) -> Iterator[Step]:
         "P + delta E changes Pi_{t+1} to first order by X + X^T, X = dA (Pi A^T - S (I-A)^T)",
         following(A + change * slope) - following(A),
         change * (linear + linear.T) + change**2 * quadratic,
-        **known,
+        symmetric=known,
     )
     yield identity(
         "the adjoint collects: tr Y_t dPi_t = tr H dPi_t + tr Y_{t+1} A dPi_t A^T",
         Trace(f["adjoint"] * dPi),
         Trace(H * dPi) + Trace(Y * A * dPi * A.T),
-        **known,
+        symmetric=known,
     )
     yield because(
         "summed over t with dPi_0 = 0: sum 1/2 tr H dPi_t = sum 1/2 tr Y_{t+1} (X_t + X_t^T)"
@@ -52,13 +52,13 @@ def expected_gradient(f: Formulas) -> Iterator[Step]:
         "one summand is the inner product of E with the formula",
         half * Trace(Y * (linear + linear.T)),
         Trace(E.T * f["summand"]),
-        **known,
+        symmetric=known,
     )
     yield identity(
         "E = I gives the derivative in alpha",
         half * Trace(Y * (linear + linear.T)).xreplace({E: I}),
         Trace(f["summand"]),
-        **known,
+        symmetric=known,
     )
 
 
@@ -72,11 +72,9 @@ x, xi, mean = MatrixSymbol("x", 2 * N, 1), column("xi"), column("m")
 @statement(
     "gradient-variance",
     "the exact variance of the sampled meta-gradient",
-    "T^2 Var g_E = sum_{t=0..T} [tr L_t^T S L_t Px_t + 2 tr W_t S W_t S] + 2 tr k S0 k "
-    "S0 + 4 m^T k S0 k m, "
-    "W_t = B^T K_{t+1} B, L_t = 2 B^T K_{t+1} F - C^T 1[t>=1], K_t = R 1[t>=1] + F^T "
-    "K_{t+1} F, K_{T+1} = 0, "
-    "Px_{t+1} = F Px_t F^T + B S B^T, k the phi-phi block of K_0.",
+    "T^2 Var g_E = sum_{t=0..T} [tr L_t^T S L_t Px_t + 2 tr W_t S W_t S] + 2 tr k S0 k S0 + 4 "
+    "m^T k S0 k m, W_t = B^T K_{t+1} B, L_t = 2 B^T K_{t+1} F - C^T 1[t>=1], K_t = R 1[t>=1] + "
+    "F^T K_{t+1} F, K_{T+1} = 0, Px_{t+1} = F Px_t F^T + B S B^T, k the phi-phi block of K_0.",
     {
         "gain": 2 * B.T * Kt * F - C.T,
         "curvature": B.T * Kt * B,
@@ -92,7 +90,7 @@ x, xi, mean = MatrixSymbol("x", 2 * N, 1), column("xi"), column("m")
     remark="O(T N^3) for a direction; what Figure 2a estimates by sampling.",
 )
 def gradient_variance(f: Formulas) -> Iterator[Step]:
-    known = {"symmetric": SYMMETRIC | {Kt, Px, W, k}}
+    known = SYMMETRIC | {Kt, Px, W, k}
     after = F * x + B * xi
     yield identity(
         "the value after a step minus its mean: xi^T L x + xi^T W xi - tr W S",
@@ -100,7 +98,7 @@ def gradient_variance(f: Formulas) -> Iterator[Step]:
         Trace(F * x * x.T * F.T * Kt)
         + Trace(x * xi.T * f["gain"])
         + Trace(xi * xi.T * f["curvature"]),
-        **known,
+        symmetric=known,
     )
     yield because(
         "these are martingale differences, uncorrelated; given x, each has the variance of "

@@ -20,9 +20,8 @@ MEAN_POWER = lam**2 * (1 - lam ** (2 * T)) / (T * (1 - lam**2))
 @statement(
     "modal-loss",
     "the expected loss for symmetric P, in closed form",
-    "L(T) = 1/2 sum_i { z_i^2 c + s_i [1 + (1-l_i)/(1+l_i) (1-c)] }, c the mean of "
-    "l_i^2t over t = 1..T; at "
-    "l = -1 the bracket is 2T + 3.",
+    "L(T) = 1/2 sum_i { z_i^2 c + s_i [1 + (1-l_i)/(1+l_i) (1-c)] }, c the mean of l_i^2t over "
+    "t = 1..T; at l = -1 the bracket is 2T + 3.",
     {
         "mean_power": MEAN_POWER,
         "meta_loss": half
@@ -75,48 +74,54 @@ INVERSE = (2 * H**-1 - M) ** -1
     assumptions=("0 < G < 2 I, G = K M K", "S any covariance, whether or not it commutes with G"),
 )
 def stationary_loss(f: Formulas) -> Iterator[Step]:
-    known = {"symmetric": SYMMETRIC | {G, E}}
+    known = SYMMETRIC | {G, E}
     sigma = K * S * K
     yield identity(
         "(2 H^-1 - M) K = K^-1 (2 I - G)",
         (2 * H**-1 - M) * K,
         K**-1 * (2 * I - G),
         where={M: K**-1 * G * K**-1, H: K**2},
-        **known,
+        symmetric=known,
     )
     yield identity(
         "so with E = 2 I - G and sigma = K S K the limit is tr sigma E^-1",
         f["limit"].xreplace({INVERSE: K * E**-1 * K}),
         Trace(sigma * E**-1),
-        **known,
+        symmetric=known,
     )
     yield because("the covariance X of K phi solves X = (I-G) X (I-G) + G sigma G")
     first = (I - G) * G**-1 * (I - G)
     last = (E - I) * E**-1 * (E - I)
-    yield identity("(I-G) G^-1 (I-G) = G^-1 - 2 I + G", first, G**-1 - 2 * I + G, **known)
+    yield identity("(I-G) G^-1 (I-G) = G^-1 - 2 I + G", first, G**-1 - 2 * I + G, symmetric=known)
     yield identity(
-        "(I-G) E^-1 (I-G) = E^-1 - 2 I + E, as I - G = E - I", last, E**-1 - 2 * I + E, **known
+        "(I-G) E^-1 (I-G) = E^-1 - 2 I + E, as I - G = E - I",
+        last,
+        E**-1 - 2 * I + E,
+        symmetric=known,
     )
     yield identity(
         "so Y = (G^-1 + E^-1)/2 has Y - (I-G) Y (I-G) = I, as G + E = 2 I",
         (G**-1 + E**-1 - first - (E**-1 - 2 * I + (2 * I - G))) / 2,
         I,
-        **known,
+        symmetric=known,
     )
     yield identity(
         "G E^-1 G = 4 E^-1 - 4 I + E",
         (2 * I - E) * E**-1 * (2 * I - E),
         4 * E**-1 - 4 * I + E,
-        **known,
+        symmetric=known,
     )
     yield identity(
-        "so G Y G = 2 E^-1 - I", ((2 * I - E) + 4 * E**-1 - 4 * I + E) / 2, 2 * E**-1 - I, **known
+        "so G Y G = 2 E^-1 - I",
+        ((2 * I - E) + 4 * E**-1 - 4 * I + E) / 2,
+        2 * E**-1 - I,
+        symmetric=known,
     )
     yield identity(
         "tr X = tr(Y G sigma G) = tr(sigma G Y G), and 1/2 tr(X + sigma) = tr sigma E^-1",
         half * Trace(sigma * (2 * E**-1 - I)) + half * Trace(sigma),
         Trace(sigma * E**-1),
-        **known,
+        symmetric=known,
     )
     variance = g**2 * s / (1 - (1 - g) ** 2)
     yield identity("a mode: 1/2 (variance + s)", half * (variance + s), f["mode"])
@@ -125,9 +130,8 @@ def stationary_loss(f: Formulas) -> Iterator[Step]:
 @statement(
     "doubling",
     "the moments at any horizon by doubling",
-    "With J = [[A, A], [0, A]] and S_n = sum_{j<n} J^j diag(0, Q) J^jT: S_{a+b} = S_a + "
-    "J^a S_b J^aT, and "
-    "sum_{t=1..T} Cov_t = T S22 - S12.",
+    "With J = [[A, A], [0, A]] and S_n = sum_{j<n} J^j diag(0, Q) J^jT: S_{a+b} = S_a + J^a "
+    "S_b J^aT, and sum_{t=1..T} Cov_t = T S22 - S12.",
     {
         "corner": j * A**j,
         "S12_summand": j * A**j * Q * A.T**j,
@@ -139,33 +143,39 @@ def stationary_loss(f: Formulas) -> Iterator[Step]:
     remark="O(N^3 log T) for the exact loss at the horizon T.",
 )
 def doubling(f: Formulas) -> Iterator[Step]:
-    known = {"symmetric": SYMMETRIC | {Q}}
+    known = SYMMETRIC | {Q}
     corner = f["corner"]
     yield identity(
-        "the corner of J^j: J^j J adds A^j A", A**j * A + corner * A, corner.subs(j, j + 1), **known
+        "the corner of J^j: J^j J adds A^j A",
+        A**j * A + corner * A,
+        corner.subs(j, j + 1),
+        symmetric=known,
     )
-    yield identity("J^1 has the corner A", corner.subs(j, 1), A, **known)
+    yield identity("J^1 has the corner A", corner.subs(j, 1), A, symmetric=known)
     yield identity(
         "J^(a+b) = J^a J^b, so the sum splits at a",
         corner.subs(j, a + b),
         A**a * corner.subs(j, b) + corner.subs(j, a) * A**b,
-        **known,
+        symmetric=known,
     )
     yield identity(
-        "J^j diag(0, Q) J^jT has the (1,2) block", corner * Q * A.T**j, f["S12_summand"], **known
+        "J^j diag(0, Q) J^jT has the (1,2) block",
+        corner * Q * A.T**j,
+        f["S12_summand"],
+        symmetric=known,
     )
-    yield identity("and the (2,2) block", A**j * Q * A.T**j, f["S22_summand"], **known)
+    yield identity("and the (2,2) block", A**j * Q * A.T**j, f["S22_summand"], symmetric=known)
     for horizon in (1, 2, 3):
         total = sum((A**i * Q * A.T**i for n in range(1, horizon + 1) for i in range(n)), 0 * Q)
         closed = sum(
             (f["covariance_sum_summand"].subs({T: horizon, j: i}) for i in range(horizon)), 0 * Q
         )
-        yield identity(f"T = {horizon}: the sum of the covariances", total, closed, **known)
+        yield identity(f"T = {horizon}: the sum of the covariances", total, closed, symmetric=known)
     yield identity(
         "which is T S22 - S12, summand by summand",
         f["covariance_sum_summand"],
         T * f["S22_summand"] - f["S12_summand"],
-        **known,
+        symmetric=known,
     )
 
 

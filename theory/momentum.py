@@ -32,8 +32,8 @@ def joint_matrix(number: int, curvature: sympy.Expr) -> Matrix:
 @statement(
     "momentum",
     "several velocities, exact",
-    "v_k' = beta_k v_k + grad, phi' = phi - sum M_k v_k' has rho < 1 if and only if "
-    "sum M_k/(1 + beta_k) < 2 H^-1.",
+    "v_k' = beta_k v_k + grad, phi' = phi - sum M_k v_k' has rho < 1 if and only if sum M_k/(1 "
+    "+ beta_k) < 2 H^-1.",
     {"weight": 1 / (1 + beta), "threshold": 2 * a - gains[0] / (1 + beta)},
     status=Status.SHARPER,
     assumptions=(
@@ -58,9 +58,8 @@ def momentum(f: Formulas) -> Iterator[Step]:
             cleared,
         )
     yield because(
-        "over prod (z - beta_k): (z-1) a + sum m_k z/(z - beta_k) = 0; for any N, phi^* "
-        "H times the "
-        "eigenvalue equation reads the same"
+        "over prod (z - beta_k): (z-1) a + sum m_k z/(z - beta_k) = 0; for any N, phi^* H "
+        "times the eigenvalue equation reads the same"
     )
     yield from _complex_roots()
     weight = f["weight"]
@@ -81,8 +80,9 @@ def momentum(f: Formulas) -> Iterator[Step]:
         -f["threshold"],
     )
     yield because(
-        "if the threshold is not positive definite, -(r+1) H^-1 + sum M_k r/(r + beta_k) has an "
-        "eigenvalue >= 0 at r = 1 and none at r = oo, so it is singular at some r >= 1: z = -r"
+        "if the threshold is not positive definite, -(r+1) H^-1 + sum M_k r/(r + beta_k) has "
+        "an eigenvalue >= 0 at r = 1 and none at r = oo, so it is singular at some r >= 1: z = "
+        "-r"
     )
 
 
@@ -224,8 +224,8 @@ B = square("B")
 @statement(
     "adam-frozen",
     "Adam with a frozen preconditioner, and decoupled decay",
-    "lr lambda_max(D^1/2 H D^1/2) < (2 - lr w)(1 + beta_1)/(1 - beta_1); 38 at beta_1 = "
-    "0.9, w = 0.",
+    "lr lambda_max(D^1/2 H D^1/2) < (2 - lr w)(1 + beta_1)/(1 - beta_1); 38 at beta_1 = 0.9, w "
+    "= 0.",
     {"bound": (2 - decay) * (1 + beta) / (1 - beta)},
     status=Status.SHARPER,
     assumptions=(
@@ -289,8 +289,8 @@ def nesterov(f: Formulas) -> Iterator[Step]:
     status=Status.FALSE,
     assumptions=("0 <= beta < 1", "P not symmetric, so that M H has complex eigenvalues"),
     equations=("section A.4",),
-    remark="The text says that momentum improves stability margins; on complex "
-    "eigenvalues it narrows them.",
+    remark="The text says that momentum improves stability margins; on complex eigenvalues it "
+    "narrows them.",
     refute=lambda printed, w: _narrower(w),
     witness={"u": one, "v": Rational(9, 10), "beta": Rational(9, 10)},
 )

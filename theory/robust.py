@@ -22,15 +22,13 @@ e, q, d, norm = sympy.symbols("e q d p_norm", nonnegative=True)
 @statement(
     "small-gain",
     "Lemma 3': any P~, exact for full disturbances",
-    "||P~||_2 <= min(alpha, 2/h - alpha)/dbar implies rho(A) <= 1 for every ||Delta||_2 "
-    "<= dbar and every "
-    "0 < H <= h I; over all these Delta and H it is necessary too.",
+    "||P~||_2 <= min(alpha, 2/h - alpha)/dbar implies rho(A) <= 1 for every ||Delta||_2 <= "
+    "dbar and every 0 < H <= h I; over all these Delta and H it is necessary too.",
     {"radius": (1 / h - Abs(alpha - 1 / h)) / dbar},
     status=Status.SHARPER,
     assumptions=("P~ any real matrix", "Delta full or diagonal", "0 <= alpha <= 2/h"),
-    remark="The necessity, by a rank-one Delta and a rank-one H, shows that nothing "
-    "better can be said "
-    "from ||P~|| alone.",
+    remark="Necessary by a rank-one Delta and a rank-one H: nothing better can be said from "
+    "||P~|| alone. For different dbar_i apply it to diag(dbar) P~ with dbar = 1.",
 )
 def small_gain(f: Formulas) -> Iterator[Step]:
     radius = f["radius"]
@@ -57,8 +55,8 @@ def small_gain(f: Formulas) -> Iterator[Step]:
     left, right = column("u"), column("v")
     disturbance = dbar * right * left.T
     yield identity(
-        "necessary: P~ v = p u with p = ||P~||; Delta = dbar v u^T gives Delta P~ v = "
-        "dbar p (u^T u) v",
+        "necessary: P~ v = p u with p = ||P~||; Delta = dbar v u^T gives Delta P~ v = dbar p "
+        "(u^T u) v",
         disturbance * (norm * left),
         dbar * norm * right * (left.T * left),
         symmetric=(),
@@ -81,9 +79,8 @@ def small_gain(f: Formulas) -> Iterator[Step]:
 @statement(
     "diagonal-exact",
     "diagonal P~, exact",
-    "For P~ = diag(p), rho(A) <= 1 for every Delta of (15) if and only if min_i "
-    "min(alpha, alpha + dbar_i "
-    "p_i) >= 0 and diag(max(alpha, alpha + dbar_i p_i)) <= 2 H^-1.",
+    "For P~ = diag(p), rho(A) <= 1 for every Delta of (15) if and only if min_i min(alpha, "
+    "alpha + dbar_i p_i) >= 0 and diag(max(alpha, alpha + dbar_i p_i)) <= 2 H^-1.",
     {"least": alpha + dbar * (p - Abs(p)) / 2, "largest": alpha + dbar * (p + Abs(p)) / 2},
     status=Status.SHARPER,
     assumptions=("H symmetric positive definite", "p = p_i, dbar = dbar_i"),
@@ -149,8 +146,8 @@ trace_a, det_a = sympy.symbols("trace determinant", real=True)
 @statement(
     "vertices-2",
     "N = 2: the vertices decide",
-    "For N = 2 and any P~, rho(A) <= 1 on the whole box of (15) if and only if it holds "
-    "at its 4 vertices.",
+    "For N = 2 and any P~, rho(A) <= 1 on the whole box of (15) if and only if it holds at its "
+    "4 vertices.",
     {
         "at_one": 1 - trace_a + det_a,
         "at_minus_one": 1 + trace_a + det_a,
@@ -172,8 +169,8 @@ def vertices_2(f: Formulas) -> Iterator[Step]:
         "1 minus the product of the roots z, w", f["product"].subs(det_a, root * w), 1 - root * w
     )
     yield identity(
-        "real roots: p(1) = (1 - z)(1 - w), p(-1) = (1 + z)(1 + w); a complex pair r (c +- i s) "
-        "has p(1) > 0, p(-1) > 0 and product r^2",
+        "real roots: p(1) = (1 - z)(1 - w), p(-1) = (1 + z)(1 + w); a complex pair r (c +- i "
+        "s) has p(1) > 0, p(-1) > 0 and product r^2",
         poly.subs({trace_a: 2 * r * c, det_a: r**2}).subs(root, 1),
         (1 - r * c) ** 2 + r**2 * (1 - c**2),
     )
@@ -213,8 +210,8 @@ def vertices_3(f: Formulas) -> Iterator[Step]:
     mixed = squares.diff(Symbol("d0")).diff(Symbol("d1"))
     plain = f["third_condition"].subs({Symbol(n): Symbol(n, real=True) for n in ("p01", "p10")})
     yield identity(
-        "tr (Delta P~)^2, of which the condition on complex pairs consists, has d0 d1 "
-        "p01 p10 twice",
+        "tr (Delta P~)^2, of which the condition on complex pairs consists, has d0 d1 p01 p10 "
+        "twice",
         mixed,
         plain,
     )
@@ -248,9 +245,8 @@ def _between(w: Formulas) -> Iterator[Step]:
 @statement(
     "robust-all-hessians",
     "any P~, every Hermitian Hessian: the vertices decide",
-    "rho(A) <= 1 for every Delta of (15) and every Hermitian 0 < H <= h I if and only if "
-    "w(h M - I) <= 1 at "
-    "the 2^N vertices, M = alpha I + Delta P~.",
+    "rho(A) <= 1 for every Delta of (15) and every Hermitian 0 < H <= h I if and only if w(h M "
+    "- I) <= 1 at the 2^N vertices, M = alpha I + Delta P~.",
     {"offset": h * alpha * I + h * D * P_tilde - I},
     status=Status.SHARPER,
     assumptions=("P~ any real matrix", "D a disturbance"),
@@ -276,9 +272,8 @@ def robust_all_hessians(f: Formulas) -> Iterator[Step]:
 @statement(
     "d-scaling",
     "a certificate without the vertices",
-    "X > 0, diagonal Theta > 0 and diag(X, Theta) - N^T diag(X, Theta) N > 0, N = [A_c "
-    "B; C 0], imply "
-    "rho(A_c + B delta C) < 1 for every diagonal |delta_i| <= 1.",
+    "X > 0, diagonal Theta > 0 and diag(X, Theta) - N^T diag(X, Theta) N > 0, N = [A_c B; C "
+    "0], imply rho(A_c + B delta C) < 1 for every diagonal |delta_i| <= 1.",
     {
         "gap_11": X - Ac.T * X * Ac - C.T * Theta * C,
         "gap_12": -Ac.T * X * B,
@@ -291,7 +286,7 @@ def robust_all_hessians(f: Formulas) -> Iterator[Step]:
     assumptions=("D = diag(dbar), Delta = D (I + delta)/2",),
 )
 def d_scaling(f: Formulas) -> Iterator[Step]:
-    rest = {"symmetric": {X, Theta, delta}}
+    rest = {X, Theta, delta}
     update = Ac + B * delta * C
     left = X - update.T * X * update
     cross = f["gap_12"] * delta * C
@@ -301,7 +296,7 @@ def d_scaling(f: Formulas) -> Iterator[Step]:
         "X - A^T X A = F^T gap F + C^T (Theta - delta Theta delta) C, F = [I; delta C]",
         left,
         gap + slack,
-        **rest,
+        symmetric=rest,
     )
     yield because(
         "the last term is positive semidefinite: Theta and delta are diagonal, |delta_i| <= 1"

@@ -17,9 +17,8 @@ noise = square("S_g")
 @statement(
     "footnote-1",
     "loss of the state, noise in the gradient",
-    "The loss (4) exceeds 1/2 phi^T H phi by 1/2 tr H S in expectation; gradient noise "
-    "of covariance S_g is "
-    "noise on the minimum of covariance S = H^-1 S_g H^-1.",
+    "The loss (4) exceeds 1/2 phi^T H phi by 1/2 tr H S in expectation; gradient noise of "
+    "covariance S_g is noise on the minimum of covariance S = H^-1 S_g H^-1.",
     {"extra": half * Trace(H * S), "noise_covariance": H**-1 * noise * H**-1},
     status=Status.CORRECTED,
     equations=("footnote 1",),
@@ -29,21 +28,21 @@ noise = square("S_g")
     witness={"h": one, "s": one},
 )
 def footnote_1(f: Formulas) -> Iterator[Step]:
-    rest = {"symmetric": SYMMETRIC | {noise}}
+    rest = SYMMETRIC | {noise}
     loss = half * Trace(H * (phi - xi) * (phi - xi).T)
     products = half * Trace(H * phi * phi.T) - Trace(H * xi * phi.T) + half * Trace(H * xi * xi.T)
-    yield identity("the loss (4) expanded", loss, products, **rest)
+    yield identity("the loss (4) expanded", loss, products, symmetric=rest)
     yield identity(
         "E xi xi^T = S, E xi phi^T = 0: what is left beside 1/2 phi^T H phi",
         half * Trace(H * (C + S)) - half * Trace(H * C),
         f["extra"],
-        **rest,
+        symmetric=rest,
     )
     yield identity(
         "H (phi - xi) has the noise -H xi of covariance H S H = S_g",
         H * f["noise_covariance"] * H,
         noise,
-        **rest,
+        symmetric=rest,
     )
 
 
@@ -56,15 +55,14 @@ def _refute_1(printed: Formulas, w: Formulas) -> Iterator[Step]:
 @statement(
     "footnote-3",
     "the two ends of marginal stability",
-    "An eigenvalue 1 is a frozen mode, without noise. At -1 the variance is 4 t s and "
-    "the loss grows like T.",
+    "An eigenvalue 1 is a frozen mode, without noise. At -1 the variance is 4 t s and the loss "
+    "grows like T.",
     {"variance": 4 * t * s, "meta_loss": half * h * (second + (2 * T + 3) * s)},
     status=Status.FALSE,
     equations=("footnote 3",),
     assumptions=("N = 1, A = -1 (alpha h = 2)", "pi_0 the second moment of phi_0, S = s"),
-    remark="Footnote 3 says that at rho = 1 the system neither converges nor diverges. "
-    "So <= belongs in (9) "
-    "and a strict < in (10).",
+    remark="Footnote 3 says that at rho = 1 the system neither converges nor diverges. So <= "
+    "belongs in (9) and a strict < in (10).",
     refute=lambda printed, w: _diverges(w),
     witness={"A": -one, "s": one},
 )
@@ -97,9 +95,8 @@ def _diverges(w: Formulas) -> Iterator[Step]:
 @statement(
     "instability-loss",
     "when the loss stays bounded",
-    "For H > 0 and S > 0 the loss is bounded in T if and only if every eigenvalue of A "
-    "has modulus < 1 or is "
-    "a semisimple 1.",
+    "For H > 0 and S > 0 the loss is bounded in T if and only if every eigenvalue of A has "
+    "modulus < 1 or is a semisimple 1.",
     {
         "variance": (1 - lam) ** 2 * s * (1 - lam ** (2 * t)) / (1 - lam**2),
         "jordan_variance": t * s,
@@ -107,8 +104,8 @@ def _diverges(w: Formulas) -> Iterator[Step]:
     status=Status.FALSE,
     assumptions=("along a left eigenvector w of a real eigenvalue, s = w^T S w > 0 (else moduli)",),
     equations=("section 4.1",),
-    remark="The text says that instability implies an infinite loss. False without S > 0 "
-    "and a general phi_0.",
+    remark="The text says that instability implies an infinite loss. False without S > 0 and a "
+    "general phi_0.",
     refute=lambda printed, w: _bounded(w),
     witness={"A": sympy.diag(half, 2), "phi_0": Matrix([1, 0]), "S": sympy.diag(1, 0)},
 )
@@ -159,12 +156,12 @@ def _bounded(w: Formulas) -> Iterator[Step]:
 @statement(
     "transient",
     "a stable A may first grow",
-    "A = [[l, c], [0, l]] has A^t = [[l^t, t c l^(t-1)], [0, l^t]]: rho = |l| says "
-    "nothing about ||A^t||.",
+    "A = [[l, c], [0, l]] has A^t = [[l^t, t c l^(t-1)], [0, l^t]]: rho = |l| says nothing "
+    "about ||A^t||.",
     {"corner": t * c * lam ** (t - 1)},
     status=Status.SHARPER,
-    remark="l = 1/2, c = 1000: rho = 1/2 and a peak of 1000. For symmetric P the peak is at most "
-    "sqrt(kappa(H)), see eq-a14.",
+    remark="l = 1/2, c = 1000: rho = 1/2 and a peak of 1000. For symmetric P the peak is at "
+    "most sqrt(kappa(H)), see eq-a14.",
 )
 def transient(f: Formulas) -> Iterator[Step]:
     block = Matrix([[lam, c], [0, lam]])

@@ -20,9 +20,8 @@ z = Symbol("z")
 @statement(
     "mean-square",
     "mean-square stability under minibatches",
-    "Gaussian minibatches of size B are mean-square stable if and only if alpha h_max (1 "
-    "+ 1/B) < 2 and "
-    "sum_i alpha h_i/(B (2 - alpha h_i (1 + 1/B))) < 1.",
+    "Gaussian minibatches of size B are mean-square stable if and only if alpha h_max (1 + "
+    "1/B) < 2 and sum_i alpha h_i/(B (2 - alpha h_i (1 + 1/B))) < 1.",
     {
         "second_moment": (1 + 1 / size) * H * X * H + sympy.Trace(H * X) / size * H,
         "summand": alpha * h / (size * (2 - alpha * h * (1 + 1 / size))),
@@ -46,8 +45,9 @@ def mean_square(f: Formulas) -> Iterator[Step]:
         "N = 2, Wick's rule: E H_t X H_t, of B^2 pairs of examples B are equal", pairs, claimed
     )
     yield because(
-        "in the eigenbasis of H the off-diagonal entries of X shrink no slower than the diagonal "
-        "ones allow (Cauchy-Schwarz), so the diagonal decides: x' = (diag(D) + alpha^2/B h h^T) x"
+        "in the eigenbasis of H the off-diagonal entries of X shrink no slower than the "
+        "diagonal ones allow (Cauchy-Schwarz), so the diagonal decides: x' = (diag(D) + "
+        "alpha^2/B h h^T) x"
     )
     diagonal = _explicit(f["second_moment"], {H: Matrix([[h]]), X: Matrix([[one]])})[0]
     yield identity(
@@ -117,8 +117,8 @@ x = Symbol("x", positive=True)
 @statement(
     "delay",
     "delayed gradients",
-    "phi' = phi - lr grad(phi_{t-tau}) is stable if and only if 0 < lr lambda < 2 "
-    "sin(pi/(2 (2 tau + 1))).",
+    "phi' = phi - lr grad(phi_{t-tau}) is stable if and only if 0 < lr lambda < 2 sin(pi/(2 (2 "
+    "tau + 1))).",
     {"bound": 2 * sympy.sin(pi / (2 * (2 * tau + 1))), "angle": pi / (2 * tau + 1)},
     status=Status.SHARPER,
     assumptions=("x = lr lambda", "tau a whole number of steps"),
@@ -133,8 +133,8 @@ def delay(f: Formulas) -> Iterator[Step]:
         sympy.expand(-sympy.I * half * chord.rewrite(sympy.exp)),
     )
     yield because(
-        "z^(tau+1) - z^tau + x = 0 at z = e^(i phi) means x = z^tau (1 - z): real and positive if "
-        "phi (tau + 1/2) = pi/2 + 2 pi n, least for n = 0"
+        "z^(tau+1) - z^tau + x = 0 at z = e^(i phi) means x = z^tau (1 - z): real and positive "
+        "if phi (tau + 1/2) = pi/2 + 2 pi n, least for n = 0"
     )
     yield identity("the angle of the first crossing", f["angle"] * (tau + Rational(1, 2)), pi / 2)
     yield identity("its chord is the bound", f["bound"], chord.subs(angle, f["angle"]))
@@ -159,8 +159,8 @@ gamma = Symbol("gamma", real=True)
 @statement(
     "averaging",
     "averaging the iterates",
-    "mean' = gamma mean + (1 - gamma) phi' adds the eigenvalue gamma, N times, and "
-    "changes no other.",
+    "mean' = gamma mean + (1 - gamma) phi' adds the eigenvalue gamma, N times, and changes no "
+    "other.",
     {"factor": z - gamma},
     status=Status.SHARPER,
     assumptions=("phi' = A phi",),

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import sympy
 from sympy import Basic, MatrixBase
 
-from theory.statement import Formulas, Proof, Statement
+from theory.statement import Formulas, Proof, Statement, Status
 from theory.steps import Step
 from theory.symbols import MEANING
 
@@ -96,6 +96,9 @@ def page(statement: Statement, proof: Proof) -> list[str]:
     lines += _steps(proof.steps)
     lines += _formulas("As printed", statement.printed)
     if proof.counterexample:
-        lines += _formulas("Counterexample", statement.witness)
+        against = (
+            "what was printed" if statement.status is not Status.TRUE else "what the remark names"
+        )
+        lines += _formulas(f"Counterexample to {against}", statement.witness)
         lines += _steps(proof.counterexample)
     return lines

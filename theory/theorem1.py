@@ -94,8 +94,8 @@ def _refute(printed: Formulas, w: Formulas) -> Iterator[Step]:
     status=Status.CORRECTED,
     assumptions=SYMMETRIC_P,
     equations=("9",),
-    remark="For symmetric P it is exactly necessary; for others it is not sufficient, "
-    "see theorem-1.",
+    remark="For symmetric P it is exactly necessary; for others it is not sufficient, see "
+    "theorem-1.",
     printed={"lower": -alpha, "upper": 2 / h - alpha},
     refute=lambda printed, w: _refute(printed, w),
     witness=SKEWED,
@@ -113,15 +113,15 @@ def eq_9(f: Formulas) -> Iterator[Step]:
 @statement(
     "eq-10",
     "the upper bound",
-    "lambda_max(P) <= 2/h - alpha; necessary and sufficient, with (9), for rho(A) <= 1 over all "
-    "0 < H <= h I.",
+    "lambda_max(P) <= 2/h - alpha; necessary and sufficient, with (9), for rho(A) <= 1 over "
+    "all 0 < H <= h I.",
     {"upper": 2 / h - alpha},
     status=Status.CORRECTED,
     assumptions=SYMMETRIC_P,
     equations=("10",),
     remark="Necessary over the family of all H <= h I, not for a given H (see "
-    "symmetric-exact); use it "
-    "strictly: at equality with noise the loss grows like T (see footnote-3).",
+    "symmetric-exact); use it strictly: at equality with noise the loss grows like T (see "
+    "footnote-3).",
     printed={"lower": -alpha, "upper": 2 / h - alpha},
     refute=lambda printed, w: _refute(printed, w),
     witness=SKEWED,

@@ -40,11 +40,11 @@ def explicit(expression: MatrixExpr, values: dict) -> Matrix:
 
 
 def sampled(generator: random.Random) -> dict:
-    """Random integer values, symmetric where they must be; invertible."""
+    """Random integer values, symmetric where they must be; invertible, and large: no accidents."""
     values = {}
     for letter in (H, K, A, B):
         while True:
-            entries = Matrix(2, 2, [generator.randint(-5, 5) for _ in range(4)])
+            entries = Matrix(2, 2, [generator.randint(-9999, 9999) for _ in range(4)])
             entries = entries + entries.T if letter in SYMMETRIC else entries
             if entries.det() != 0:
                 break
@@ -64,7 +64,7 @@ expressions = st.recursive(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(left=expressions, right=expressions, seed=st.integers(0, 2**16))
 def test_it_agrees_with_matrices(left: MatrixExpr, right: MatrixExpr, seed: int) -> None:
     generator = random.Random(seed)
@@ -75,7 +75,7 @@ def test_it_agrees_with_matrices(left: MatrixExpr, right: MatrixExpr, seed: int)
     assert equal(left, right, SYMMETRIC) == same
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(first=expressions, second=expressions, third=expressions)
 def test_ring_laws(first: MatrixExpr, second: MatrixExpr, third: MatrixExpr) -> None:
     assert equal(first * (second + third), first * second + first * third, SYMMETRIC)

@@ -5,8 +5,11 @@ random Hessians (none may destabilize what is inside) and the constructed worst 
 destabilize what is outside).
 """
 
+from itertools import combinations
+
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from theory.catalogue import find
 
@@ -132,16 +135,92 @@ def test_four_dimensions_need_the_pluecker_form() -> None:
 
 def climbed(compound: np.ndarray, generator: np.random.Generator) -> float:
     """A local maximum of p^T C p over planes: each vector in turn, the other held."""
-    rows, columns = np.triu_indices(4, 1)
-    q, _ = np.linalg.qr(generator.normal(size=(4, 2)))
+    pairs = len(compound)
+    size = round((1 + np.sqrt(1 + 8 * pairs)) / 2)
+    rows, columns = np.triu_indices(size, 1)
+    q, _ = np.linalg.qr(generator.normal(size=(size, 2)))
     value = -np.inf
     for _ in range(60):
         for held in (0, 1):
             fixed = q[:, held]
-            wedge = np.zeros((6, 4))  # the bivector of fixed and x is wedge @ x
+            wedge = np.zeros((pairs, size))  # the bivector of fixed and x is wedge @ x
             for k, (i, j) in enumerate(zip(rows, columns, strict=True)):
                 wedge[k, j], wedge[k, i] = fixed[i], -fixed[j]
             basis = np.linalg.svd(fixed[None])[2][1:].T
             values, vectors = np.linalg.eigh(basis.T @ wedge.T @ compound @ wedge @ basis)
             q[:, 1 - held], value = basis @ vectors[:, -1], float(values[-1])
     return value
+
+
+# A complex structure on R^6 plus a small symmetric part, in thousandths; found by search.
+SIX = (
+    np.array(
+        [
+            [303, 542, -208, -393, -102, 25],
+            [-1458, -47, -58, 71, -76, -237],
+            [-208, -58, 26, 1381, 247, 438],
+            [-393, 71, -619, -381, -22, -109],
+            [-102, -76, 247, -22, -424, 897],
+            [25, -237, 438, -109, -1103, 523],
+        ]
+    )
+    / 1000
+)
+
+
+def pluecker_forms(size: int) -> np.ndarray:
+    """The quadratic forms that vanish on planes, one for each four coordinates."""
+    index = {pair: k for k, pair in enumerate(combinations(range(size), 2))}
+    forms = []
+    for a, b, c, d in combinations(range(size), 4):
+        form = np.zeros((len(index), len(index)))
+        for left, right, sign in (((a, b), (c, d), 1), ((a, c), (b, d), -1), ((a, d), (b, c), 1)):
+            form[index[left], index[right]] = form[index[right], index[left]] = sign
+        forms.append(form)
+    return np.array(forms)
+
+
+def dual_bounds(compound: np.ndarray, forms: np.ndarray) -> tuple[float, np.ndarray]:
+    """A lower bound of min over tau of lambda_max(C + tau Omega), and the minimizing tau.
+
+    mu log tr exp(./mu) exceeds lambda_max by at most mu log n and is convex, so its minimum less
+    mu log n is a lower bound.
+    """
+    weights, smoothing, value = np.zeros(len(forms)), 1.0, np.inf
+
+    def smooth(tau: np.ndarray) -> tuple[float, np.ndarray]:
+        values, vectors = np.linalg.eigh(compound + np.tensordot(tau, forms, 1))
+        shares = np.exp((values - values[-1]) / smoothing)
+        gradient = np.einsum("i,ai,kab,bi->k", shares / shares.sum(), vectors, forms, vectors)
+        return values[-1] / smoothing + np.log(shares.sum()), gradient / smoothing
+
+    while smoothing > 1e-5:
+        for _ in range(3):
+            found = minimize(smooth, weights, jac=True, method="BFGS", options={"gtol": 1e-8})
+            weights = found.x
+        value = smoothing * float(found.fun)
+        slope = smoothing * np.linalg.norm(found.jac)
+        smoothing /= 3
+    assert slope < 1e-5, "the minimum was not reached"
+    return value - 3 * smoothing * np.log(len(compound)), weights
+
+
+def test_six_dimensions_have_a_gap() -> None:
+    """Thorpe's trick is sufficient and not necessary at N = 6: no plane reaches the dual value."""
+    generator = np.random.default_rng(1)
+    compound, forms = symmetric_part(second_compound(SIX)), pluecker_forms(6)
+    lower, weights = dual_bounds(compound, forms)
+    best = max(climbed(compound, generator) for _ in range(200))
+    assert best < lower - 0.003
+    # Complementary slackness: a plane that reached it would lie in the top eigenspace.
+    values, vectors = np.linalg.eigh(compound + np.tensordot(weights, forms, 1))
+    top = vectors[:, values > values[-1] - 0.01]
+    restricted = np.einsum("ai,kab,bj->kij", top, forms, top)
+
+    def away_from_planes(v: np.ndarray) -> float:
+        v = v / np.linalg.norm(v)
+        return float((np.einsum("i,kij,j->k", v, restricted, v) ** 2).sum())
+
+    starts = generator.normal(size=(40, top.shape[1]))
+    assert top.shape[1] == 4
+    assert min(minimize(away_from_planes, start).fun for start in starts) > 0.04
