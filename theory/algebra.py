@@ -38,7 +38,7 @@ def words(expression: MatrixExpr, symmetric: Collection[MatrixSymbol]) -> Polyno
             result: Polynomial = {(): sympy.S.One}
             for factor in expression.args:
                 is_matrix = isinstance(factor, MatrixExpr)
-                right = words(factor, symmetric) if is_matrix else {(): factor}
+                right: Polynomial = words(factor, symmetric) if is_matrix else {(): factor}
                 result = multiplied(result, right)
             return result
         case sympy.Inverse() | sympy.MatPow():

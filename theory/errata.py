@@ -67,10 +67,10 @@ class Markdown:
         return [f"# {text}", ""]
 
     def section(self, text: str) -> list[str]:
-        return [f"## {text}", ""]
+        return [f"## {self.words(text)}", ""]
 
     def entry(self, statement: Statement) -> list[str]:
-        return [f"### {_heading(statement)}", ""]
+        return [f"### {self.words(_heading(statement))}", ""]
 
     def paragraph(self, text: str) -> list[str]:
         return [self.words(text), ""]

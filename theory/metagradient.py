@@ -19,7 +19,7 @@ change = Symbol("delta")
     "expected-gradient",
     "the expected meta-gradient by adjoints",
     "dL/dP = (1/T) sum_{t<T} Y_{t+1} [(I-A) S - A Pi_t] H with Pi_{t+1} = A Pi_t A^T + Q, Y_T "
-    "= H, Y_t = H + A^T Y_{t+1} A; dL/dalpha is its trace.",
+    "= H, Y_t = H + A^T Y_{t+1} A; its trace is dL by alpha.",
     {"summand": Y * ((I - A) * S - A * Pi) * H, "adjoint": H + A.T * Y * A},
     status=Status.SHARPER,
     assumptions=("Y = Y_{t+1}, Pi = Pi_t",),

@@ -12,7 +12,8 @@ from theory.symbols import SYMMETRIC, H, I, P, alpha, square
 one = sympy.S.One
 beta = Symbol("beta", nonnegative=True)  # heavy-ball friction, 0 <= beta < 1
 x = Symbol("x", real=True)  # lr times an eigenvalue of the hessian
-z, decay, u, v = Symbol("z"), Symbol("w", real=True), *sympy.symbols("u v", real=True)
+z, decay = Symbol("z"), Symbol("w", real=True)
+u, v = sympy.symbols("u v", real=True)
 a, r = sympy.symbols("a r", positive=True)
 betas = sympy.symbols("beta1:4", real=True)
 shares = sympy.symbols("s1:4", positive=True)

@@ -16,6 +16,7 @@ D, Bound, X, Theta, Ac, B, C, delta = (
     square(n) for n in ("D", "W", "X", "Theta", "A_c", "B", "C_p", "delta")
 )
 p = Symbol("p", real=True)
+top = Symbol("dbar_i", positive=True)
 e, q, d, norm = sympy.symbols("e q d p_norm", nonnegative=True)
 
 
@@ -81,23 +82,23 @@ def small_gain(f: Formulas) -> Iterator[Step]:
     "diagonal P~, exact",
     "For P~ = diag(p), rho(A) <= 1 for every Delta of (15) if and only if min_i min(alpha, "
     "alpha + dbar_i p_i) >= 0 and diag(max(alpha, alpha + dbar_i p_i)) <= 2 H^-1.",
-    {"least": alpha + dbar * (p - Abs(p)) / 2, "largest": alpha + dbar * (p + Abs(p)) / 2},
+    {"least": alpha + top * (p - Abs(p)) / 2, "largest": alpha + top * (p + Abs(p)) / 2},
     status=Status.SHARPER,
-    assumptions=("H symmetric positive definite", "p = p_i, dbar = dbar_i"),
+    assumptions=("H symmetric positive definite", "p = p_i, one diagonal entry shown"),
 )
 def diagonal_exact(f: Formulas) -> Iterator[Step]:
-    least, largest, slack = f["least"], f["largest"], {dbar - d}
+    least, largest, slack = f["least"], f["largest"], {top - d}
     for sign, value in ((one, q), (-one, -q)):
         gain = alpha + d * value
-        top, low = largest.subs(p, value), least.subs(p, value)
-        above = (dbar - d) * q if sign > 0 else d * q
-        below = d * q if sign > 0 else (dbar - d) * q
-        yield nonnegative(f"p = {value}: no gain is larger", top - gain, [above], slack)
+        most, low = largest.subs(p, value), least.subs(p, value)
+        above = (top - d) * q if sign > 0 else d * q
+        below = d * q if sign > 0 else (top - d) * q
+        yield nonnegative(f"p = {value}: no gain is larger", most - gain, [above], slack)
         yield nonnegative(f"p = {value}: no gain is smaller", gain - low, [below], slack)
-        ends = (alpha + dbar * value, alpha)
+        ends = (alpha + top * value, alpha)
         yield identity(
             f"p = {value}: both are attained in the closed box",
-            Matrix([top, low]),
+            Matrix([most, low]),
             Matrix(ends if sign > 0 else ends[::-1]),
         )
     room, order, gain = 2 * H**-1 - Bound, Bound - D, 2 * H**-1 - D
@@ -194,7 +195,7 @@ EDGE = {
 @statement(
     "vertices-3",
     "N >= 3: the vertices do not decide",
-    "If A is stable at every vertex of the box then it is stable on the box.",
+    "For N >= 3 stability at every vertex of the box does not imply stability on the box.",
     {"third_condition": 2 * (Symbol("p01") * Symbol("p10"))},
     status=Status.REFUTED,
     assumptions=("N = 3",),

@@ -32,8 +32,10 @@ def because(says: str) -> Step:
     return Step(says, None, None)
 
 
-def _shown(left: Basic, right: Basic) -> Basic:
-    return sympy.Eq(left, right, evaluate=False)
+def _shown(left: Basic, right: Basic, symmetric: Collection[MatrixSymbol] = ()) -> Basic:
+    plain = {letter.T: letter for letter in symmetric}
+    sides = [s.xreplace(plain) if isinstance(s, MatrixExpr) else s for s in (left, right)]
+    return sympy.Eq(*sides, evaluate=False)
 
 
 def identity(
@@ -45,7 +47,7 @@ def identity(
     where: Mapping[MatrixExpr, MatrixExpr] | None = None,
 ) -> Step:
     """The identity left = right, for every value of the letters in it."""
-    return Step(says, _shown(left, right), same(left, right, symmetric, where))
+    return Step(says, _shown(left, right, symmetric), same(left, right, symmetric, where))
 
 
 def same(
@@ -138,10 +140,9 @@ def loewner(
     )
     negative = {word: -value for word, value in total.items()}
     left = words(substituted(expression, where), symmetric)
-    plain = {letter.T: letter for letter in symmetric}
-    shown = sympy.MatAdd(*[c * (x.T * y * x).xreplace(plain) for c, x, y in terms])
+    shown = sympy.MatAdd(*[c * (x.T * y * x) for c, x, y in terms])
     holds = allowed and not {w: c for w, c in added([left, negative]).items() if not vanishes(c)}
-    return Step(says, _shown(expression, shown), holds)
+    return Step(says, _shown(expression, shown, symmetric), holds)
 
 
 def exact(says: str, relation: Basic) -> Step:

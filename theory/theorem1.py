@@ -23,6 +23,11 @@ ROTATING = {
     "P": Matrix([[0, Rational(-3, 2)], [0, Rational(1, 4)]]),
     "alpha": Rational(1, 4),
 }
+UPHILL = {
+    "H": Matrix([[2, 1], [1, 2]]),
+    "P": Matrix([[0, -4], [0, Rational(1, 2)]]),
+    "alpha": sympy.Integer(0),
+}
 SYMMETRIC_P = ("H symmetric positive definite, h = lambda_max(H)", "P symmetric")
 
 
@@ -94,11 +99,11 @@ def _refute(printed: Formulas, w: Formulas) -> Iterator[Step]:
     status=Status.CORRECTED,
     assumptions=SYMMETRIC_P,
     equations=("9",),
-    remark="For symmetric P it is exactly necessary; for others it is not sufficient, see "
-    "theorem-1.",
-    printed={"lower": -alpha, "upper": 2 / h - alpha},
-    refute=lambda printed, w: _refute(printed, w),
-    witness=SKEWED,
+    remark="For symmetric P it is exactly necessary. Otherwise it is not sufficient: P may "
+    "have eigenvalues >= 0 and A one of 4.",
+    printed={"lower": -alpha},
+    refute=lambda printed, w: _refute_9(printed, w),
+    witness=UPHILL,
 )
 def eq_9(f: Formulas) -> Iterator[Step]:
     v = column("v")
@@ -108,6 +113,15 @@ def eq_9(f: Formulas) -> Iterator[Step]:
     yield because("v an eigenvector of P: the sign of p + alpha is that of an eigenvalue of G")
     yield identity("p + alpha is negative exactly below the bound", p + alpha, p - f["lower"])
     yield because("a negative eigenvalue g of G is an eigenvalue 1 - g > 1 of A")
+
+
+def _refute_9(printed: Formulas, w: Formulas) -> Iterator[Step]:
+    smallest, low = min(w["P"].eigenvals()), printed["lower"].subs(alpha, w["alpha"])
+    yield exact(
+        "P has the eigenvalues 0 and 1/2: (9) holds", sympy.Le(low, smallest, evaluate=False)
+    )
+    found = update_matrix(w).charpoly(z).as_expr()
+    yield evaluated("yet A has the eigenvalues 1 and 4", found, (z - 1) * (z - 4))
 
 
 @statement(

@@ -188,7 +188,7 @@ def test_robust_answers(case: Case) -> None:
     p, dbar = case.rng.uniform(-2, 2, H_AXIS) / case.h, np.ones(H_AXIS)
     forms = find("diagonal-exact").numeric()
     least, most = (
-        np.array([forms[k](alpha=case.alpha, dbar=1.0, p=x) for x in p])
+        np.array([forms[k](alpha=case.alpha, dbar_i=1.0, p=x) for x in p])
         for k in ("least", "largest")
     )
     stable = least.min() >= 0 and smallest(2 * np.linalg.inv(case.H) - np.diag(most)) >= 0
