@@ -148,10 +148,12 @@ def check_lyapunov(joint_matrix: AnyArray, candidate: AnyArray) -> LyapunovCerti
     X = np.asarray(candidate, dtype=np.float64)
     X = X / 2 + X.T / 2
     size = F.shape[0]
-    norm_x, norm_f = float(np.linalg.norm(X)), float(np.linalg.norm(F))
-    allowance = 8 * size * EPS * norm_x * (1 + norm_f**2)
+    with np.errstate(over="ignore"):
+        norm_x, norm_f = float(np.linalg.norm(X)), float(np.linalg.norm(F))
     identity = np.eye(size)
-    decrease = X - F.T @ X @ F
+    with np.errstate(over="ignore", invalid="ignore"):  # overflow is looked at below
+        allowance = float(8 * size * EPS * np.float64(norm_x) * (1 + np.float64(norm_f) ** 2))
+        decrease = X - F.T @ X @ F
     reason = ""
     if not np.all(np.isfinite(decrease)):
         reason = "X - F^T X F overflows"

@@ -30,6 +30,7 @@ class Analysis(NamedTuple):
     reason: str
     best: tuple[float, float] | None
     conditions: tuple[Condition, ...]
+    interval_error: float = float("nan")
 
 
 def _margin(intervals: Intervals, alpha: float) -> float:
@@ -41,25 +42,25 @@ def _margin(intervals: Intervals, alpha: float) -> float:
 def analyse_memoryless(problem: Problem, rule: str = "plain") -> Analysis:
     """phi' = (I - (alpha I + P) H) phi, P symmetric or not."""
     alpha, best, p = problem.alpha, None, None
-    reason = ""
+    reason, interval_error = "", float("nan")
     intervals: Intervals
     if problem.symmetric:
-        spectrum, p, interval = solve_symmetric(problem)
+        spectrum, p, interval, interval_error = solve_symmetric(problem)
         intervals = (interval,) if interval[0] <= interval[1] else ()
         best = best_step(problem, interval)
     else:
-        P = np.asarray(problem.preconditioner)
-        step = P + alpha * np.eye(problem.h.size)
-        error = 8 * problem.h.size * EPS * (1 + float(np.linalg.norm(step)) * float(problem.h[-1]))
-        spectrum = judge(np.eye(problem.h.size) - step @ problem.hessian, error)
-        if problem.h.size <= INTERVAL_LIMIT:
-            found = nominal_step_intervals(problem.hessian, P)
+        P, H, n = np.asarray(problem.preconditioner), problem.hessian, len(problem.hessian)
+        step = P + alpha * np.eye(n)
+        error = 8 * n * EPS * (1 + float(np.linalg.norm(step)) * float(problem.h[-1]))
+        spectrum = judge(np.eye(n) - step @ H, error)
+        if n <= INTERVAL_LIMIT:
+            found = nominal_step_intervals(H, P)
             intervals = tuple((float(i.lower), float(i.upper)) for i in found)
         else:
             intervals, reason = (), f"P is not symmetric and N is above {INTERVAL_LIMIT}"
     margins = _margin(intervals, alpha), 1 - spectrum.spectral_radius
     conditions = memoryless_conditions(problem, p, margins, rule)
-    return Analysis(spectrum, intervals, reason, best, conditions)
+    return Analysis(spectrum, intervals, reason, best, conditions, interval_error)
 
 
 def _union(parts: list[Spectrum], method: str) -> Spectrum:
@@ -83,7 +84,7 @@ def _decoupled(problem: Problem, named: NamedRule, parameters: dict[str, Any]) -
     spectrum = _union(parts, "Weyl, then eigenvalue condition numbers of each mode")
     intervals = (answer.interval,) if answer.interval[0] <= answer.interval[1] else ()
     conditions = momentum_conditions(problem, named.name, parameters)
-    return Analysis(spectrum, intervals, "", None, conditions)
+    return Analysis(spectrum, intervals, "", None, conditions, answer.interval_error)
 
 
 def _general(problem: Problem, named: NamedRule, parameters: dict[str, Any]) -> Analysis:
@@ -107,14 +108,14 @@ def _special_interval(
         return (), NOT_KNOWN
     beta = parameters["momentum"]
     if name == "nominal_momentum":
-        (low, _), interval = solve_symmetric(problem._replace(alpha=0.0))[1:]
+        _, (low, _), interval, _ = solve_symmetric(problem._replace(alpha=0.0))
         if low < 0:
             return (), "P is not positive semidefinite"
         upper = (1 + beta) * interval[1]
         return (((0.0, upper),) if upper >= 0 else ()), "among nominal steps >= 0"
     low = 1.0
     if P is not None:
-        spectrum, (low, _), _ = solve_symmetric(problem._replace(alpha=0.0))
+        spectrum, (low, _), _, _ = solve_symmetric(problem._replace(alpha=0.0))
         h = 1 - float(np.min(spectrum.eigenvalues.real))
     decay = parameters["weight_decay"]
     if low <= 0 or decay < 0:
@@ -235,6 +236,7 @@ def check(
         spectrum=found.spectrum,
         nominal_step_intervals=found.intervals,
         intervals_reason=found.reason,
+        interval_uncertainty=found.interval_error,
         best_nominal_step=found.best,
         conditions=conditions,
         transient=question.transient(found.spectrum),
@@ -272,7 +274,7 @@ class Question(NamedTuple):
             return None
         if problem.symmetric:  # J is symmetric, so |J^t| = rho^t
             return Transient(1.0, 0, 1.0, 1.0) if spectrum.verdict == "stable" else None
-        if problem.h.size > TRANSIENT_LIMIT:
+        if len(problem.hessian) > TRANSIENT_LIMIT:
             return None
         return transient_growth(
             loss_norm_matrix(problem.hessian, problem.preconditioner, problem.alpha)

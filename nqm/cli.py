@@ -9,7 +9,13 @@ from typing import NoReturn
 
 # Each module has add_parser(subparsers), which sets `run`, a function of the parsed arguments
 # that returns the exit code.
-COMMANDS = ("nqm.cli_check", "nqm.cli_spectrum", "nqm.cli_examples")
+COMMANDS = (
+    "nqm.cli_check",
+    "nqm.cli_spectrum",
+    "nqm.cli_sweep",
+    "nqm.cli_loss",
+    "nqm.cli_examples",
+)
 
 DESCRIPTION = """\
 Is an optimizer stable on a noisy quadratic, by how much, and can you prove it?"""

@@ -50,7 +50,7 @@ def memoryless_conditions(
     paper = _paper_conditions(problem, p, margins[0], rule)
     if p is not None:
         return (*paper, *_for_symmetric(problem, p, margins))
-    n = problem.h.size
+    n = len(problem.hessian)
     functions: tuple[tuple[tuple[str, str, str], Callable[..., Condition], int, int], ...] = (
         (THEOREM1_PRIME, theorem1_prime, DENSE_LIMIT, 0),
         (DESCENT, descent, DENSE_LIMIT, 1),
@@ -103,7 +103,7 @@ def momentum_conditions(
     problem: Problem, rule: str, parameters: dict[str, Any]
 ) -> tuple[Condition, ...]:
     """The exact momentum condition, where the rule belongs to that family."""
-    n, alpha = problem.h.size, problem.alpha
+    n, alpha = len(problem.hessian), problem.alpha
     identity = np.eye(n)
     P = 0 * identity if problem.preconditioner is None else problem.preconditioner
     M, beta = alpha * identity + P, parameters.get("momentum", 0.0)

@@ -14,6 +14,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 from nqm.namespace import AnyArray, Namespace, common
 
@@ -69,7 +70,10 @@ def add(xp: Namespace, *terms: Scaled) -> Scaled:
     sizes = [xp.linalg.trace(t.hat) if t.hat.ndim == 2 else t.hat for t in terms]
     size = sum(w * s for w, s in zip(weights, sizes, strict=True))
     shift = xp.floor(xp.log2(xp.where(size > 0, size, xp.ones_like(size))))
-    total = sum(w * 2.0 ** (-shift) * t.hat for w, t in zip(weights, terms, strict=True))
+    scale = 2.0 ** (-shift)
+    total = weights[0] * scale * terms[0].hat
+    for weight, term in zip(weights[1:], terms[1:], strict=True):
+        total = total + weight * scale * term.hat
     return Scaled(total, top + shift)
 
 
@@ -161,3 +165,44 @@ def advance(xp: Namespace, rungs: Ladder, sums: Sums | None, horizon: int) -> Su
             missing -= block.sums.steps
     assert sums is not None
     return sums
+
+
+def taking_part(F: AnyArray, entering: AnyArray, leaving: AnyArray) -> AnyArray:
+    """The indices of the states that the input reaches and the weight sees, by exact zeros.
+
+    A mode that grows without being excited would otherwise set the scale in which the others
+    underflow. NumPy only: elsewhere zeros are not known in advance, and every state takes part.
+
+    >>> import numpy as np
+    >>> F, input_, weight = np.diag([0.5, 2.0]), np.diag([1.0, 0.0]), np.eye(2)
+    >>> taking_part(F, input_, weight).tolist()
+    [0]
+    """
+    if not isinstance(F, np.ndarray):
+        return np.arange(F.shape[0])
+    nonzero = F != 0
+    reached, seen = np.any(entering != 0, axis=1), np.any(leaving != 0, axis=1)
+    for mask, edges in ((reached, nonzero), (seen, nonzero.T)):
+        count = -1
+        while count != np.sum(mask):
+            count = np.sum(mask)
+            mask |= np.any(edges[:, mask], axis=1)
+    kept = np.flatnonzero(reached & seen)
+    return kept if kept.size else np.arange(1)
+
+
+def independent_parts(*matrices: AnyArray) -> list[AnyArray]:
+    """The index sets that no matrix couples, by exact zeros; under JAX the one set of all.
+
+    Each part is then scaled by itself: one that grows cannot make another underflow.
+
+    >>> import numpy as np
+    >>> [part.tolist() for part in independent_parts(np.diag([1.0, 2.0]), np.eye(2))]
+    [[0], [1]]
+    """
+    size = matrices[0].shape[0]
+    if not isinstance(matrices[0], np.ndarray):
+        return [np.arange(size)]
+    graph = np.any([matrix != 0 for matrix in matrices], axis=0)
+    count, labels = connected_components(graph, directed=False)
+    return [np.flatnonzero(labels == label) for label in range(count)]

@@ -1,6 +1,7 @@
 """The exact set of stable nominal steps."""
 
 import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -150,6 +151,12 @@ def crossing_steps(hessian: AnyArray, preconditioner: AnyArray) -> list[float]:
     return sorted({float(v) for v in values[near_real].real})
 
 
+def _change(excess: Callable[[float], float], left: float, right: float) -> float:
+    """Where the sign of `excess` changes; rounding in `excess` may end the search early."""
+    width = 4e-16 * max(abs(left), abs(right))
+    return float(brentq(excess, left, right, xtol=width, rtol=1e-15, maxiter=200, disp=False))
+
+
 def nominal_step_intervals(hessian: AnyArray, preconditioner: AnyArray) -> list[Interval]:
     """All alpha with rho(A) <= 1 for any real P, as disjoint intervals.
 
@@ -192,12 +199,14 @@ def nominal_step_intervals(hessian: AnyArray, preconditioner: AnyArray) -> list[
         return float(np.max(np.abs(np.linalg.eigvals(still - alpha * H)))) - 1.0
 
     steps = crossing_steps(H, P)
+    if not steps:  # nothing crosses, and for large alpha the radius is large
+        return []
     span = steps[-1] - steps[0] + 1.0
     looks = [steps[0] - span, *((a + b) / 2 for a, b in itertools.pairwise(steps))]
     looks.append(steps[-1] + span)
     inside = [excess(alpha) < 0 for alpha in looks]
     ends = [
-        float(brentq(excess, looks[k], looks[k + 1], xtol=1e-15, rtol=1e-14))
+        _change(excess, looks[k], looks[k + 1])
         for k in range(len(steps))
         if inside[k] != inside[k + 1]
     ]

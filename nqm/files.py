@@ -11,7 +11,7 @@ SUFFIXES = (".npy", ".npz", ".csv", ".json")
 
 
 def _from_npz(path: Path, name: str) -> Any:
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         keys = list(archive.keys())
         key = name if name in keys else keys[0] if len(keys) == 1 else None
         if key is None:
@@ -34,7 +34,8 @@ def _from_json(path: Path, name: str) -> Any:
 
 def _read(path: Path, name: str) -> Any:
     if path.suffix == ".npy":
-        return np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            return np.load(file, allow_pickle=False)
     if path.suffix == ".npz":
         return _from_npz(path, name)
     if path.suffix == ".json":

@@ -25,6 +25,8 @@ from nqm.validate import Array
 
 CHUNK = 200_000
 """Numbers that one array of a chunk of directions may hold: about what a cache holds."""
+MEMORY = 10**8
+"""Numbers that one trajectory may hold."""
 KERNEL, MOMENTS = (True, True), (True, False, True)
 """Which parts of (k, c) and of (Pi, X, Z) are symmetric, and so stored by half."""
 
@@ -85,7 +87,8 @@ def meta_gradient_variance(
     Raises
     ------
     ValueError
-        If an argument is malformed or a horizon is below 1.
+        If an argument is malformed, a horizon is below 1, or a trajectory needs more than 1e8
+        numbers.
 
     Examples
     --------
@@ -106,6 +109,11 @@ def meta_gradient_variance(
     E = np.concatenate([entries, np.eye(n)[None]])
     M = P + np.array(alphas)[:, None, None] * np.eye(n)
     settled = np.array([_settling_time(np.eye(n) - m @ model.hessian, max(horizons)) for m in M])
+    if max(settled) * 3 * n * n > MEMORY:
+        raise ValueError(
+            f"horizon must be shorter where the update does not settle; {max(settled)} steps at "
+            f"N = {n} need more than {MEMORY} numbers. Pass a smaller horizon."
+        )
     which, entry = np.divmod(np.arange(len(alphas) * len(E)), len(E))
     values = np.empty((2, which.size, len(horizons)))
     with np.errstate(over="ignore", invalid="ignore"):
@@ -185,6 +193,7 @@ class _Directions:
         n, batch, model = self.n, len(self.A), self.model
         T, zero = np.array(horizons, dtype=float), np.zeros((batch, n, n))
         reached = np.minimum(horizons, settled)
+        late = T - reached
         seed = np.stack([zero, zero + self.H / 2], axis=1)
         kernel = orbit_of(self.kernel_step, KERNEL, seed, seed, settled + 1)
         gains = np.zeros((batch, 3, n, n, settled + 1))  # at index j what K_{j-1} gives
@@ -194,7 +203,8 @@ class _Directions:
         trace = np.einsum("biit->bt", gains[:, 2])
         square = 2 * np.einsum("bijt,bijt->bt", gains[:, 2], gains[:, 2])
         ahead, spread = (
-            np.cumsum(x, axis=1)[:, reached] + x[:, -1:] * (T - reached) for x in (trace, square)
+            np.cumsum(x, axis=1)[:, reached] + np.where(late > 0, x[:, -1:] * late, 0.0)
+            for x in (trace, square)
         )
         k = np.moveaxis(unpack(kernel[..., reached], KERNEL, n)[:, 0], -1, 1)
         S0, m = model.initial_covariance, model.initial_mean

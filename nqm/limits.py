@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.linalg
 
+from nqm.doubling import taking_part
 from nqm.moments import expected_loss
 from nqm.quadratic import NoisyQuadratic
 from nqm.symmetric_loss import EPS
@@ -39,8 +40,8 @@ def limit_loss(model: NoisyQuadratic, rule: UpdateRule) -> LimitLoss:
 
     Where rho(F) < 1 the Lyapunov equation is solved in its dual form, Y - F^T Y F = C^T H C, and
     a positive semidefinite solution with a small residual is required; the error is that residual
-    carried to the loss. Where rho(F) > 1 the growth of the loss itself decides: the counterexample
-    "instability implies infinite loss" of a mode that nothing excites has a finite limit.
+    carried to the loss. States that nothing excites, by exact zeros, are left out: instability
+    does not imply an infinite loss. Where rho(F) >= 1 the growth of the loss itself decides.
 
     Parameters
     ----------
@@ -65,6 +66,9 @@ def limit_loss(model: NoisyQuadratic, rule: UpdateRule) -> LimitLoss:
     """
     F, B, C, _ = (np.asarray(x, dtype=np.float64) for x in rule)
     W, Q = C.T @ model.hessian @ C, B @ model.noise_covariance @ B.T
+    start = np.asarray(rule.lift) @ model.initial_second_moment
+    kept = taking_part(F, np.concatenate([Q, start], axis=1), W)
+    F, W, Q = (X[np.ix_(kept, kept)] for X in (F, W, Q))
     floor = float(np.sum(model.hessian * model.noise_covariance)) / 2
     radius = float(np.max(np.abs(np.linalg.eigvals(F))))
     if radius < 1:

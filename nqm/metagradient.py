@@ -12,7 +12,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nqm.doubling import Block, Ladder, Scaled, Sums, add, congruence, extend, ladder, scaled, times
+from nqm.doubling import (
+    Block,
+    Ladder,
+    Scaled,
+    Sums,
+    add,
+    congruence,
+    extend,
+    independent_parts,
+    ladder,
+    scaled,
+    times,
+)
 from nqm.moments import Quadratic, checked_horizons
 from nqm.namespace import AnyArray, Namespace, common
 from nqm.updates import update_matrix
@@ -82,6 +94,26 @@ def expected_meta_gradient(
     A = update_matrix(H, preconditioner, nominal_step)
     xp, (A, H, S, m, S0) = common(A, H, S, m, model.initial_covariance)
     pi_0 = S0 + m[:, None] * m[None, :]
+    parts = independent_parts(A, H, S, pi_0)
+    if len(parts) == 1:
+        found = _gradients(xp, A, H, S, pi_0, horizons)
+    else:
+        found = [MetaGradient(np.zeros_like(A), np.zeros(())) for _ in horizons]
+        for part in parts:
+            block = np.ix_(part, part)
+            inside = _gradients(xp, A[block], H[block], S[block], pi_0[block], horizons)
+            for whole, piece in zip(found, inside, strict=True):
+                whole.preconditioner[block] = piece.preconditioner
+                whole.nominal_step[...] += piece.nominal_step
+    if np.ndim(horizon) == 0:
+        return found[0]
+    return MetaGradient(*(xp.stack(list(column)) for column in zip(*found, strict=True)))
+
+
+def _gradients(
+    xp: Namespace, A: AnyArray, H: AnyArray, S: AnyArray, pi_0: AnyArray, horizons: list[int]
+) -> list[MetaGradient]:
+    """The derivatives at each horizon; one ladder for all."""
     rungs = ladder(A, H, max(horizons))
     found = []
     for T in horizons:
@@ -89,9 +121,7 @@ def expected_meta_gradient(
         gradient = Scaled(slope.hat @ H * (-0.5 / T), slope.exponent)
         trace = Scaled(xp.linalg.trace(gradient.hat), gradient.exponent)
         found.append(MetaGradient(gradient.value(xp), trace.value(xp)))
-    if np.ndim(horizon) == 0:
-        return found[0]
-    return MetaGradient(*(xp.stack(list(column)) for column in zip(*found, strict=True)))
+    return found
 
 
 def _slope(

@@ -22,11 +22,14 @@ from nqm.doubling import (
     ladder,
     product,
     scaled,
+    taking_part,
     times,
     trace_product,
 )
 from nqm.namespace import AnyArray, Namespace, common
 from nqm.updates import UpdateRule
+
+LONGEST = 10**300
 
 
 class Quadratic(Protocol):
@@ -80,7 +83,7 @@ class ExpectedLoss(NamedTuple):
 
 
 def checked_horizons(horizon: int | Sequence[int], smallest: int) -> list[int]:
-    """The horizons as a list of integers, each at least `smallest`."""
+    """The horizons as a list of integers, each from `smallest` to 1e300."""
     given = np.ravel(np.asarray(horizon, dtype=object)).tolist()
     try:
         horizons = [operator.index(h) for h in given]
@@ -88,9 +91,9 @@ def checked_horizons(horizon: int | Sequence[int], smallest: int) -> list[int]:
         raise ValueError(
             f"horizon must be an integer or a list of integers; it is {horizon!r}. Pass an int."
         ) from None
-    if not horizons or min(horizons) < smallest:
+    if not horizons or min(horizons) < smallest or max(horizons) > LONGEST:
         raise ValueError(
-            f"horizon must be at least {smallest}; it is {horizon!r}. Count steps from phi_0."
+            f"horizon must be from {smallest} to 1e300; it is {horizon!r}. Count from phi_0."
         )
     return horizons
 
@@ -132,6 +135,9 @@ def parameter_moments(model: Quadratic, rule: UpdateRule, horizon: int) -> Momen
     (t,) = checked_horizons(operator.index(horizon), 0)
     arrays = common(*rule, model.noise_covariance, model.initial_mean, model.initial_covariance)
     xp, (F, B, C, E, S, m, S0) = arrays
+    kept = taking_part(F, xp.concat([B @ S, E @ S0, E @ m[:, None]], axis=1), C.T)
+    if len(kept) < F.shape[0]:
+        F, B, C, E = F[np.ix_(kept, kept)], B[kept], C[:, kept], E[kept]
     mean, covariance = scaled(xp, E @ m[:, None]), scaled(xp, E @ S0 @ E.T)
     if t:
         rungs = ladder(F.T, B @ S @ B.T, t)
@@ -163,12 +169,17 @@ def _unscaled(xp: Namespace, array: Scaled) -> Scaled:
     return Scaled(xp.where(fits, value, array.hat), exponent)
 
 
-def expected_loss(model: Quadratic, rule: UpdateRule, horizon: int | Sequence[int]) -> ExpectedLoss:
+def expected_loss(
+    model: Quadratic,
+    rule: UpdateRule,
+    horizon: int | Sequence[int],
+    *,
+    noisy_minimum: bool = True,
+) -> ExpectedLoss:
     """(1/T) sum_{t=1..T} 1/2 E[(phi_t - xi_t)^T H (phi_t - xi_t)], in O(log T) products.
 
-    Equation (8) with the factor 1/2 of (4) that it lacks, for a fixed or a random phi_0. With
-    noise on the gradient instead (footnote 1), the loss 1/2 phi^T H phi is this less
-    1/2 tr(H S). No horizon overflows `log`.
+    Equation (8) with the factor 1/2 of (4) that it lacks, for a fixed or a random phi_0. No
+    horizon overflows `log`.
 
     Parameters
     ----------
@@ -178,6 +189,9 @@ def expected_loss(model: Quadratic, rule: UpdateRule, horizon: int | Sequence[in
         The linear update.
     horizon : int or sequence of int
         T >= 1. A sequence gives an array for each attribute of the result.
+    noisy_minimum : bool
+        False for the convention of footnote 1, a loss 1/2 phi^T H phi whose gradient alone is
+        noisy (`NoisyQuadratic.with_gradient_noise`): the same less 1/2 tr(H S).
 
     Returns
     -------
@@ -206,22 +220,28 @@ def expected_loss(model: Quadratic, rule: UpdateRule, horizon: int | Sequence[in
     True
     """
     horizons = checked_horizons(horizon, 1)
-    losses = _losses(model, rule, horizons)
+    losses = _losses(model, rule, horizons, noisy_minimum)
     if np.ndim(horizon) == 0:
         return losses[0]
     xp, _ = common(losses[0].value)
     return ExpectedLoss(*(xp.stack(list(column)) for column in zip(*losses, strict=True)))
 
 
-def _losses(model: Quadratic, rule: UpdateRule, horizons: list[int]) -> list[ExpectedLoss]:
+def _losses(
+    model: Quadratic, rule: UpdateRule, horizons: list[int], noisy_minimum: bool
+) -> list[ExpectedLoss]:
     """One ladder, climbed once through the horizons in ascending order."""
     xp, (F, B, C, E, H, S, m, S0) = common(
         *rule, model.hessian, model.noise_covariance, model.initial_mean, model.initial_covariance
     )
+    weight = C.T @ H @ C
+    kept = taking_part(F, xp.concat([B @ S, E @ S0, E @ m[:, None]], axis=1), weight)
+    if len(kept) < F.shape[0]:
+        F, B, E, weight = F[np.ix_(kept, kept)], B[kept], E[kept], weight[np.ix_(kept, kept)]
     start = scaled(xp, F @ E @ (S0 + m[:, None] * m[None, :]) @ E.T @ F.T)
     noise = scaled(xp, B @ S @ B.T)
-    floor = scaled(xp, xp.sum(H * S) / 2)
-    rungs = ladder(F, C.T @ H @ C, max(horizons))
+    floor = scaled(xp, xp.sum(H * S) / 2 if noisy_minimum else xp.zeros_like(H[0, 0]))
+    rungs = ladder(F, weight, max(horizons))
     sums, found = None, {}
     for T in sorted(set(horizons)):
         sums = advance(xp, rungs, sums, T)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -58,19 +59,22 @@ class NoisyQuadratic:
     noise_covariance: Array = None  # type: ignore[assignment]
     initial_mean: Array = None  # type: ignore[assignment]
     initial_covariance: Array = None  # type: ignore[assignment]
-    hessian_eigenvalues: Array = field(init=False, repr=False)
+    _hessian_ends: Array = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         hessian = validate.symmetric("hessian", self.hessian)
-        eigenvalues = np.linalg.eigvalsh(hessian)
-        validate.check_semidefinite("hessian", eigenvalues)
-        if not eigenvalues[-1] > 0:
-            raise ValueError("hessian must not be zero; its largest eigenvalue is 0. Pass H != 0.")
+        ends = validate.extreme_eigenvalues(hessian)
+        validate.check_semidefinite("hessian", ends, hessian.shape[0])
+        if not ends[-1] > 1 / validate.LARGEST:
+            raise ValueError(
+                "hessian must not be zero; its largest eigenvalue is "
+                f"{ends[-1]:.6g}, not above {1 / validate.LARGEST:g}. Change the units."
+            )
         n = hessian.shape[0]
         noise, mean, covariance = self.noise_covariance, self.initial_mean, self.initial_covariance
         values = {
             "hessian": hessian,
-            "hessian_eigenvalues": eigenvalues,
+            "_hessian_ends": ends,
             "noise_covariance": np.zeros((n, n))
             if noise is None
             else validate.semidefinite("noise_covariance", noise, n),
@@ -144,11 +148,23 @@ class NoisyQuadratic:
         """N, the number of parameters."""
         return int(self.hessian.shape[0])
 
+    @cached_property
+    def hessian_eigenvalues(self) -> Array:
+        """All eigenvalues of H, ascending; (N,)."""
+        return _frozen(np.linalg.eigvalsh(self.hessian))
+
     @property
+    def extreme_hessian_eigenvalues(self) -> Array:
+        """The smallest and the largest eigenvalue of H; (2,)."""
+        return self._hessian_ends
+
+    @cached_property
     def rank(self) -> int:
         """The number of eigenvalues of H above 8 N eps lambda_max(H)."""
-        values = self.hessian_eigenvalues
-        return int(np.sum(values > validate.rounding(values)))
+        floor = validate.rounding(self._hessian_ends, self.dimension)
+        if self._hessian_ends[0] > floor:
+            return self.dimension
+        return int(np.sum(self.hessian_eigenvalues > floor))
 
     @property
     def gradient_noise_covariance(self) -> Array:

@@ -71,6 +71,8 @@ class StabilityReport:
         All alpha with rho <= 1, as disjoint closed intervals; empty if there are none.
     intervals_reason : str
         Why the intervals are not known, otherwise empty.
+    interval_uncertainty : float
+        Rounding in the ends of the interval for symmetric P; NaN otherwise.
     best_nominal_step : (float, float) or None
         The alpha of the smallest spectral radius, and that radius.
     conditions : tuple of Condition
@@ -99,6 +101,7 @@ class StabilityReport:
     spectrum: Spectrum
     nominal_step_intervals: tuple[tuple[float, float], ...]
     intervals_reason: str
+    interval_uncertainty: float
     best_nominal_step: tuple[float, float] | None
     conditions: tuple[Condition, ...]
     transient: Any = None
@@ -151,6 +154,7 @@ class StabilityReport:
             "nominal_step_interval": self.nominal_step_interval,
             "nominal_step_intervals": self.nominal_step_intervals,
             "nominal_step_interval_reason": self.intervals_reason,
+            "nominal_step_interval_uncertainty": self.interval_uncertainty,
             "best_nominal_step": self.best_nominal_step,
             "conditions": [condition_json(c) for c in self.conditions],
             **self._asked(),

@@ -17,7 +17,10 @@ from nqm.validate import Array
 
 
 class Problem(NamedTuple):
-    """A validated question, restricted to the range of H."""
+    """A validated question, restricted to the range of H.
+
+    h holds the eigenvalues of H, ascending; with a P and full rank only the extreme ones.
+    """
 
     hessian: Array
     h: Array
@@ -35,7 +38,9 @@ def pose(
     """Validate, and pass to the range of H: there A acts as I - (alpha I + U^T P U) D."""
     model = hessian if isinstance(hessian, NoisyQuadratic) else NoisyQuadratic(hessian)  # type: ignore[arg-type]
     alpha = validate.scalar("nominal_step", nominal_step)
-    n, rank, H, h = model.dimension, model.rank, model.hessian, model.hessian_eigenvalues
+    n, rank, H = model.dimension, model.rank, model.hessian
+    partial = preconditioner is not None and rank == n
+    h = model.extreme_hessian_eigenvalues if partial else model.hessian_eigenvalues
     P = None
     if preconditioner is not None:
         P = validate.square("preconditioner", preconditioner, n)
@@ -53,39 +58,55 @@ def pose(
 
 
 class SymmetricAnswer(NamedTuple):
-    """Spectrum of A, extremes of P and the exact interval of alpha."""
+    """Spectrum of A, extremes of P, the exact interval of alpha and the rounding of its ends."""
 
     spectrum: Spectrum
     p: tuple[float, float]
     interval: tuple[float, float]
+    interval_error: float
 
 
 def solve_symmetric(problem: Problem, limit: float = 2.0) -> SymmetricAnswer:
     """The symmetric form of `nqm.spectrum` and the interval of `nqm.exact`, sharing their work."""
     H, h, P, alpha = problem.hessian, problem.h, problem.preconditioner, problem.alpha
-    size, top = h.size, float(h[-1])
+    size, top = H.shape[0], float(h[-1])
     if P is None:
         error = 8 * size * EPS * (1 + abs(alpha) * top)
         spectrum = symmetric_spectrum(1 - alpha * h, error)
-        return SymmetricAnswer(spectrum, (0.0, 0.0), (0.0, limit / top))
-    p = np.linalg.eigvalsh(P)
-    low, high = float(p[0]), float(p[-1])
+        interval = 0.0, limit / top
+        return SymmetricAnswer(spectrum, (0.0, 0.0), interval, 8 * size * EPS * limit / top)
+    low, high = (float(x) for x in validate.extreme_eigenvalues(P))
+    # Of every symmetric matrix below only the lower triangle is formed.
     L = scipy.linalg.cholesky(H, lower=True, check_finite=False)
-    trmm = scipy.linalg.blas.dtrmm
-    inner = trmm(1.0, L, trmm(1.0, L, P, side=1, lower=1), side=0, lower=1, trans_a=1)
-    gram = scipy.linalg.lapack.dlauum(L, lower=1)[0]
-    gram = np.tril(gram) + np.tril(gram, -1).T
-    values = np.linalg.eigvalsh(np.eye(size) - inner - alpha * gram)
+    inner = scipy.linalg.lapack.dsygst(P, L, itype=2, lower=1)[0]  # L^T P L
+    gram = scipy.linalg.lapack.dlauum(L, lower=1)[0]  # L^T L
+    values = np.linalg.eigvalsh(_shifted(1.0, inner, alpha, gram))
     error = symmetric_form_error(L, P, alpha)
     if alpha + low < 0:  # an indefinite M lets the error of L through, relative to the eigenvalue
         error += 8 * size * EPS * float(h[-1] / h[0]) * float(np.max(np.abs(1 - values)))
     spectrum = symmetric_spectrum(values, error)
     if alpha + low < -8 * size * EPS * max(abs(low), abs(high), abs(alpha)):
         # Inertia: a negative eigenvalue of M is one of M H, so A has an eigenvalue above one.
-        spectrum = replace(spectrum, lower=max(spectrum.lower, float(np.nextafter(1.0, 2.0))))
+        above = float(np.nextafter(1.0, 2.0))
+        radius = max(spectrum.spectral_radius, above)
+        spectrum = replace(spectrum, spectral_radius=radius, lower=max(spectrum.lower, above))
     start = alpha if 1 - values[0] < 0.95 * limit else limit / (2 * top) - high
-    upper = start + 1 / largest_ratio(limit * np.eye(size) - inner - start * gram, L)
-    return SymmetricAnswer(spectrum, (low, high), (0.0 - low, upper))
+    root = scipy.linalg.cholesky(
+        _shifted(limit, inner, start, gram), lower=True, overwrite_a=True, check_finite=False
+    )
+    # The largest eigenvalue of K^-1/2 L^T L K^-1/2, K = root root^T.
+    ratio = validate.extreme_eigenvalues(scipy.linalg.lapack.dsygst(gram, root, lower=1)[0])[1]
+    upper = start + 1 / float(ratio)
+    rounding = 8 * size * EPS * (max(abs(low), abs(high)) + limit / top + abs(upper))
+    return SymmetricAnswer(spectrum, (low, high), (0.0 - low, upper), rounding)
+
+
+def _shifted(diagonal: float, inner: Array, step: float, gram: Array) -> Array:
+    """diagonal I - inner - step gram."""
+    result = -step * gram
+    result -= inner
+    result[np.diag_indices(len(result))] += diagonal
+    return result
 
 
 def symmetric_form_error(L: Array, P: Array, alpha: float) -> float:
@@ -97,23 +118,16 @@ def symmetric_form_error(L: Array, P: Array, alpha: float) -> float:
     return 8 * L.shape[0] * EPS * (1 + float(np.max(rows)))
 
 
-def largest_ratio(inner: Array, L: Array) -> float:
-    """The largest eigenvalue of K^-1/2 L^T L K^-1/2 for positive definite K."""
-    root = scipy.linalg.cholesky(inner, lower=True, check_finite=False)
-    half = scipy.linalg.blas.dtrsm(1.0, root, L.T, side=0, lower=1)
-    return float(np.linalg.eigvalsh(half @ half.T)[-1])
-
-
 def best_step(problem: Problem, interval: tuple[float, float]) -> tuple[float, float] | None:
     """The alpha of the smallest spectral radius: rho is convex in alpha for symmetric P."""
     h, P = problem.h, problem.preconditioner
     if P is None:
         best = 2 / float(h[0] + h[-1])
         return best, float((h[-1] - h[0]) / (h[0] + h[-1]))
-    if h.size > DENSE_LIMIT or interval[0] > interval[1]:
+    if len(P) > DENSE_LIMIT or interval[0] > interval[1]:
         return None
     L = np.linalg.cholesky(problem.hessian)
-    inner, gram = np.eye(h.size) - L.T @ P @ L, L.T @ L
+    inner, gram = np.eye(len(P)) - L.T @ P @ L, L.T @ L
 
     def radius(alpha: float) -> float:
         return float(np.max(np.abs(np.linalg.eigvalsh(inner - alpha * gram))))

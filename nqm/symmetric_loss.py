@@ -96,6 +96,7 @@ def spectral_loss(
     preconditioner: ArrayLike | None = None,
     *,
     horizon: int | Sequence[int],
+    noisy_minimum: bool = True,
 ) -> ExpectedLoss:
     """1/2 sum_i { z_i^2 c_T(l_i) + s_i [1 + (1-l_i)^2 v_T(l_i)] }, the loss (8) for symmetric P.
 
@@ -111,6 +112,8 @@ def spectral_loss(
         P, symmetric. Default: zero.
     horizon : int or sequence of int
         T >= 1.
+    noisy_minimum : bool
+        As for `expected_loss`: False drops the 1 in the bracket.
 
     Returns
     -------
@@ -139,7 +142,7 @@ def spectral_loss(
     log_T = np.array([np.log(float(T)) for T in horizons])[:, None]
     terms = [
         _log(signal) + log_l2 + total - log_T,
-        np.broadcast_to(_log(noise), total.shape),
+        np.broadcast_to(_log(noise if noisy_minimum else 0 * noise), total.shape),
         _log(noise) + 2 * _log(np.abs(1 - l)) + running - log_T,
     ]
     stacked = np.concatenate(terms, axis=1)

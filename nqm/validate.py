@@ -11,6 +11,10 @@ SYMMETRY_TOLERANCE = 1e-12
 """Largest |X - X.T| over max|X| that is taken for rounding and averaged away."""
 
 
+LARGEST = 1e100
+"""Largest entry accepted: products of three such numbers do not overflow."""
+
+
 def real_array(name: str, value: ArrayLike) -> Array:
     """A float64 copy of `value`; refuses text, objects, complex numbers, NaN and infinities."""
     try:
@@ -29,6 +33,11 @@ def real_array(name: str, value: ArrayLike) -> Array:
         raise ValueError(
             f"{name} must be finite; the entry at {where} is {array[where]}. Replace it."
         )
+    if np.max(np.abs(array)) > LARGEST:
+        raise ValueError(
+            f"{name} must have entries of size at most {LARGEST:g}; the largest is "
+            f"{np.max(np.abs(array)):.6g}. Change the units."
+        )
     return array
 
 
@@ -42,6 +51,8 @@ def scalar(name: str, value: object) -> float:
         ) from None
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite; it is {number}. Pass a finite float.")
+    if abs(number) > LARGEST:
+        raise ValueError(f"{name} must be at most {LARGEST:g} in size; it is {number:g}.")
     return number
 
 
@@ -84,15 +95,45 @@ def symmetric(name: str, value: ArrayLike, size: int | None = None) -> Array:
     return array if np.array_equal(array, array.T) else array / 2 + array.T / 2
 
 
-def rounding(eigenvalues: Array) -> float:
-    """Size below which an eigenvalue of a symmetric matrix cannot be told from zero."""
-    return 8 * eigenvalues.size * float(np.finfo(np.float64).eps) * float(np.max(abs(eigenvalues)))
+EXTREMES_FROM = 200
 
 
-def check_semidefinite(name: str, eigenvalues: Array) -> None:
+def extreme_eigenvalues(matrix: Array) -> Array:
+    """Smallest and largest eigenvalue of a symmetric matrix, (2,), from its lower triangle.
+
+    Above N = 200 from the tridiagonal form alone, which is cheaper than all eigenvalues.
+    """
+    size = matrix.shape[0]
+    if size <= EXTREMES_FROM:
+        return np.linalg.eigvalsh(matrix)[[0, -1]]
+    from scipy.linalg import eigvalsh_tridiagonal, lapack
+
+    work = int(lapack.dsytrd_lwork(size, lower=1)[0])
+    _, diagonal, beside, _, _ = lapack.dsytrd(matrix, lower=1, lwork=work)
+    ends = [
+        eigvalsh_tridiagonal(diagonal, beside, select="i", select_range=(k, k))
+        for k in (0, size - 1)
+    ]
+    return np.concatenate(ends)
+
+
+def rounding(eigenvalues: Array, size: int | None = None) -> float:
+    """Size below which an eigenvalue of a symmetric matrix cannot be told from zero.
+
+    `eigenvalues` holds all, or the extreme ones of a matrix of that `size`.
+    """
+    return (
+        8
+        * (size or eigenvalues.size)
+        * float(np.finfo(np.float64).eps)
+        * float(np.max(abs(eigenvalues)))
+    )
+
+
+def check_semidefinite(name: str, eigenvalues: Array, size: int | None = None) -> None:
     """Raise unless every eigenvalue is nonnegative up to rounding."""
     smallest = float(np.min(eigenvalues))
-    if smallest < -rounding(eigenvalues):
+    if smallest < -rounding(eigenvalues, size):
         raise ValueError(
             f"{name} must be positive semidefinite; its smallest eigenvalue is {smallest:.6g}. "
             "Check the sign, or project it."

@@ -1,0 +1,65 @@
+"""What the expected loss at a horizon of a million costs, in matrix products of the same size.
+
+Run from the checkout: python -m benchmarks.nqm_moments
+"""
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from nqm import NoisyQuadratic, expected_loss, plain_rule, spectral_loss
+
+N = 200
+HORIZONS = (10**3, 10**6, 10**9)
+
+
+def seconds(call: Callable[[], object], repeats: int) -> float:
+    """The fastest of several runs."""
+    call()
+    found = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def problem(condition: float) -> tuple[NoisyQuadratic, np.ndarray]:
+    """A rotated Hessian of that condition with largest eigenvalue one, and a general P."""
+    rng = np.random.default_rng(0)
+    Q = np.linalg.qr(rng.standard_normal((N, N)))[0]
+    H = (Q * np.geomspace(1, 1 / condition, N)) @ Q.T
+    P = 0.1 * rng.standard_normal((N, N)) / np.sqrt(N)
+    return NoisyQuadratic((H + H.T) / 2, np.eye(N), np.ones(N)), P
+
+
+def cost_in_products(condition: float, symmetric: bool, T: int) -> float:
+    """The time of one expected loss over that of one product, both measured now."""
+    model, P = problem(condition)
+    rule = plain_rule(model.hessian, P, 0.8)
+    product = seconds(lambda: P @ model.hessian, 50)
+    if symmetric:
+        return seconds(lambda: spectral_loss(model, 0.8, P + P.T, horizon=T), 5) / product
+    return seconds(lambda: expected_loss(model, rule, T), 5) / product
+
+
+def main() -> None:
+    """Print one line for each kind of problem."""
+    print(f"N = {N}; cost in products of {N} x {N} matrices, at T = 10^3, 10^6, 10^9")
+    for name, condition, symmetric in (
+        ("spectral form, symmetric P, kappa 1e3", 1e3, True),
+        ("doubling, any P, kappa 3 (rho 0.8)", 3.0, False),
+        ("doubling, any P, kappa 1e3 (rho 0.999)", 1e3, False),
+        ("doubling, any P, kappa 1e9 (never settles)", 1e9, False),
+    ):
+        costs = [cost_in_products(condition, symmetric, T) for T in HORIZONS]
+        print(f"{name:44}" + "".join(f"{cost:8.0f}" for cost in costs))
+
+
+if __name__ == "__main__":
+    main()

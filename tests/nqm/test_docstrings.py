@@ -1,0 +1,45 @@
+"""Every public name is documented with an example, and every example runs."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import nqm
+
+MODULES = sorted(m.name for m in pkgutil.iter_modules(nqm.__path__) if m.name != "__main__")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name: str) -> None:
+    module = importlib.import_module(f"nqm.{name}")
+    result = doctest.testmod(module)
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("name", nqm.__all__)
+def test_every_exported_name_is_documented(name: str) -> None:
+    value = getattr(nqm, name)
+    text = inspect.getdoc(value) or ""
+    assert "Examples\n--------\n" in text, f"{name} has no Examples section"
+    assert ">>> " in text
+    first = text.splitlines()[0]
+    assert first.endswith((".", ":", "?")), f"{name}: the first line must be a sentence"
+    if inspect.isfunction(value):
+        for parameter in inspect.signature(value).parameters:
+            assert parameter in text, f"{name} does not document {parameter}"
+        assert "Returns\n-------\n" in text, f"{name} does not say what it returns"
+        assert "Parameters\n----------\n" in text
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    for name in MODULES:
+        assert importlib.import_module(f"nqm.{name}").__doc__
+
+
+def test_the_table_of_exports_is_what_modules_have() -> None:
+    assert dir(nqm) == nqm.__all__ == sorted(nqm.EXPORTS)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        nqm.nonsense  # noqa: B018
