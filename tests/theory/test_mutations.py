@@ -98,6 +98,16 @@ def proves(statement: Statement) -> bool:
     return True
 
 
+@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda s: s.name)
+def test_the_same_formula_written_otherwise_is_accepted(statement: Statement) -> None:
+    """The control: it is the meaning that a proof checks, so a rewriting must not fail it."""
+    rewritten = {}
+    for key, formula in statement.formulas.items():
+        scalar = isinstance(formula, sympy.Expr) and not formula.has(sympy.MatrixExpr, sympy.Sum)
+        rewritten[key] = sympy.expand(formula) if scalar else formula
+    assert proves(replace(statement, formulas=rewritten))
+
+
 def witness_changes(statement: Statement) -> Iterator[tuple[str, Basic]]:
     """The numbers of a counterexample, each doubled or, when zero, set to one."""
     for key, value in statement.witness.items():
