@@ -1,0 +1,97 @@
+"""Every statement, those of the paper first and in its order, and how to find one by name."""
+
+import difflib
+import re
+
+from theory import (
+    allhessians,
+    cancellation,
+    dynamics,
+    exact,
+    general,
+    lemma2,
+    lemma3,
+    lemma3_proof,
+    lemma4,
+    lemma5,
+    lemma5_proof,
+    metagradient,
+    moments,
+    momentum,
+    momentum_rules,
+    planes,
+    robust,
+    stability,
+    stochastic,
+    theorem1,
+    vertices,
+)
+from theory.statement import Statement
+
+MODULES = (
+    dynamics,
+    cancellation,
+    theorem1,
+    lemma2,
+    lemma3,
+    lemma3_proof,
+    lemma4,
+    lemma5,
+    lemma5_proof,
+    stability,
+    exact,
+    general,
+    allhessians,
+    planes,
+    robust,
+    vertices,
+    moments,
+    metagradient,
+    momentum,
+    momentum_rules,
+    stochastic,
+)
+
+
+def paper_order(statement: Statement) -> tuple[int, int]:
+    """Sort key: theorem, lemmas, (6) to (19), (A.1) to (A.29), the text, then the sharper ones."""
+    name = statement.name
+    for rank, pattern in enumerate((r"theorem-(\d+)", r"lemma-(\d+)", r"eq-(\d+)", r"eq-a(\d+)")):
+        if found := re.fullmatch(pattern, name):
+            return rank, int(found[1])
+    return (4 if statement.of_the_paper else 5), 0
+
+
+STATEMENTS: tuple[Statement, ...] = tuple(
+    sorted((s for module in MODULES for s in module.STATEMENTS), key=paper_order)
+)
+BY_NAME = {statement.name: statement for statement in STATEMENTS}
+
+
+class UnknownStatementError(ValueError):
+    """A name that no statement has."""
+
+
+def find(name: str) -> Statement:
+    """The statement of a name, in any of the usual spellings of an equation number.
+
+    Raises
+    ------
+    UnknownStatementError
+        With the nearest names, in one line.
+
+    Examples
+    --------
+    >>> find("eq-10").statement.equations
+    ('10',)
+    >>> find("(A.14)").name
+    'eq-a14'
+    """
+    plain = re.sub(r"[\s_.()]+", "-", name.lower()).strip("-")
+    number = re.fullmatch(r"(?:eq-?)?(a?)-?(\d+)", plain)
+    plain = f"eq-{number[1]}{number[2]}" if number else plain
+    if plain in BY_NAME:
+        return BY_NAME[plain]
+    near = difflib.get_close_matches(plain, BY_NAME, n=3, cutoff=0.4)
+    hint = f"nearest: {', '.join(near)}" if near else "`python -m theory` lists them"
+    raise UnknownStatementError(f"no statement is called {name!r}; {hint}")

@@ -1,0 +1,199 @@
+"""The steps of the proof of Lemma 3: (A.22) to (A.29)."""
+
+from collections.abc import Iterator
+
+import sympy
+from sympy import Eq, Rational, Symbol
+
+from theory.lemma3 import d, one, p
+from theory.statement import Formulas, Status, statement
+from theory.steps import Step, exact, identity, loewner, nonnegative
+from theory.symbols import Delta, I, K, P_tilde, V, alpha, dbar, h
+
+D = Symbol("D", positive=True)  # lambda_max(Delta)
+
+
+a, b = sympy.symbols("a b", nonnegative=True)  # |lambda_min(P~)|, lambda_max(P~)
+
+
+def _substituted(f: Formulas, name: str) -> Iterator[Step]:
+    gain = alpha * I + Delta * P_tilde
+    product = Delta * P_tilde
+    if name == "lower":
+        yield identity("Delta P~ - bound I is M", product - f[name] * I, gain, symmetric=())
+    else:
+        yield identity(
+            "bound I - Delta P~ is (2/h) I - M",
+            f[name] * I - product,
+            2 / h * I - gain,
+            symmetric=(),
+        )
+
+
+@statement(
+    "eq-a22",
+    "(9) for Delta P~",
+    "-alpha <= lambda_min(Delta P~).",
+    {"lower": -alpha},
+    status=Status.TRUE,
+    assumptions=("Delta P~ symmetric",),
+    equations=("A.22",),
+)
+def eq_a22(f: Formulas) -> Iterator[Step]:
+    yield from _substituted(f, "lower")
+    low, product = Delta * P_tilde - f["lower"] * I, Delta * P_tilde
+    yield loewner(
+        "so G = K M K >= 0", K * (alpha * I + product) * K, [(one, K, low)], {low}, symmetric=(K,)
+    )
+
+
+@statement(
+    "eq-a23",
+    "(10) for Delta P~",
+    "lambda_max(Delta P~) <= 2/h - alpha.",
+    {"upper": 2 / h - alpha},
+    status=Status.TRUE,
+    assumptions=("Delta P~ symmetric",),
+    equations=("A.23",),
+)
+def eq_a23(f: Formulas) -> Iterator[Step]:
+    yield from _substituted(f, "upper")
+    high, product = f["upper"] * I - Delta * P_tilde, Delta * P_tilde
+    yield loewner(
+        "so G <= 2 I",
+        2 * I - K * (alpha * I + product) * K,
+        [(one, K, high), (2 / h, I, h * I - K**2)],
+        {high, h * I - K**2},
+        symmetric=(K,),
+    )
+
+
+@statement(
+    "eq-a24",
+    "the common eigenvectors",
+    "diag(lambda(Delta P~)) = V Delta P~ V^-1.",
+    {"diagonal": V * Delta * P_tilde * V**-1},
+    status=Status.TRUE,
+    assumptions=("V diagonalizes both (the rows of V are the left eigenvectors)",),
+    equations=("A.24",),
+)
+def eq_a24(f: Formulas) -> Iterator[Step]:
+    yield identity(
+        "V^-1 (.) V gives Delta P~ back", V**-1 * f["diagonal"] * V, Delta * P_tilde, symmetric=()
+    )
+
+
+@statement(
+    "eq-a25",
+    "the product of the diagonal forms",
+    "V Delta P~ V^-1 = (V Delta V^-1)(V P~ V^-1).",
+    {"factored": (V * Delta * V**-1) * (V * P_tilde * V**-1)},
+    status=Status.TRUE,
+    equations=("A.25",),
+)
+def eq_a25(f: Formulas) -> Iterator[Step]:
+    yield identity("insert V^-1 V", f["factored"], V * Delta * P_tilde * V**-1, symmetric=())
+
+
+@statement(
+    "eq-a26",
+    "the smallest eigenvalue of the product",
+    "lambda_min(Delta P~) >= lambda_max(Delta) lambda_min(P~) if lambda_min(P~) = -a <= 0.",
+    {"bound": -D * a},
+    status=Status.TRUE,
+    assumptions=("Delta and P~ commute", "lambda_min(P~) <= 0"),
+    equations=("A.26",),
+)
+def eq_a26(f: Formulas) -> Iterator[Step]:
+    yield nonnegative(
+        "d p - bound >= 0 for -a <= p and 0 < d <= D",
+        d * p - f["bound"],
+        [d * (p + a), a * (D - d)],
+        {p + a, D - d},
+    )
+
+
+def _not_attained(printed: Formulas, w: Formulas, shown: str) -> Iterator[Step]:
+    left = printed["left"].subs({D: w["Delta"], a: w["a"], b: w["b"]})
+    right = printed["right"].subs({dbar: w["dbar"], a: w["a"], b: w["b"]})
+    yield exact("0 < Delta <= dbar", sympy.Le(w["Delta"], w["dbar"], evaluate=False))
+    yield exact(shown, sympy.Ne(left, right, evaluate=False))
+
+
+HALVED = {"Delta": Rational(1, 2), "dbar": one, "a": one, "b": one}
+
+
+@statement(
+    "eq-a27",
+    "the lower bound over the box",
+    "lambda_max(Delta) lambda_min(P~) >= max_i dbar_i lambda_min(P~) = -dbar a.",
+    {"bound": -dbar * a},
+    status=Status.CORRECTED,
+    assumptions=("lambda_min(P~) <= 0",),
+    equations=("A.27",),
+    remark="Printed as an equality; for a given Delta it is >=, with equality at the worst Delta.",
+    printed={"left": -D * a, "right": -dbar * a},
+    refute=lambda printed, w: _not_attained(printed, w, "N = 1: -1/2 is not -1"),
+    witness=HALVED,
+)
+def eq_a27(f: Formulas) -> Iterator[Step]:
+    yield nonnegative("the difference", -D * a - f["bound"], [a * (dbar - D)], {dbar - D})
+
+
+@statement(
+    "eq-a28",
+    "the largest eigenvalue of the product",
+    "lambda_max(Delta P~) <= lambda_max(Delta) lambda_max(P~) if lambda_max(P~) = b >= 0.",
+    {"bound": D * b},
+    status=Status.CORRECTED,
+    assumptions=("Delta and P~ commute", "lambda_max(P~) >= 0"),
+    equations=("A.28",),
+    remark="The text's other case should read lambda_max(P~) <= 0, not lambda_min; then (17) "
+    "holds by itself, but (A.28) is false.",
+    printed={"bound": D * b},
+    refute=lambda printed, w: _refute_a28(printed, w),
+    witness={"Delta": sympy.diag(1, Rational(1, 2)), "P~": sympy.diag(-1, -1)},
+)
+def eq_a28(f: Formulas) -> Iterator[Step]:
+    yield nonnegative(
+        "bound - d p >= 0 for p <= b and 0 < d <= D",
+        f["bound"] - d * p,
+        [d * (b - p), b * (D - d)],
+        {b - p, D - d},
+    )
+
+
+def _refute_a28(printed: Formulas, w: Formulas) -> Iterator[Step]:
+    largest = max((w["Delta"] * w["P~"]).eigenvals())
+    bound = printed["bound"].subs(D, max(w["Delta"].eigenvals())).subs(b, max(w["P~"].eigenvals()))
+    yield exact("lambda_max(Delta P~) = -1/2", Eq(largest, Rational(-1, 2), evaluate=False))
+    yield exact("exceeds the bound", sympy.Gt(largest, bound, evaluate=False))
+
+
+@statement(
+    "eq-a29",
+    "the upper bound over the box",
+    "lambda_max(Delta) lambda_max(P~) <= max_i dbar_i lambda_max(P~) = dbar b.",
+    {"bound": dbar * b},
+    status=Status.CORRECTED,
+    assumptions=("lambda_max(P~) >= 0",),
+    equations=("A.29",),
+    remark="Printed as an equality; for a given Delta it is <=, with equality at the worst Delta.",
+    printed={"left": D * b, "right": dbar * b},
+    refute=lambda printed, w: _not_attained(printed, w, "N = 1: 1/2 is not 1"),
+    witness=HALVED,
+)
+def eq_a29(f: Formulas) -> Iterator[Step]:
+    yield nonnegative("the difference", f["bound"] - D * b, [b * (dbar - D)], {dbar - D})
+
+
+STATEMENTS = (
+    eq_a22,
+    eq_a23,
+    eq_a24,
+    eq_a25,
+    eq_a26,
+    eq_a27,
+    eq_a28,
+    eq_a29,
+)
