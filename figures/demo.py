@@ -44,10 +44,10 @@ CHECKS = (
 def main(arguments: list[str]) -> int:
     """Do the three things; return the exit code."""
     folder = Path(arguments[0]) if arguments else Path("demo")
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     began = time.monotonic()
     for where, step in CHECKS:
-        _title(console, f"Stability on the paper's Hessian (A.30), nominal step {where}")
+        _title(console, f"The paper's Hessian (A.30), nominal step {where}")
         console.print(f"$ nqm check --hessian paper --nominal-step {step}", style="dim")
         nqm.cli.main(["check", "--hessian", "paper", "--nominal-step", step])
     _title(console, "Meta-training STAR by PES on 8x8 Fashion-MNIST")
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
     code = _train(console, run)
     if code:
         return code
-    _title(console, f"Held-out seeds, {HORIZONS} times the meta-training horizon")
+    _title(console, f"Held-out seeds, to {HORIZONS} times the horizon")
     console.print(
         "Training with STAR, with its initialization and with Adam at 8 rates …", style="dim"
     )
@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
         (run.result, "the trained meta-parameters, for lopt.load"),
         (run.metrics_file, "meta-loss and eigenvalues, a JSON object a line"),
     ):
-        console.print(f"  {path}  {what}", soft_wrap=True)
+        console.print(f"  {path}  {what}")
     return 0
 
 

@@ -23,7 +23,7 @@ class Display:
 
     def __init__(self, config: TrainConfig, where: Path) -> None:
         self.config = config
-        self.console = Console(highlight=False)
+        self.console = Console(highlight=False, soft_wrap=True)
         self.live = self.console.is_terminal
         self.losses: deque[float] = deque(maxlen=SMOOTH_OVER)
         self.rates: deque[float] = deque(maxlen=SMOOTH_OVER)

@@ -138,7 +138,7 @@ class Trainer:
         seen = {
             "meta_loss": estimate.meta_loss,
             "diverged": estimate.diverged,
-            "gradient_norm": optax.global_norm(estimate.gradient),
+            "gradient_norm": optax.tree.norm(estimate.gradient),
             "skipped": meta_state.total_notfinite,
         }
         return TrainState(theta, meta_state, pairs), seen
