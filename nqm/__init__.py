@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from nqm.bounds import lemma2 as lemma2
     from nqm.bounds import lemma3 as lemma3
     from nqm.bounds import theorem1 as theorem1
-    from nqm.bounds import theorem1_interval as theorem1_interval
     from nqm.bounds import theorem1_prime as theorem1_prime
     from nqm.bounds_general import descent as descent
     from nqm.bounds_general import eigenvector_condition as eigenvector_condition
@@ -18,6 +17,12 @@ if TYPE_CHECKING:
     from nqm.certificates import check_lyapunov as check_lyapunov
     from nqm.certificates import lyapunov_certificate as lyapunov_certificate
     from nqm.checker import check as check
+    from nqm.closed_forms import descent_norm as descent_norm
+    from nqm.closed_forms import lemma2_interval as lemma2_interval
+    from nqm.closed_forms import lemma3_bounds as lemma3_bounds
+    from nqm.closed_forms import momentum_eigenvalues as momentum_eigenvalues
+    from nqm.closed_forms import theorem1_interval as theorem1_interval
+    from nqm.closed_forms import theorem1_prime_norm as theorem1_prime_norm
     from nqm.exact import Interval as Interval
     from nqm.exact import crossing_steps as crossing_steps
     from nqm.exact import nominal_step_interval as nominal_step_interval
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
     from nqm.gradient_samples import sample_meta_gradients as sample_meta_gradients
     from nqm.gradient_variance import GradientVariance as GradientVariance
     from nqm.gradient_variance import meta_gradient_variance as meta_gradient_variance
+    from nqm.judgement import judge as judge
+    from nqm.judgement import symmetric_spectrum as symmetric_spectrum
     from nqm.limits import LimitLoss as LimitLoss
     from nqm.limits import limit_loss as limit_loss
     from nqm.metagradient import MetaGradient as MetaGradient
@@ -72,11 +79,9 @@ if TYPE_CHECKING:
     from nqm.simulate import sample_trajectories as sample_trajectories
     from nqm.spectrum import Spectrum as Spectrum
     from nqm.spectrum import eigenvalues as eigenvalues
-    from nqm.spectrum import judge as judge
     from nqm.spectrum import loss_norm_matrix as loss_norm_matrix
     from nqm.spectrum import spectral_radius as spectral_radius
     from nqm.spectrum import symmetric_eigenvalues as symmetric_eigenvalues
-    from nqm.spectrum import symmetric_spectrum as symmetric_spectrum
     from nqm.symmetric_loss import LossSpectrum as LossSpectrum
     from nqm.symmetric_loss import loss_spectrum as loss_spectrum
     from nqm.symmetric_loss import spectral_loss as spectral_loss
@@ -130,6 +135,7 @@ EXPORTS = {
     "delay_limit": "momentum",
     "delayed_rule": "rules",
     "descent": "bounds_general",
+    "descent_norm": "closed_forms",
     "eigenvalues": "spectrum",
     "eigenvector_condition": "bounds_general",
     "example": "examples",
@@ -141,10 +147,12 @@ EXPORTS = {
     "heavy_ball_ellipse": "momentum",
     "heavy_ball_limit": "momentum",
     "heavy_ball_rule": "rules",
-    "judge": "spectrum",
+    "judge": "judgement",
     "kreiss_constant": "transient",
     "lemma2": "bounds",
+    "lemma2_interval": "closed_forms",
     "lemma3": "bounds",
+    "lemma3_bounds": "closed_forms",
     "limit_loss": "limits",
     "loss_norm_matrix": "spectrum",
     "loss_spectrum": "symmetric_loss",
@@ -155,6 +163,7 @@ EXPORTS = {
     "minibatch_mean_square": "minibatch",
     "minibatch_step_limit": "minibatch",
     "momentum_condition": "momentum",
+    "momentum_eigenvalues": "closed_forms",
     "nesterov_limit": "momentum",
     "nesterov_rule": "rules",
     "nominal_momentum_rule": "rules",
@@ -181,10 +190,11 @@ EXPORTS = {
     "spectral_radius": "spectrum",
     "step_matrix": "updates",
     "symmetric_eigenvalues": "spectrum",
-    "symmetric_spectrum": "spectrum",
+    "symmetric_spectrum": "judgement",
     "theorem1": "bounds",
-    "theorem1_interval": "bounds",
+    "theorem1_interval": "closed_forms",
     "theorem1_prime": "bounds",
+    "theorem1_prime_norm": "closed_forms",
     "transient_growth": "transient",
     "update_matrix": "updates",
 }

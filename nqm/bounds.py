@@ -7,8 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from nqm import validate
+from nqm.closed_forms import (
+    lemma2_interval,
+    lemma3_bounds,
+    theorem1_interval,
+    theorem1_prime_norm,
+)
 from nqm.exact import Interval, nominal_step_interval
-from nqm.namespace import AnyArray, common
+from nqm.namespace import AnyArray
 from nqm.updates import root_and_inverse_root
 from nqm.validate import Array
 
@@ -86,37 +92,6 @@ def not_applicable(name: str, source: str, quantity: str, reason: str) -> Condit
     return Condition(name, source, quantity, False, reason)
 
 
-def theorem1_interval(hessian: AnyArray, preconditioner: AnyArray | None) -> AnyArray:
-    """[-lambda_min(P), 2/lambda_max(H) - lambda_max(P)]: Theorem 1's steps, (9) and (10).
-
-    Parameters
-    ----------
-    hessian : (N, N) array
-        H, symmetric positive definite.
-    preconditioner : (N, N) array or None
-        P, symmetric; None means zero.
-
-    Returns
-    -------
-    (2,) array
-        Lower and upper end; never longer than the exact interval, and up to a factor kappa(H)
-        shorter.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from nqm import theorem1_interval
-    >>> theorem1_interval(np.diag([1.0, 0.01]), np.diag([0.0, 50.0])).tolist()  # empty
-    [-0.0, -48.0]
-    """
-    xp, (H, P) = common(hessian, preconditioner)
-    h_max = xp.linalg.eigvalsh(H)[-1]
-    if P is None:
-        return xp.stack([xp.zeros_like(h_max), 2 / h_max])
-    p = xp.linalg.eigvalsh(P)
-    return xp.stack([-p[0], 2 / h_max - p[-1]])
-
-
 def distance_inside(interval: Interval, alpha: float) -> float:
     """How far alpha is inside the interval; negative outside."""
     return float(min(alpha - interval.lower, interval.upper - alpha))
@@ -175,7 +150,7 @@ def theorem1(hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: f
     H = validate.semidefinite("hessian", hessian)
     alpha = validate.scalar("nominal_step", nominal_step)
     P, reason = symmetric_preconditioner(preconditioner, H.shape[0])
-    bounds = -alpha, 2 / float(np.linalg.eigvalsh(H)[-1]) - alpha
+    bounds = -alpha, float(theorem1_interval(H, None)[1]) - alpha
     if reason:
         return Condition(*THEOREM1, False, reason, *bounds)
     exact = distance_inside(nominal_step_interval(H, P), alpha)
@@ -215,7 +190,7 @@ def lemma2(hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: flo
     H = validate.semidefinite("hessian", hessian)
     alpha = validate.scalar("nominal_step", nominal_step)
     P, reason = symmetric_preconditioner(preconditioner, H.shape[0])
-    bounds = -alpha, 2 / float(np.sqrt(np.linalg.eigvalsh(H)[-1])) - alpha
+    bounds = -alpha, float(lemma2_interval(H, None)[1]) - alpha
     if reason:
         return Condition(*LEMMA2, False, reason.replace("[2,1],[1,2]", "[5,4],[4,5]"), *bounds)
     root = root_and_inverse_root(H)[0]
@@ -270,8 +245,8 @@ def lemma3(
     if not np.all(dbar > 0):
         raise ValueError(f"disturbance_bound must be positive; its smallest is {dbar.min():.6g}.")
     top = 2 / float(np.linalg.eigvalsh(H)[-1])
-    worst = float(dbar.max())
-    bounds = -alpha / worst, (top - alpha) / worst
+    low_bound, high_bound = (float(x) for x in lemma3_bounds(H, alpha, dbar))
+    bounds = low_bound, high_bound
     if np.any(np.diag(np.diag(P)) != P):
         reason = "P~ is not diagonal, so it does not commute with every diagonal Delta"
         return Condition(*LEMMA3, False, reason, *bounds)
@@ -282,7 +257,7 @@ def lemma3(
     # The worst corners of the box, exact for diagonal P~; divided by max dbar like the bounds.
     low = nominal_step_interval(H, np.diag(np.minimum(0.0, dbar * p))).lower
     high = nominal_step_interval(H, np.diag(np.maximum(0.0, dbar * p))).upper
-    exact = distance_inside(Interval(low, high), alpha) / worst
+    exact = distance_inside(Interval(low, high), alpha) / float(dbar.max())
     smallest, largest = min(float(p.min()), 0.0), max(float(p.max()), 0.0)
     return Condition(*LEMMA3, True, "", *bounds, smallest, largest, exact)
 
@@ -325,5 +300,5 @@ def theorem1_prime(
     P = np.zeros((n, n)) if preconditioner is None else preconditioner
     P = validate.square("preconditioner", P, n)
     h = float(np.linalg.eigvalsh(H)[-1])
-    norm = float(np.linalg.norm(P - (1 / h - alpha) * np.eye(n), 2))
+    norm = float(theorem1_prime_norm(H, P, alpha))
     return Condition(*THEOREM1_PRIME, True, "", float("nan"), 1 / h, float("nan"), norm)

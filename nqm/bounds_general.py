@@ -6,6 +6,7 @@ import numpy as np
 
 from nqm import validate
 from nqm.bounds import Condition, not_applicable
+from nqm.closed_forms import descent_norm
 from nqm.namespace import AnyArray
 from nqm.spectrum import EPS, loss_norm_matrix
 from nqm.validate import Array
@@ -64,7 +65,7 @@ def descent(hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: fl
     (True, True)
     """
     H, P, alpha = _problem(hessian, preconditioner, nominal_step)
-    norm = float(np.linalg.norm(loss_norm_matrix(H, P, alpha), 2))
+    norm = float(descent_norm(H, P, alpha))
     return Condition(*DESCENT, True, "", NAN, 1.0, NAN, norm)
 
 

@@ -13,6 +13,7 @@ from nqm.validate import Array
 EPS = float(np.finfo(np.float64).eps)
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def stein_solution(F: Array, right_side: Array) -> Array | None:
     """X of X - F^T X F = Q by the complex Schur form, or None where lambda_i lambda_j = 1.
 
@@ -25,7 +26,10 @@ def stein_solution(F: Array, right_side: Array) -> Array | None:
     >>> bool(np.allclose(X - F.T @ X @ F, np.eye(2)))
     True
     """
-    T, Z = scipy.linalg.schur(F, output="complex")
+    try:
+        T, Z = scipy.linalg.schur(F, output="complex")
+    except np.linalg.LinAlgError:  # it has not converged, as at entries 1e90 times each other
+        return None
     size = F.shape[0]
     Q = Z.conj().T @ right_side @ Z
     Y = np.zeros((size, size), dtype=np.complex128)
@@ -33,13 +37,16 @@ def stein_solution(F: Array, right_side: Array) -> Array | None:
         # Column j of Y - T^H Y T = Q: (I - t_jj T^H) y_j = q_j + T^H (Y T)_j with known columns.
         known = T.conj().T @ (Y[:, :j] @ T[:j, j]) + Q[:, j]
         system = np.eye(size) - T[j, j] * T.conj().T
-        if np.min(np.abs(np.diag(system))) < 4 * EPS:
+        if not np.min(np.abs(np.diag(system))) >= 4 * EPS:
             return None
         Y[:, j] = scipy.linalg.solve_triangular(system, known, lower=True, check_finite=False)
+    if not np.all(np.isfinite(Y)):
+        return None
     X = (Z @ Y @ Z.conj().T).real
     return X / 2 + X.T / 2 if np.all(np.isfinite(X)) else None
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def inertia_side(F: Array, error: float) -> str | None:
     """On which side of the circle F + E is for every |E| <= error, by Stein's inertia theorem.
 
@@ -66,8 +73,10 @@ def inertia_side(F: Array, error: float) -> str | None:
     X = stein_solution(F, np.eye(size))
     if X is None:
         return None
-    values = np.linalg.eigvalsh(X)
     decrease = X - F.T @ X @ F
+    if not np.all(np.isfinite(decrease)):
+        return None
+    values = np.linalg.eigvalsh(X)
     norm_x, norm_xf = float(np.max(np.abs(values))), float(np.linalg.norm(X @ F, 2))
     rounding = 8 * size * EPS * (norm_x + norm_xf * float(np.linalg.norm(F, 2)))
     left = float(np.linalg.eigvalsh(decrease / 2 + decrease.T / 2)[0]) - rounding
@@ -148,10 +157,10 @@ def check_lyapunov(joint_matrix: AnyArray, candidate: AnyArray) -> LyapunovCerti
     X = np.asarray(candidate, dtype=np.float64)
     X = X / 2 + X.T / 2
     size = F.shape[0]
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         norm_x, norm_f = float(np.linalg.norm(X)), float(np.linalg.norm(F))
     identity = np.eye(size)
-    with np.errstate(over="ignore", invalid="ignore"):  # overflow is looked at below
+    with np.errstate(over="ignore", invalid="ignore"):
         allowance = float(8 * size * EPS * np.float64(norm_x) * (1 + np.float64(norm_f) ** 2))
         decrease = X - F.T @ X @ F
     reason = ""

@@ -26,9 +26,9 @@ from nqm.bounds_general import (
     eigenvector_condition,
     numerical_radius_condition,
 )
+from nqm.judgement import DENSE_LIMIT
 from nqm.momentum import NAME as MOMENTUM_NAME
 from nqm.momentum import QUANTITY, SOURCE, momentum_condition
-from nqm.spectrum import DENSE_LIMIT
 from nqm.symmetric_form import Problem
 
 NAN = float("nan")

@@ -17,13 +17,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nqm import validate
+from nqm.judgement import judge
 from nqm.quadratic import NoisyQuadratic
-from nqm.spectrum import judge
 from nqm.validate import Array
 
 EPS = float(np.finfo(np.float64).eps)
 EXACT_SIZE = 8
 """Up to this size a witness is proved with rational numbers, above it with rounding bounds."""
+
+LARGEST = 1e100
+"""Above this size of A(d) its squares would leave float64."""
 
 Rational = list[list[Fraction]]
 
@@ -143,7 +146,15 @@ def disturbed_family(
     else:
         h, V = model.hessian_eigenvalues[n - rank :], np.linalg.eigh(H)[1][:, n - rank :]
         base, left, right, norm = np.eye(rank) - alpha * np.diag(h), V.T, P @ (V * h), np.diag(h)
-    return DisturbedFamily(H, P, alpha, bound, base, left, right, norm, rank == n)
+    family = DisturbedFamily(H, P, alpha, bound, base, left, right, norm, rank == n)
+    with np.errstate(over="ignore"):
+        size = family.magnitude
+    if not size < LARGEST:
+        raise ValueError(
+            f"disturbance_bound times preconditioner times hessian must stay below {LARGEST:g}; "
+            f"it reaches {size:g}. Pass a smaller bound."
+        )
+    return family
 
 
 def _fractions(matrix: Array) -> Rational:

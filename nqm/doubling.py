@@ -131,13 +131,13 @@ def extend(xp: Namespace, block: Block, sums: Sums) -> Sums:
     return Sums(first.steps + sums.steps, total, running)
 
 
-def ladder(matrix: AnyArray, weight: AnyArray, horizon: int) -> Ladder:
-    """The blocks for every power of two up to `horizon`.
+def ladder(matrix: AnyArray, weight: AnyArray | Scaled, horizon: int) -> Ladder:
+    """The blocks for every power of two up to `horizon`; the weight may come scaled.
 
     In NumPy the ladder ends early once ||F^a||^2 < 2^-72, the weight of all that follows in U.
     """
-    xp, (F, W) = common(matrix, weight)
-    power, total = scaled(xp, F), scaled(xp, W)
+    xp, (F, W, exponent) = common(matrix, *(weight if isinstance(weight, Scaled) else (weight, 0)))
+    power, total = scaled(xp, F), scaled(xp, W, exponent)
     blocks = [Block(power, Sums(1, total, total))]
     while 2 * blocks[-1].sums.steps <= horizon:
         last = blocks[-1]

@@ -27,6 +27,14 @@ class GradientSamples(NamedTuple):
     preconditioner : (..., seeds, N, N) array
         dL/dP of each sample; the leading axes are those of `nominal_step` and of `horizon`,
         where these are sequences.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import GradientSamples
+    >>> samples = GradientSamples(np.stack([np.eye(2), -np.eye(2)]))
+    >>> samples.nominal_step.tolist(), float(samples.trace)
+    ([2.0, -2.0], 4.0)
     """
 
     preconditioner: Array

@@ -46,6 +46,17 @@ class GradientVariance(NamedTuple):
         The sum over P, which Figure 2a plots.
     mean : MetaGradient
         The expectation, by the same pass.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import GradientVariance, NoisyQuadratic, meta_gradient_variance
+    >>> model = NoisyQuadratic(np.diag([1.0, 2.0]), np.eye(2))
+    >>> found = meta_gradient_variance(model, 0.5, horizon=[1, 8])
+    >>> isinstance(found, GradientVariance), found.preconditioner.shape
+    (True, (2, 2, 2))
+    >>> bool(np.allclose(np.sum(found.preconditioner, axis=(1, 2)), found.trace))
+    True
     """
 
     preconditioner: Array

@@ -28,6 +28,16 @@ class LimitLoss(NamedTuple):
         Estimate of the absolute error of `value`.
     reason : str
         What decided it.
+
+    Examples
+    --------
+    One dimension: 1/2 s 2/(2 - alpha h), times h.
+
+    >>> from nqm import LimitLoss, NoisyQuadratic, limit_loss, plain_rule
+    >>> model = NoisyQuadratic([[1.0]], [[3.0]])
+    >>> limit = limit_loss(model, plain_rule(model.hessian, None, 0.5))
+    >>> isinstance(limit, LimitLoss), round(limit.value, 12)
+    (True, 2.0)
     """
 
     value: float
@@ -65,13 +75,14 @@ def limit_loss(model: NoisyQuadratic, rule: UpdateRule) -> LimitLoss:
     (True, 'spectral radius below one')
     """
     F, B, C, _ = (np.asarray(x, dtype=np.float64) for x in rule)
-    W, Q = C.T @ model.hessian @ C, B @ model.noise_covariance @ B.T
+    with np.errstate(over="ignore", invalid="ignore"):
+        W, Q = C.T @ model.hessian @ C, B @ model.noise_covariance @ B.T
     start = np.asarray(rule.lift) @ model.initial_second_moment
     kept = taking_part(F, np.concatenate([Q, start], axis=1), W)
     F, W, Q = (X[np.ix_(kept, kept)] for X in (F, W, Q))
     floor = float(np.sum(model.hessian * model.noise_covariance)) / 2
     radius = float(np.max(np.abs(np.linalg.eigvals(F))))
-    if radius < 1:
+    if radius < 1 and np.all(np.isfinite(Q)):
         Y = scipy.linalg.solve_discrete_lyapunov(F.T, W)
         Y = Y / 2 + Y.T / 2
         residual = float(np.linalg.norm(Y - F.T @ Y @ F - W))

@@ -22,6 +22,7 @@ from nqm.doubling import (
     extend,
     independent_parts,
     ladder,
+    product,
     scaled,
     times,
 )
@@ -39,6 +40,17 @@ class MetaGradient(NamedTuple):
         dL/dP.
     nominal_step : scalar
         dL/dalpha = tr dL/dP.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import MetaGradient, NoisyQuadratic, expected_meta_gradient
+    >>> model = NoisyQuadratic(np.diag([1.0, 2.0]), np.eye(2))
+    >>> gradient = expected_meta_gradient(model, 0.5, horizon=8)
+    >>> isinstance(gradient, MetaGradient)
+    True
+    >>> bool(np.isclose(np.trace(gradient.preconditioner), gradient.nominal_step))
+    True
     """
 
     preconditioner: AnyArray
@@ -136,11 +148,14 @@ def _slope(
         if count < T:
             running = add(xp, running, times(T - count, sums.total))
         sums = Sums(T, sums.total, running)
-    total, noise = scaled(xp, A @ pi_0 @ A.T), scaled(xp, (identity - A) @ S @ (identity - A).T)
+    a, b = scaled(xp, A), scaled(xp, identity - A)
+    second, spread = scaled(xp, pi_0), scaled(xp, S)
+    total = congruence(second, Scaled(a.hat.T, a.exponent))
+    noise = congruence(spread, Scaled(b.hat.T, b.exponent))
+    by_start = product(xp, sums.total, product(xp, a, second))
+    by_noise = product(xp, sums.running, product(xp, b, spread))
     direct = _sum(
-        xp,
-        Scaled(2 * sums.total.hat @ (A @ pi_0), sums.total.exponent),
-        Scaled(-2 * sums.running.hat @ ((identity - A) @ S), sums.running.exponent),
+        xp, by_start._replace(hat=2 * by_start.hat), by_noise._replace(hat=-2 * by_noise.hat)
     )
     if rungs.settled and count < T:
         total = add(xp, total, times(T - count, noise))

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.linalg
 
 from nqm import validate
 from nqm.bounds import Condition, not_applicable
+from nqm.closed_forms import momentum_eigenvalues
 from nqm.namespace import AnyArray
 
 NAME, SOURCE = "momentum", "sum_k M_k/(1 + beta_k) < 2 H^-1, exact"
@@ -75,12 +75,9 @@ def momentum_condition(
         return not_applicable(NAME, SOURCE, QUANTITY, "the step matrices' sum is singular")
     if not all(abs(b) < 1 for b in betas):
         return not_applicable(NAME, SOURCE, QUANTITY, "a damping is not inside (-1, 1)")
-    total = sum(M / (1 + b) for M, b in zip(matrices, betas, strict=True))
-    L = scipy.linalg.cholesky(H, lower=True)
-    x = np.linalg.eigvalsh(L.T @ total @ L)
-    return Condition(
-        NAME, SOURCE, QUANTITY, True, "", 0.0, 2.0, float(x[0]), float(x[-1]), 2 - float(x[-1])
-    )
+    x = momentum_eigenvalues(H, matrices, betas)
+    low, high = float(x[0]), float(x[-1])
+    return Condition(NAME, SOURCE, QUANTITY, True, "", 0.0, 2.0, low, high, min(low, 2 - high))
 
 
 def heavy_ball_limit(momentum: float) -> float:

@@ -6,11 +6,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from nqm.bounds import Condition
+from nqm.condition_list import FOR_PLAIN, FOR_PRECONDITIONED
 
 if TYPE_CHECKING:
     from nqm.report import StabilityReport
 
 SHOWN_EIGENVALUES = 8
+OTHER_RULE = (FOR_PLAIN, FOR_PRECONDITIONED)
 
 
 def number(value: float) -> str:
@@ -104,11 +106,13 @@ def _distance(report: StabilityReport) -> list[str]:
         room = f"{number(alpha - low)} above the lower end, {number(high - alpha)} below the upper"
         lines.append(f"Yours, {number(alpha)}, lies {room}.")
     elif alpha > high:
-        lines.append(f"Yours, {number(alpha)}, is too large by {number(alpha - high)}: go below.")
+        by = number(alpha - high)
+        lines.append(f"Yours, {number(alpha)}, is {by} too large: take less than {number(high)}.")
     elif alpha < low:
-        lines.append(f"Yours, {number(alpha)}, is too small by {number(low - alpha)}: go above.")
+        by = number(low - alpha)
+        lines.append(f"Yours, {number(alpha)}, is {by} too small: take more than {number(low)}.")
     else:
-        lines.append(f"Yours, {number(alpha)}, is at an end; move it inside.")
+        lines.append(f"Yours, {number(alpha)}, is at an end: move it inside.")
     if report.best_nominal_step is not None:
         best, radius = report.best_nominal_step
         lines.append(f"The fastest is {number(best)}, with spectral radius {number(radius)}.")
@@ -160,11 +164,11 @@ def _transient_line(report: StabilityReport) -> list[str]:
     if found is None or not found.peak > 1.0:
         return []
     line = (
-        f"Before it decays the loss can rise {number(found.peak**2)}-fold "
+        f"Before it decays the loss can rise {number(found.peak * found.peak)}-fold "
         f"(at step {found.peak_step}; Kreiss constant {number(found.kreiss)})."
     )
     if found.bound > found.peak:
-        line += f" It cannot rise more than {number(found.bound**2)}-fold."
+        line += f" It cannot rise more than {number(found.bound * found.bound)}-fold."
     return [line]
 
 
@@ -185,7 +189,7 @@ def describe(report: StabilityReport) -> str:
     if applying:
         lines += ["", "Conditions, and how much of the exact margin each one sees:"]
         lines += [_condition_line(c) for c in applying]
-    others = [c for c in report.conditions if not c.applies]
+    others = [c for c in report.conditions if not c.applies and c.reason not in OTHER_RULE]
     if others:
         lines += ["", "Conditions that do not apply here:"]
         lines += [f"  {c.name}: {c.reason}." for c in others]

@@ -39,7 +39,6 @@ def subdivide(family: DisturbedFamily, budget: int) -> Subdivision:
     equation at the center of its part, so a part with rho < 1 is certified once it is small
     enough. The last parts first: a failure shows early.
     """
-    weight = np.linalg.norm(family.left, axis=0) * np.linalg.norm(family.right, axis=1)
     lower, upper = np.zeros((1, family.bound.size)), family.bound[None].copy()
     boxes = 0
     while len(lower) and boxes < budget:
@@ -50,9 +49,10 @@ def subdivide(family: DisturbedFamily, budget: int) -> Subdivision:
         radius = family.radius(center)
         if np.any(radius > 1):
             return Subdivision(boxes, False, center[int(np.argmax(radius))])
-        open_ = np.logical_not(_certified(family, low, high, center, radius))
-        low, high, center = low[open_], high[open_], center[open_]
-        widest = np.argmax((high - low) * weight, axis=1)[:, None]
+        done, reach = _certified(family, low, high, center, radius)
+        left = np.logical_not(done)
+        low, high, center = low[left], high[left], center[left]
+        widest = np.argmax((high - low) * reach[left], axis=1)[:, None]
         split = np.take_along_axis(center, widest, axis=1)
         if np.any(split <= np.take_along_axis(low, widest, axis=1)):
             return Subdivision(boxes, False, None)  # nothing left to halve
@@ -66,8 +66,11 @@ def subdivide(family: DisturbedFamily, budget: int) -> Subdivision:
 
 def _certified(
     family: DisturbedFamily, low: Array, high: Array, center: Array, radius: Array
-) -> Array:
-    """Which boxes have a falling norm, from the Lyapunov equation of A(center) / gamma."""
+) -> tuple[Array, Array]:
+    """Which boxes have a falling norm, and how far each d_i moves A in it.
+
+    The norm is from the Lyapunov equation of A(center) / gamma; d_i moves A by |b_i| |c_i|.
+    """
     corners = family.matrices(family.corners(low, high))
     middle = family.matrices(center)
     done = np.zeros(len(low), dtype=bool)
@@ -76,7 +79,10 @@ def _certified(
         X = _lyapunov(middle / gamma[:, None, None], family.norm)
         falls = norm_falls(corners, X[:, None], family.magnitude)
         done |= np.all(falls, axis=1)
-    return done
+    sizes = np.einsum("in,kij,jn->kn", family.left, X, family.left)
+    inverse = np.linalg.pinv(X, hermitian=True)
+    duals = np.einsum("ni,kij,nj->kn", family.right, inverse, family.right)
+    return done, np.sqrt(np.maximum(sizes * duals, 0.0))
 
 
 def _lyapunov(F: Array, Q: Array) -> Array:

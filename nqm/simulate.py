@@ -26,6 +26,14 @@ class Trajectories(NamedTuple):
         xi_0 … xi_T.
     losses : (seeds, T + 1) array
         1/2 (phi_t - xi_t)^T H (phi_t - xi_t); the meta-loss is the mean over t = 1..T.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import Trajectories
+    >>> runs = Trajectories(np.zeros((1, 3, 1)), np.zeros((1, 3, 1)), np.array([[9.0, 1.0, 3.0]]))
+    >>> runs.meta_losses.tolist()
+    [2.0]
     """
 
     parameters: Array

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
 from nqm import validate
+from nqm.judgement import DENSE_LIMIT, symmetric_spectrum
 from nqm.quadratic import NoisyQuadratic
-from nqm.spectrum import DENSE_LIMIT, EPS, Spectrum, symmetric_spectrum
+from nqm.spectrum import EPS, Spectrum
 from nqm.validate import Array
 
 
@@ -44,6 +45,14 @@ def pose(
     P = None
     if preconditioner is not None:
         P = validate.square("preconditioner", preconditioner, n)
+        largest = float(np.max(np.abs(P))) + abs(alpha)
+    else:
+        largest = abs(alpha)
+    if largest * float(np.max(np.abs(H))) > validate.LARGEST:
+        raise ValueError(
+            "nominal_step and preconditioner times hessian must be at most "
+            f"{validate.LARGEST:g} in size; they are {largest:.3g} and {np.max(np.abs(H)):.3g}."
+        )
     gap = 0.0 if P is None else float(np.max(np.abs(P - P.T)))
     symmetric = P is None or gap <= validate.SYMMETRY_TOLERANCE * float(np.max(np.abs(P)))
     if P is not None and symmetric and gap:
@@ -91,14 +100,19 @@ def solve_symmetric(problem: Problem, limit: float = 2.0) -> SymmetricAnswer:
         radius = max(spectrum.spectral_radius, above)
         spectrum = replace(spectrum, spectral_radius=radius, lower=max(spectrum.lower, above))
     start = alpha if 1 - values[0] < 0.95 * limit else limit / (2 * top) - high
-    root = scipy.linalg.cholesky(
-        _shifted(limit, inner, start, gram), lower=True, overwrite_a=True, check_finite=False
-    )
-    # The largest eigenvalue of K^-1/2 L^T L K^-1/2, K = root root^T.
-    ratio = validate.extreme_eigenvalues(scipy.linalg.lapack.dsygst(gram, root, lower=1)[0])[1]
-    upper = start + 1 / float(ratio)
+    upper = _upper_end(_shifted(limit, inner, start, gram), gram, start)
     rounding = 8 * size * EPS * (max(abs(low), abs(high)) + limit / top + abs(upper))
     return SymmetricAnswer(spectrum, (low, high), (0.0 - low, upper), rounding)
+
+
+def _upper_end(K: Array, gram: Array, start: float) -> float:
+    """start + 1/(the largest eigenvalue of K^-1/2 L^T L K^-1/2); NaN where rounding hides K > 0."""
+    try:
+        root = scipy.linalg.cholesky(K, lower=True, overwrite_a=True, check_finite=False)
+    except np.linalg.LinAlgError:
+        return float("nan")
+    whitened = scipy.linalg.lapack.dsygst(gram, root, lower=1)[0]
+    return start + 1 / float(validate.extreme_eigenvalues(whitened)[1])
 
 
 def _shifted(diagonal: float, inner: Array, step: float, gram: Array) -> Array:

@@ -35,6 +35,17 @@ class LossSpectrum(NamedTuple):
         s_i, twice the loss that the noise puts into mode i.
     uncertainty : float
         Rounding bound on each l_i.
+
+    Examples
+    --------
+    The loss of phi_0 alone is half the sum of the signal:
+
+    >>> import numpy as np
+    >>> from nqm import LossSpectrum, NoisyQuadratic, loss_spectrum
+    >>> H, m = np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([1.0, 3.0])
+    >>> modes = loss_spectrum(NoisyQuadratic(H, None, m), 0.1)
+    >>> isinstance(modes, LossSpectrum), bool(np.isclose(np.sum(modes.signal), m @ H @ m))
+    (True, True)
     """
 
     eigenvalues: Array
@@ -150,14 +161,26 @@ def spectral_loss(
     log = np.full(len(horizons), -np.inf)
     log[positive] = logsumexp(stacked[positive], axis=1) - np.log(2)
     value = np.where(log < np.log(np.finfo(float).max), np.exp(np.minimum(log, 709.0)), np.inf)
-    # |d log l^2t| <= 2 t |dl / l|; terms with l^2t below eps no longer count
-    settled = np.full(l.shape, np.inf)
-    decaying = log_l2 < 0
-    settled[decaying] = 40.0 / -log_l2[decaying]
-    age = np.minimum(np.array(horizons, dtype=float)[:, None], np.max(settled))[:, 0]
-    error = 2 * age * uncertainty + EPS * (8 + np.abs(np.where(np.isfinite(log), log, 0.0)))
+    size = np.where(np.isfinite(log), log, 0.0)
+    shares = np.exp(stacked - size[:, None] - np.log(2)).reshape(len(horizons), 3, -1)
+    changes = _relative_changes(l, log_l2, uncertainty, horizons)
+    error = np.sum(shares * changes, axis=(1, 2)) + EPS * (8 + np.abs(size))
     result = ExpectedLoss(value, log, error)
     return result if np.ndim(horizon) else ExpectedLoss(*(column[0] for column in result))
+
+
+def _relative_changes(l: Array, log_l2: Array, by: float, horizons: Sequence[int]) -> Array:
+    """How far l + `by` moves the terms of signal, floor and noise, relatively; (T, 3, N).
+
+    |d log l^2t| <= 2 t |dl / l| over the t at which l^2t still counts; 1 - l moves by dl.
+    """
+    settled = np.full(l.shape, np.inf)
+    decaying = log_l2 < 0
+    settled[decaying] = np.maximum(40.0 / -log_l2[decaying], 1.0)
+    ages = np.minimum(np.array(horizons, dtype=float)[:, None], settled)
+    signal = 2 * ages * by / np.maximum(np.abs(l), by)
+    noise = 2 * by / np.maximum(np.abs(1 - l), by) + 2 * ages * by / np.maximum(np.abs(l), 1.0)
+    return np.stack([signal, np.zeros_like(signal), noise], axis=1)
 
 
 def _log(values: Array) -> Array:

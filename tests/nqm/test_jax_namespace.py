@@ -43,11 +43,16 @@ ANY_P: dict[str, Callable[..., Any]] = {
     "averaged": lambda H, P, a: nqm.averaged_rule(nqm.plain_rule(H, P, a), 0.9),
     "perturbed": lambda H, P, a: nqm.perturbed_rule(H, P, a, np.array([0.5, 1.0, 2.0])),
     "cancelled": lambda H, P, a: nqm.cancellation_rule(H, P, a, 0.7),
+    "lemma3": lambda H, P, a: nqm.lemma3_bounds(H, a, np.array([0.5, 1.0, 2.0])),
+    "theorem1 prime": nqm.theorem1_prime_norm,
+    "descent": nqm.descent_norm,
     "second moment": lambda H, P, a: nqm.second_moment_step(H, nqm.step_matrix(P, a), 4.0, H),
     "mean square": lambda H, P, a: nqm.mean_square_matrix(nqm.update_matrix(H, P, a)[None]),
 }
 SYMMETRIC: dict[str, Callable[..., Any]] = {
     "symmetric_eigenvalues": nqm.symmetric_eigenvalues,
+    "lemma2": lambda H, P, a: nqm.lemma2_interval(H, P + a * np.eye(3)),
+    "momentum": lambda H, P, a: nqm.momentum_eigenvalues(H, [P, a * P], [0.5, 0.9]),
     "interval": lambda H, P, a: nqm.nominal_step_interval(H, P + a * np.eye(3)),
     "theorem1": lambda H, P, a: nqm.theorem1_interval(H, P + a * np.eye(3)),
 }

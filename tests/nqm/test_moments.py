@@ -226,6 +226,20 @@ def test_horizon_of_a_million_at_radius_1_1_has_a_finite_logarithm() -> None:
     assert np.isfinite(huge.mean[0])
 
 
+def test_huge_units_do_not_overflow() -> None:
+    """H c, M / c leaves A alone, and phi times b multiplies the loss by c b^2."""
+    model, P, alpha = problem(8)
+    b, c = 1e80, 1e90
+    large = NoisyQuadratic(c * model.hessian, None, b * model.initial_mean)
+    bare = NoisyQuadratic(model.hessian, None, model.initial_mean)
+    exact = expected_loss(bare, plain_rule(model.hessian, P, alpha), 9)
+    found = expected_loss(large, plain_rule(large.hessian, P / c, alpha / c), 9)
+    assert found.log == pytest.approx(exact.log + math.log(c) + 2 * math.log(b), rel=1e-12)
+    wild = expected_loss(large, plain_rule(large.hessian, 1e80 * P, alpha), 9)
+    assert np.isfinite(wild.log)
+    assert wild.value == math.inf
+
+
 def test_float32_overflow_near_465_is_no_overflow_here() -> None:
     model = NoisyQuadratic([[1.0]], None, [1.0])
     losses = expected_loss(model, plain_rule(model.hessian, None, 2.1), [465, 5000])

@@ -332,8 +332,9 @@ def test_the_family_is_the_update_matrix() -> None:
         ([1.0, -1.0], "positive"),
         ([1.0] * 3, "length 2"),
         (np.nan, "finite"),
+        (1e100, "below 1e"),
     ],
 )
 def test_bad_bounds_are_refused(bound: object, message: str) -> None:
-    with pytest.raises(ValueError, match=f"disturbance_bound must.*{message}"):
-        robust_stability(np.eye(2), np.eye(2), 0.1, bound)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=f"disturbance_bound.* must.*{message}"):
+        robust_stability(np.eye(2), 2 * np.eye(2), 0.1, bound)  # type: ignore[arg-type]
