@@ -13,6 +13,7 @@ from nqm.validate import Array
 EPS = float(np.finfo(np.float64).eps)
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def stein_solution(F: Array, right_side: Array) -> Array | None:
     """X of X - F^T X F = Q by the complex Schur form, or None where lambda_i lambda_j = 1.
 
@@ -45,6 +46,7 @@ def stein_solution(F: Array, right_side: Array) -> Array | None:
     return X / 2 + X.T / 2 if np.all(np.isfinite(X)) else None
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def inertia_side(F: Array, error: float) -> str | None:
     """On which side of the circle F + E is for every |E| <= error, by Stein's inertia theorem.
 
@@ -155,10 +157,10 @@ def check_lyapunov(joint_matrix: AnyArray, candidate: AnyArray) -> LyapunovCerti
     X = np.asarray(candidate, dtype=np.float64)
     X = X / 2 + X.T / 2
     size = F.shape[0]
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         norm_x, norm_f = float(np.linalg.norm(X)), float(np.linalg.norm(F))
     identity = np.eye(size)
-    with np.errstate(over="ignore", invalid="ignore"):  # overflow is looked at below
+    with np.errstate(over="ignore", invalid="ignore"):
         allowance = float(8 * size * EPS * np.float64(norm_x) * (1 + np.float64(norm_f) ** 2))
         decrease = X - F.T @ X @ F
     reason = ""

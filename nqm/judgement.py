@@ -107,20 +107,33 @@ def _from_discs(F: Array, values: NDArray[np.complex128], radii: Array, delta: f
     if found.verdict != "marginal":
         return found
     lower, upper = _inertia_enclosure(F, radius, delta)
+    if upper == 1.0:  # no eigenvalue is on the circle either
+        upper = float(np.nextafter(1.0, 0.0))
+    if lower == 1.0:
+        lower = float(np.nextafter(1.0, 2.0))
     lower, upper = max(lower, found.lower), min(upper, found.upper)
     sharper = Spectrum(values, radius, lower, upper, "Stein inertia")
     return found if sharper.verdict == "marginal" else sharper
 
 
 def _inertia_enclosure(F: Array, radius: float, delta: float) -> tuple[float, float]:
-    """Bounds of rho from the circles, near the computed radius, that no eigenvalue can cross."""
-    lower, upper = 0.0, float("inf")
-    for gap in 10.0 ** np.arange(-12, 0):
-        inner, outer = radius * (1 - gap), radius * (1 + gap)
-        if not lower and inner and inertia_side(F / inner, delta / inner) == "unstable":
-            lower = inner
-        if upper > outer and outer and inertia_side(F / outer, delta / outer) == "stable":
-            upper = outer
+    """Bounds of rho from the circles, between the computed radius and one, that nothing crosses."""
+    steps = (*(10.0 ** np.arange(-12, 0)), 0.3, 0.6)
+    # Near the computed radius first, then on the way to the unit circle, then that itself.
+    outward = [radius * (1 + gap) for gap in steps]
+    inward = [radius * (1 - gap) for gap in steps]
+    between = [radius + (1 - radius) * share for share in (0.01, 0.1, 0.3, 0.6, 0.9, 1.0)]
+    (outward if radius < 1 else inward).extend(between)
+    for upper in sorted(circle for circle in outward if circle > radius):
+        if inertia_side(F / upper, delta / upper) == "stable":
+            break
+    else:
+        upper = float("inf")
+    for lower in sorted((circle for circle in inward if 0 < circle < radius), reverse=True):
+        if inertia_side(F / lower, delta / lower) == "unstable":
+            break
+    else:
+        lower = 0.0
     return lower, upper
 
 

@@ -8,9 +8,11 @@ say) enters only through the set of symmetric letters.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from functools import reduce
+from operator import add, mul
 
 import sympy
-from sympy import Expr, MatrixExpr, MatrixSymbol
+from sympy import Expr, Matrix, MatrixBase, MatrixExpr, MatrixSymbol
 
 Letter = tuple[MatrixSymbol, bool, Expr]
 Word = tuple[Letter, ...]
@@ -141,23 +143,33 @@ def substituted(
     return expression
 
 
-def at_one(expression: Expr | MatrixExpr, values: Mapping[MatrixSymbol, Expr]) -> Expr:
-    """The value at N = 1, where every matrix letter is a number."""
+def explicit(
+    expression: Expr | MatrixExpr, values: Mapping[MatrixSymbol, Matrix], size: int
+) -> Expr | Matrix:
+    """The value of an expression for explicit matrices, in dimension `size`."""
     match expression:
         case sympy.Identity():
-            return sympy.S.One
+            return sympy.eye(size)
         case MatrixSymbol():
-            return sympy.sympify(values[expression])
-        case sympy.Transpose() | sympy.Trace():
-            return at_one(expression.arg, values)
+            return values[expression]
+        case sympy.Transpose():
+            return explicit(expression.arg, values, size).T
+        case sympy.Trace():
+            return explicit(expression.arg, values, size).trace()
         case sympy.MatPow() | sympy.Inverse():
-            return at_one(expression.base, values) ** expression.exp
+            return explicit(expression.base, values, size) ** expression.exp
     if expression.is_Atom:
         return expression
-    parts = [at_one(part, values) for part in expression.args]
+    parts = [explicit(part, values, size) for part in expression.args]
     match expression:
-        case sympy.MatAdd():
-            return sympy.Add(*parts)
-        case sympy.MatMul():
-            return sympy.Mul(*parts)
+        case sympy.MatAdd() | sympy.Add():
+            return reduce(add, parts)
+        case sympy.MatMul() | sympy.Mul():
+            return reduce(mul, parts)
     return expression.func(*parts)
+
+
+def at_one(expression: Expr | MatrixExpr, values: Mapping[MatrixSymbol, Expr]) -> Expr:
+    """The value at N = 1, where every matrix letter is a number."""
+    value = explicit(expression, {m: Matrix([[v]]) for m, v in values.items()}, 1)
+    return value[0] if isinstance(value, MatrixBase) else value

@@ -1,6 +1,6 @@
 """Which M keep rho(I - M H) <= 1 for every 0 < H <= h I: the question that Theorem 1' leaves open.
 
-Answer: three nested sets, each strictly inside the next.
+Answer: three nested sets, each strictly inside the next (the third is in `theory.planes`).
 
 1. ||h M - I||_2 <= 1 (Theorem 1'): exactly the M for which no loss ever rises.
 2. w(h M - I) <= 1 (numerical radius): exactly the M that are stable for every Hermitian H.
@@ -19,17 +19,9 @@ from theory.steps import Step, because, evaluated, exact, identity, nonnegative
 from theory.symbols import M, column, h
 
 one = sympy.S.One
-
-
 u, v = sympy.symbols("u v", real=True)  # a point u + i v of the numerical range of M
-
-
 s = Symbol("s", positive=True)
-
-
 x, y = sympy.symbols("x y", positive=True)  # the diagonal of a hessian of size 2
-
-
 lamda = Symbol("lamda")
 
 
@@ -111,13 +103,6 @@ def _norm_two(w: Formulas) -> Iterator[Step]:
         "and det M = 1 <= tr M = 2: stable by all-hessians-plane too",
         sympy.Le(w["M"].det(), w["M"].trace(), evaluate=False),
     )
-
-
-PLUECKER = sympy.zeros(6, 6)
-
-
-for _i, _j, _sign in ((0, 5, 1), (1, 4, -1), (2, 3, 1)):
-    PLUECKER[_i, _j] = PLUECKER[_j, _i] = sympy.Integer(_sign)
 
 
 @statement(

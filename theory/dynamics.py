@@ -203,8 +203,6 @@ def eq_12(f: Formulas) -> Iterator[Step]:
 
 
 _d = sympy.symbols("d1:4", positive=True)
-
-
 _top = sympy.symbols("dbar1:4", positive=True)
 
 

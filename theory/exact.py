@@ -20,14 +20,8 @@ from theory.symbols import (
 )
 
 one = sympy.S.One
-
-
 ROOT = {H: K**2}
-
-
 low, high = sympy.symbols("h_min h_max", positive=True)
-
-
 mode = Symbol("h_i", positive=True)
 
 

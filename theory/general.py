@@ -26,8 +26,6 @@ from theory.symbols import (
 )
 
 X, D = square("X"), square("D")
-
-
 GENERAL = SYMMETRIC - {P, M}
 
 
@@ -86,8 +84,6 @@ def theorem_1_prime(f: Formulas) -> Iterator[Step]:
 
 
 kappa = Symbol("kappa", positive=True)
-
-
 v, u, d = sympy.symbols("v u d", nonnegative=True)
 
 
@@ -120,8 +116,6 @@ def eigenvector_condition(f: Formulas) -> Iterator[Step]:
 
 
 z = Symbol("z")
-
-
 power = Symbol("m", integer=True, positive=True)
 
 

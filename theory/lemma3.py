@@ -10,14 +10,8 @@ from theory.steps import Step, because, exact, identity, nonnegative
 from theory.symbols import alpha, dbar, h
 
 d = Symbol("d", positive=True)  # an entry of Delta
-
-
 p = Symbol("p", real=True)  # an eigenvalue of P~
-
-
 one = sympy.S.One
-
-
 BOUNDS = {"lower": -alpha / dbar, "upper": (2 / h - alpha) / dbar}
 
 

@@ -11,8 +11,6 @@ from theory.steps import Step, exact, identity, loewner, nonnegative
 from theory.symbols import Delta, I, K, P_tilde, V, alpha, dbar, h
 
 D = Symbol("D", positive=True)  # lambda_max(Delta)
-
-
 a, b = sympy.symbols("a b", nonnegative=True)  # |lambda_min(P~)|, lambda_max(P~)
 
 

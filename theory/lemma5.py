@@ -10,26 +10,12 @@ from theory.steps import Step, because, evaluated, exact, identity, nonnegative
 from theory.symbols import SYMMETRIC, A, C, H, K, Pi0, S, T, square, t
 
 half, one = Rational(1, 2), sympy.S.One
-
-
 B, G, X, W, Z = (square(name) for name in "BGXWZ")
-
-
 Pi = square("Pi")  # second moment of phi_t
-
-
 Q = square("Q")  # (I - A) S (I - A)^T
-
-
 ROOT = {H: K**2}
-
-
 WITH_X = SYMMETRIC | {X, Pi, Q}
-
-
 NOISY = half * Trace(H * (A**t * Pi0 * A.T**t + C + S))
-
-
 QUIET = half * Trace(H * (A**t * Pi0 * A.T**t))
 
 

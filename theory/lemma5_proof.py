@@ -11,8 +11,6 @@ from theory.steps import Step, because, evaluated, exact, identity, loewner
 from theory.symbols import SYMMETRIC, A, C, H, I, K, L, S, T, V, column, k, lam, phi, t
 
 z0, powers = column("z0"), column("lamda_t")
-
-
 j = Symbol("j", integer=True, nonnegative=True)
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import sympy
-from sympy import Identity, Matrix, MatrixExpr, MatrixSymbol, Rational, Symbol, Trace
+from sympy import Matrix, MatrixExpr, MatrixSymbol, Rational, Symbol, Trace
 
+from theory.algebra import explicit
 from theory.gaussian import gaussian_variance
 from theory.statement import Formulas, Status, statement
 from theory.steps import Step, because, identity
@@ -109,24 +110,6 @@ def gradient_variance(f: Formulas) -> Iterator[Step]:
         yield from _scalar_horizon(f, horizon)
 
 
-def at(expression: sympy.Expr, values: dict[MatrixSymbol, Matrix]) -> sympy.Expr | Matrix:
-    """The value of a formula for explicit matrices (it contains no identity)."""
-    match expression:
-        case MatrixSymbol():
-            return values[expression]
-        case sympy.Transpose():
-            return at(expression.arg, values).T
-        case Trace():
-            return at(expression.arg, values).trace()
-    if expression.is_Atom and not isinstance(expression, Identity):
-        return expression
-    parts = [at(part, values) for part in expression.args]
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part if isinstance(expression, sympy.MatAdd | sympy.Add) else total * part
-    return total
-
-
 def _quadratic_form(f: Formulas) -> Iterator[Step]:
     """Var(xi^T b + xi^T W xi) for N = 2 by Wick's rule, against both formulas."""
     noise = sympy.symbols("x0 x1")
@@ -136,7 +119,7 @@ def _quadratic_form(f: Formulas) -> Iterator[Step]:
     line = Matrix(sympy.symbols("b0 b1"))
     form = (vector.T * line + vector.T * weights * vector)[0]
     direct = gaussian_variance(form, noise, covariance)
-    step = at(
+    step = explicit(
         f["step_variance"],
         {
             L: line.row_join(sympy.zeros(2, 3)),
@@ -144,11 +127,12 @@ def _quadratic_form(f: Formulas) -> Iterator[Step]:
             W: weights,
             Px: sympy.diag(1, 0, 0, 0),
         },
+        2,
     )
     yield identity("N = 2, Wick's rule: b^T S b + 2 tr W S W S", direct, step)
     start = Matrix(sympy.symbols("m0 m1"))
     shifted = ((start + vector).T * weights * (start + vector))[0]
-    initial = at(f["initial_variance"], {k: weights, S0: covariance, mean: start})
+    initial = explicit(f["initial_variance"], {k: weights, S0: covariance, mean: start}, 2)
     yield identity(
         "N = 2: Var of phi_0^T k phi_0", gaussian_variance(shifted, noise, covariance), initial
     )
@@ -176,10 +160,12 @@ def _scalar_horizon(f: Formulas, horizon: int) -> Iterator[Step]:
     value, found, noise = sympy.zeros(2, 2), sympy.S.Zero, Matrix([[s]])
     for step in reversed(range(horizon + 1)):
         place = {Kt: value, F: move, B: push, C: read if step else sympy.zeros(2, 1)}
-        linear, bent = at(f["gain"], place), at(f["curvature"], place)
-        found += at(f["step_variance"], {L: linear, S: noise, W: bent, Px: states[step]})
+        linear, bent = explicit(f["gain"], place, 1), explicit(f["curvature"], place, 1)
+        found += explicit(f["step_variance"], {L: linear, S: noise, W: bent, Px: states[step]}, 1)
         value = (cost if step else sympy.zeros(2, 2)) + move.T * value * move
-    found += at(f["initial_variance"], {k: value[:1, :1], S0: Matrix([[s0]]), mean: Matrix([[m0]])})
+    found += explicit(
+        f["initial_variance"], {k: value[:1, :1], S0: Matrix([[s0]]), mean: Matrix([[m0]])}, 1
+    )
     yield identity(
         f"N = 1, T = {horizon}: the recursion is the variance of the unrolled gradient",
         direct,

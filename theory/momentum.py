@@ -9,23 +9,11 @@ from theory.statement import Formulas, Status, statement
 from theory.steps import Step, because, identity, nonnegative
 
 beta = Symbol("beta", nonnegative=True)  # heavy-ball friction, 0 <= beta < 1
-
-
 z, decay = Symbol("z"), Symbol("w", real=True)
-
-
 u, v = sympy.symbols("u v", real=True)
-
-
 a, r = sympy.symbols("a r", positive=True)
-
-
 betas = sympy.symbols("beta1:4", real=True)
-
-
 shares = sympy.symbols("s1:4", positive=True)
-
-
 gains = sympy.symbols("m1:4", nonnegative=True)
 
 

@@ -11,8 +11,6 @@ from theory.steps import Step, because, evaluated, exact, identity, loewner
 from theory.symbols import SYMMETRIC, H, I, P, alpha, square
 
 one = sympy.S.One
-
-
 x = Symbol("x", real=True)  # lr times an eigenvalue of the hessian
 
 

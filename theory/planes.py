@@ -6,26 +6,16 @@ from itertools import combinations
 import sympy
 from sympy import Matrix, Symbol
 
-from theory.allhessians import PLUECKER, lamda, x, y
+from theory.allhessians import lamda, x, y
 from theory.statement import Formulas, Status, statement
 from theory.steps import Step, because, identity, nonnegative
 from theory.symbols import h
 
 a, d = sympy.symbols("a d", nonnegative=True)  # eigenvalues of the symmetric part of m
-
-
 c = Symbol("c", real=True)  # m = [[a, c], [-c, d]]
-
-
 z = Symbol("z", real=True)  # its off-diagonal entry
-
-
 ENTRIES = Matrix(2, 2, sympy.symbols("m11 m12 m21 m22", real=True))
-
-
 NORMAL_FORM = Matrix([[a, c], [-c, d]])
-
-
 HESSIAN = Matrix([[x, z], [z, y]])
 
 
@@ -101,8 +91,6 @@ def _rotation(room: sympy.Expr) -> Iterator[Step]:
 
 
 FRAME = Matrix(3, 2, sympy.symbols("q:6", real=True))
-
-
 GAIN = Matrix(3, 3, sympy.symbols("m:9", real=True))
 
 
@@ -190,14 +178,10 @@ def all_hessians_space(f: Formulas) -> Iterator[Step]:
 
 
 FRAME4 = Matrix(4, 2, sympy.symbols("q:8", real=True))
-
-
 PAIRS = tuple(combinations(range(4), 2))
-
-
 Z4 = Matrix(4, 4, sympy.symbols("z:16", real=True))
-
-
+SIGNS = {(0, 5): 1, (1, 4): -1, (2, 3): 1}  # p12 p34 - p13 p24 + p14 p23
+PLUECKER = Matrix(6, 6, lambda i, j: SIGNS.get((min(i, j), max(i, j)), 0))
 tau = Symbol("tau", real=True)
 
 

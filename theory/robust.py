@@ -10,19 +10,11 @@ from theory.steps import Step, because, identity, loewner, nonnegative
 from theory.symbols import SYMMETRIC, H, I, P_tilde, alpha, column, dbar, h, square
 
 one = sympy.S.One
-
-
 D, Bound, X, Theta, Ac, B, C, delta = (
     square(n) for n in ("D", "W", "X", "Theta", "A_c", "B", "C_p", "delta")
 )
-
-
 p = Symbol("p", real=True)
-
-
 top = Symbol("dbar_i", positive=True)
-
-
 e, q, d, norm = sympy.symbols("e q d p_norm", nonnegative=True)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import sympy
 from sympy import Matrix, Rational, Symbol, pi
 
+from theory.algebra import at_one, explicit
 from theory.gaussian import wick
 from theory.statement import Formulas, Status, statement
 from theory.steps import Step, because, evaluated, exact, identity
@@ -40,7 +41,7 @@ def mean_square(f: Formulas) -> Iterator[Step]:
 
     single = Matrix(2, 2, entry)
     pairs = single / size + (1 - 1 / size) * hessian * second * hessian
-    claimed = _explicit(f["second_moment"], {H: hessian, X: second})
+    claimed = explicit(f["second_moment"], {H: hessian, X: second}, 2)
     yield identity(
         "N = 2, Wick's rule: E H_t X H_t, of B^2 pairs of examples B are equal", pairs, claimed
     )
@@ -49,7 +50,7 @@ def mean_square(f: Formulas) -> Iterator[Step]:
         "diagonal ones allow (Cauchy-Schwarz), so the diagonal decides: x' = (diag(D) + "
         "alpha^2/B h h^T) x"
     )
-    diagonal = _explicit(f["second_moment"], {H: Matrix([[h]]), X: Matrix([[one]])})[0]
+    diagonal = at_one(f["second_moment"], {H: h, X: one})
     yield identity(
         "N = 1: D + alpha^2 h^2/B = 1 - 2 alpha h + alpha^2 E H_t^2",
         f["diagonal"] + alpha**2 * h**2 / size,
@@ -62,24 +63,6 @@ def mean_square(f: Formulas) -> Iterator[Step]:
     )
     yield from _rank_one(f)
     yield from _bracket(f)
-
-
-def _explicit(formula: sympy.Expr, values: dict) -> Matrix:
-    """The second moment of H_t X H_t for explicit H and X."""
-    match formula:
-        case sympy.MatrixSymbol():
-            return values[formula]
-        case sympy.Trace():
-            return _explicit(formula.arg, values).trace()
-    if formula.is_Atom or not formula.has(sympy.MatrixSymbol):
-        return formula
-    parts = [_explicit(part, values) for part in formula.args]
-    if isinstance(formula, sympy.MatPow | sympy.Pow):
-        return parts[0] ** parts[1]
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part if isinstance(formula, sympy.MatAdd | sympy.Add) else total * part
-    return total
 
 
 def _rank_one(f: Formulas) -> Iterator[Step]:

@@ -116,6 +116,13 @@ def test_jordan_blocks_away_from_the_circle_are_decided(value: float, size: int)
     assert found.lower <= value <= found.upper
 
 
+def test_a_nilpotent_matrix_is_stable_and_warns_of_nothing() -> None:
+    """rho = 0 exactly, every eigenvector the same: the certificates overflow on the way."""
+    found = judge(np.triu(np.full((8, 8), 3.0), 1))
+    assert found.verdict == "stable"
+    assert found.spectral_radius == 0.0
+
+
 @pytest.mark.parametrize("size", [2, 3])
 def test_a_jordan_block_on_the_circle_is_marginal(size: int) -> None:
     assert judge(np.eye(size) + np.diag(np.ones(size - 1), 1)).verdict == "marginal"
