@@ -131,7 +131,7 @@ def draw(
     """Three panels: meta-loss, inner training, eigenvalues."""
     use_style()
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), width_ratios=(1, 1.35, 1))
-    _meta_training(axes[0], run)
+    _meta_training(axes[0], run, evaluation)
     _inner_training(axes[1], evaluation)
     _complex_plane(axes[2], spectra)
     figure.tight_layout(w_pad=2)
@@ -146,15 +146,22 @@ def smooth(values: NDArray[Any], width: int) -> NDArray[np.float64]:
     return np.asarray(sums / counts)
 
 
-def _meta_training(axes: Any, run: RunDirectory) -> None:
+def _meta_training(axes: Any, run: RunDirectory, evaluation: Evaluation) -> None:
     lines = [m for m in run.read_metrics() if "meta_loss" in m]
     steps = [m["outer_step"] for m in lines]
     losses = np.array([m["meta_loss"] for m in lines])
     axes.plot(steps, losses, color=BLUE, alpha=0.2, lw=0.6)
     axes.plot(steps, smooth(losses, 50), color=BLUE)
-    axes.set(title="Meta-training", xlabel="outer step", ylabel="meta-loss")
+    adam = evaluation.summaries()[1]
+    axes.axhline(float(adam.meta_loss.mean()), color=ORANGE, ls="--", lw=1.2)
+    axes.annotate(
+        f"tuned {adam.name}", (1, float(adam.meta_loss.mean())),
+        xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points",
+        ha="right", color=ORANGE, fontsize=8,
+    )  # fmt: skip
+    axes.set(title="Meta-training lowers the meta-loss", xlabel="outer step", ylabel="meta-loss")
     late = smooth(losses, 50)[len(losses) // 20 :]
-    axes.set_ylim(late.min() - 0.03, late.max() + 0.05)
+    axes.set_ylim(late.min() - 0.03, max(late.max(), float(adam.meta_loss.mean())) + 0.03)
 
 
 def _inner_training(axes: Any, evaluation: Evaluation) -> None:
@@ -170,8 +177,10 @@ def _inner_training(axes: Any, evaluation: Evaluation) -> None:
         "meta-training horizon", (horizon, 0.97), xycoords=("data", "axes fraction"),
         xytext=(4, 0), textcoords="offset points", fontsize=8, va="top",
     )  # fmt: skip
-    axes.set(title="Training with it, far beyond its horizon", xlabel="inner step", ylabel="loss")
-    axes.set_ylim(top=min(1.0, evaluation.ceiling))
+    late = np.concatenate([smooth(c, 25)[:, horizon // 10 :] for c in evaluation.curves.values()])
+    low, high = np.nanpercentile(np.minimum(late, evaluation.ceiling), (0.5, 99.5))
+    axes.set(title="Training with it, beyond its horizon", xlabel="inner step", ylabel="loss")
+    axes.set_ylim(low - 0.03, high + 0.1)
     axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
 
 
@@ -184,10 +193,10 @@ def _complex_plane(axes: Any, spectra: dict[str, NDArray[np.complex128]]) -> Non
         axes.scatter(values.real, values.imag, s=22, marker=marker, label=name, **style)
     reach = max(1.1, *(1.05 * float(np.abs(v).max(initial=0)) for v in spectra.values()))
     axes.set(
-        title="Eigenvalues of its dynamics", xlabel="real", ylabel="imaginary",
+        title="Eigenvalues at the horizon", xlabel="real", ylabel="imaginary",
         xlim=(-reach, reach), ylim=(-reach, reach),
     )  # fmt: skip
-    axes.legend(loc="upper left", fontsize=8)
+    axes.legend(loc="lower left", fontsize=8, handletextpad=0.1)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -67,15 +69,16 @@ def evaluate_run(run: RunDirectory, seeds: int, horizons: int) -> Evaluation:
     name = config.optimizer.upper() if config.optimizer == "star" else config.optimizer
     rate, adam = tuned_adam(task, config.horizon, steps, keys)
 
-    def curves(theta: Any) -> NDArray[np.float32]:
-        return training_curves(task, config.make_optimizer, theta, steps, keys)
-
+    both = jax.tree.map(
+        lambda a, b: jnp.stack([a, b]), trained.meta_parameters, initial.meta_parameters
+    )
+    after, before = training_curves(task, config.make_optimizer, both, steps, keys)
     return Evaluation(
         config,
         {
-            f"{name}, meta-trained": curves(trained.meta_parameters),
+            f"{name}, meta-trained": after,
             f"Adam, rate {rate:g}": adam,
-            f"{name}, untrained": curves(initial.meta_parameters),
+            f"{name}, untrained": before,
         },
         task.loss_ceiling,
     )

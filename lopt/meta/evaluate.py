@@ -25,12 +25,14 @@ def held_out_keys(seeds: int) -> jax.Array:
 def training_curves(
     task: Task,
     make_optimizer: Callable[[Any], optax.GradientTransformation],
-    theta: Any,
+    thetas: Any,
     steps: int,
     keys: jax.Array,
 ) -> NDArray[np.float32]:
-    """Training losses ``[seeds, steps]``: each on its own batch, before that step is taken.
+    """Training losses ``[thetas, seeds, steps]``: each on its own batch, before that step is taken.
 
+    `thetas` is one tree whose leaves have a leading axis, an optimizer a slice: they are compiled
+    once and run together.
     A seed fixes the initial parameters and every batch, so that optimizers are compared on the
     same draws.
     """
@@ -51,8 +53,9 @@ def training_curves(
         carry = (params, optimizer.init(params))
         return jax.lax.scan(step, carry, jax.random.split(run_key, steps))[1]
 
-    curves = jax.jit(jax.vmap(run, in_axes=(None, None, 0)))(theta, task.data, keys)
-    return np.asarray(curves)
+    over_seeds = jax.vmap(run, in_axes=(None, None, 0))
+    over_thetas = jax.jit(jax.vmap(over_seeds, in_axes=(0, None, None)))
+    return np.asarray(over_thetas(thetas, task.data, keys))
 
 
 def tuned_adam(
@@ -67,8 +70,7 @@ def tuned_adam(
 
     Choosing on the evaluation seeds themselves favours Adam.
     """
-    grid = np.array(rates, np.float32)
-    curves = [training_curves(task, optax.adam, rate, steps, keys) for rate in grid]
+    curves = training_curves(task, optax.adam, np.array(rates, np.float32), steps, keys)
     means = [meta_loss(c, horizon, task.loss_ceiling).mean() for c in curves]
     best = int(np.argmin(means))
     return float(rates[best]), curves[best]
