@@ -247,6 +247,11 @@ def expected_loss(
     return ExpectedLoss(*(xp.stack(list(column)) for column in zip(*losses, strict=True)))
 
 
+def _is_identity(matrix: AnyArray) -> bool:
+    """Whether a product with it can be left out; under JAX it is left in."""
+    return isinstance(matrix, np.ndarray) and np.array_equal(matrix, np.eye(len(matrix)))
+
+
 def _losses(
     model: Quadratic, rule: UpdateRule, horizons: list[int], noisy_minimum: bool
 ) -> list[ExpectedLoss]:
@@ -254,11 +259,12 @@ def _losses(
     xp, (F, B, C, E, H, S, m, S0) = common(
         *rule, model.hessian, model.noise_covariance, model.initial_mean, model.initial_covariance
     )
-    weight = C.T @ H @ C
+    weight = H if _is_identity(C) else C.T @ H @ C
     kept = taking_part(F, xp.concat([B @ S, E @ S0, E @ m[:, None]], axis=1), weight)
     if len(kept) < F.shape[0]:
         F, B, E, weight = F[np.ix_(kept, kept)], B[kept], E[kept], weight[np.ix_(kept, kept)]
-    second = scaled(xp, E @ (S0 + m[:, None] * m[None, :]) @ E.T)
+    second = S0 + m[:, None] * m[None, :]
+    second = scaled(xp, second if _is_identity(E) else E @ second @ E.T)
     start = congruence(second, scaled(xp, F.T))
     noise = congruence(scaled(xp, S), scaled(xp, B.T))
     floor = scaled(xp, xp.sum(H * S) / 2 if noisy_minimum else xp.zeros_like(H[0, 0]))
