@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from nqm.judgement import judge as judge
     from nqm.judgement import symmetric_spectrum as symmetric_spectrum
     from nqm.limits import LimitLoss as LimitLoss
+    from nqm.limits import LimitMoments as LimitMoments
     from nqm.limits import limit_loss as limit_loss
+    from nqm.limits import limit_moments as limit_moments
     from nqm.metagradient import MetaGradient as MetaGradient
     from nqm.metagradient import expected_meta_gradient as expected_meta_gradient
     from nqm.minibatch import MeanSquare as MeanSquare
@@ -109,6 +111,7 @@ EXPORTS = {
     "GradientVariance": "gradient_variance",
     "Interval": "exact",
     "LimitLoss": "limits",
+    "LimitMoments": "limits",
     "LossSpectrum": "symmetric_loss",
     "LyapunovCertificate": "certificates",
     "MeanSquare": "minibatch",
@@ -154,6 +157,7 @@ EXPORTS = {
     "lemma3": "bounds",
     "lemma3_bounds": "closed_forms",
     "limit_loss": "limits",
+    "limit_moments": "limits",
     "loss_norm_matrix": "spectrum",
     "loss_spectrum": "symmetric_loss",
     "lyapunov_certificate": "certificates",
