@@ -33,7 +33,7 @@ def main() -> int:
     """Print the ratios; the exit code is 1 if one misses its target."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=1000)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=7)
     arguments = parser.parse_args()
     n = arguments.size
     rng = np.random.default_rng(0)

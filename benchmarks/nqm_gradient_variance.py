@@ -11,7 +11,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from benchmarks.nqm_moments import seconds
+from benchmarks.nqm_moments import seconds, warm_allocator
 from nqm import example, meta_gradient_variance, sample_meta_gradients
 
 HORIZONS = [1, 2, 3, 4, 5, 10, 25, 50, *range(100, 301, 50), *range(400, 1001, 100)]
@@ -20,6 +20,7 @@ SEEDS = 500
 
 def main() -> None:
     """Print the times, their ratios and how far apart the two answers are."""
+    warm_allocator()
     model = example("paper").quadratic
     alphas = np.linspace(0, 2 / model.hessian_eigenvalues[-1], 50).tolist()
     rng = np.random.default_rng(0)

@@ -18,6 +18,14 @@ N = 200
 HORIZONS = (10**3, 10**6, 10**9)
 
 
+def warm_allocator() -> None:
+    """Free one large array: glibc then keeps memory of that size instead of returning it at once.
+
+    A process that never held a large array pays about as much again for fresh pages.
+    """
+    np.ones(4_000_000)
+
+
 def seconds(call: Callable[[], object], repeats: int) -> float:
     """The fastest of several runs."""
     call()
@@ -50,6 +58,7 @@ def cost_in_products(condition: float, symmetric: bool, T: int) -> float:
 
 def main() -> None:
     """Print one line for each kind of problem."""
+    warm_allocator()
     print(f"N = {N}; cost in products of {N} x {N} matrices, at T = 10^3, 10^6, 10^9")
     for name, condition, symmetric in (
         ("spectral form, symmetric P, kappa 1e3", 1e3, True),

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from nqm.judgement import judge as judge
     from nqm.judgement import symmetric_spectrum as symmetric_spectrum
     from nqm.limits import LimitLoss as LimitLoss
+    from nqm.limits import LimitMoments as LimitMoments
     from nqm.limits import limit_loss as limit_loss
+    from nqm.limits import limit_moments as limit_moments
     from nqm.metagradient import MetaGradient as MetaGradient
     from nqm.metagradient import expected_meta_gradient as expected_meta_gradient
     from nqm.minibatch import MeanSquare as MeanSquare
@@ -47,9 +49,7 @@ if TYPE_CHECKING:
     from nqm.minibatch import minibatch_step_limit as minibatch_step_limit
     from nqm.minibatch import second_moment_step as second_moment_step
     from nqm.moments import ExpectedLoss as ExpectedLoss
-    from nqm.moments import Moments as Moments
     from nqm.moments import expected_loss as expected_loss
-    from nqm.moments import parameter_moments as parameter_moments
     from nqm.momentum import aggmo_limit as aggmo_limit
     from nqm.momentum import delay_limit as delay_limit
     from nqm.momentum import exponential_average_limit as exponential_average_limit
@@ -82,6 +82,8 @@ if TYPE_CHECKING:
     from nqm.spectrum import loss_norm_matrix as loss_norm_matrix
     from nqm.spectrum import spectral_radius as spectral_radius
     from nqm.spectrum import symmetric_eigenvalues as symmetric_eigenvalues
+    from nqm.state_moments import Moments as Moments
+    from nqm.state_moments import parameter_moments as parameter_moments
     from nqm.symmetric_loss import LossSpectrum as LossSpectrum
     from nqm.symmetric_loss import loss_spectrum as loss_spectrum
     from nqm.symmetric_loss import spectral_loss as spectral_loss
@@ -109,11 +111,12 @@ EXPORTS = {
     "GradientVariance": "gradient_variance",
     "Interval": "exact",
     "LimitLoss": "limits",
+    "LimitMoments": "limits",
     "LossSpectrum": "symmetric_loss",
     "LyapunovCertificate": "certificates",
     "MeanSquare": "minibatch",
     "MetaGradient": "metagradient",
-    "Moments": "moments",
+    "Moments": "state_moments",
     "NamedRule": "rule_table",
     "NoisyQuadratic": "quadratic",
     "Proof": "rigorous",
@@ -154,6 +157,7 @@ EXPORTS = {
     "lemma3": "bounds",
     "lemma3_bounds": "closed_forms",
     "limit_loss": "limits",
+    "limit_moments": "limits",
     "loss_norm_matrix": "spectrum",
     "loss_spectrum": "symmetric_loss",
     "lyapunov_certificate": "certificates",
@@ -171,7 +175,7 @@ EXPORTS = {
     "nominal_step_intervals": "exact",
     "numerical_radius": "bounds_general",
     "numerical_radius_condition": "bounds_general",
-    "parameter_moments": "moments",
+    "parameter_moments": "state_moments",
     "parse_rule": "rule_table",
     "perturbed_preconditioner": "updates",
     "perturbed_rule": "updates",

@@ -54,9 +54,12 @@ def analyse_memoryless(problem: Problem, rule: str = "plain") -> Analysis:
         best = best_step(problem, interval) if intervals else None
     else:
         P, H, n = np.asarray(problem.preconditioner), problem.hessian, len(problem.hessian)
-        step = P + alpha * np.eye(n)
+        step, diagonal = P.copy(), np.diag_indices(n)
+        step[diagonal] += alpha
         error = 8 * n * EPS * (1 + float(np.linalg.norm(step)) * float(problem.h[-1]))
-        spectrum = judge(np.eye(n) - step @ H, error)
+        A = step @ -H
+        A[diagonal] += 1
+        spectrum = judge(A, error)
         if n <= INTERVAL_LIMIT:
             found = nominal_step_intervals(H, P)
             intervals = tuple((float(i.lower), float(i.upper)) for i in found)

@@ -33,6 +33,7 @@ from nqm.symmetric_form import Problem
 
 NAN = float("nan")
 FOR_PLAIN = "it is about the plain rule (6)"
+FOR_MOMENTUM = "it is about v_k' = beta_k v_k + g, phi' = phi - sum_k M_k v_k'"
 FOR_PRECONDITIONED = "it is about rule (12); pass the rule `preconditioned`"
 
 
@@ -76,7 +77,10 @@ def _paper_conditions(
     bounds = -problem.alpha, top - problem.alpha
     names, others = (LEMMA2, THEOREM1) if rule == "preconditioned" else (THEOREM1, LEMMA2)
     if p is None:
-        own = Condition(*names, False, SYMMETRIC_ONLY.format(problem.gap), *bounds)
+        reason = SYMMETRIC_ONLY.format(problem.gap)
+        if rule == "preconditioned":  # the counterexample's Hessian, squared
+            reason = reason.replace("[2,1],[1,2]", "[5,4],[4,5]")
+        own = Condition(*names, False, reason, *bounds)
     else:
         own = Condition(*names, True, "", *bounds, *p, exact)
     foreign = FOR_PLAIN if others == THEOREM1 else FOR_PRECONDITIONED
@@ -119,7 +123,7 @@ def momentum_conditions(
         family[rule] = ([(1 - beta) * alpha * D], [beta])
     if rule not in family:
         names = (MOMENTUM_NAME, SOURCE, QUANTITY)
-        return (_unavailable(names, "the rule is not v_k' = beta_k v_k + g, M_k v_k' summed"),)
+        return (_unavailable(names, FOR_MOMENTUM),)
     return (momentum_condition(problem.hessian, *family[rule]),)
 
 

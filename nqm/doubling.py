@@ -49,16 +49,29 @@ def scaled(xp: Namespace, array: AnyArray, exponent: AnyArray = 0.0) -> Scaled:
     return Scaled(array * 2.0 ** (-shift), shift + exponent)
 
 
+def tamed(xp: Namespace, array: AnyArray, exponent: AnyArray = 0.0) -> Scaled:
+    """As `scaled`, but in NumPy an array of moderate size is left as it is, which is cheaper."""
+    if isinstance(array, np.ndarray) and _moderate(max(np.max(array), -np.min(array))):
+        return Scaled(array, exponent)
+    return scaled(xp, array, exponent)
+
+
+def _moderate(size: AnyArray) -> bool:
+    """Whether a number known now needs no scaling; one that JAX traces always gets it."""
+    return isinstance(size, float) and (size == 0 or 2.0**-64 <= size <= 2.0**64)
+
+
 def product(xp: Namespace, left: Scaled, right: Scaled) -> Scaled:
     """The matrix product."""
-    return scaled(xp, left.hat @ right.hat, left.exponent + right.exponent)
+    return tamed(xp, left.hat @ right.hat, left.exponent + right.exponent)
 
 
 def times(factor: float, term: Scaled) -> Scaled:
-    """A nonnegative number times an array, in which a power of two costs nothing."""
+    """A nonnegative number times an array."""
+    if factor < 2.0**30:
+        return Scaled(factor * term.hat, term.exponent)
     fraction, exponent = math.frexp(factor)
-    hat = term.hat if fraction == 0.5 else 2 * fraction * term.hat
-    return Scaled(hat, term.exponent + (exponent - 1))
+    return Scaled(2 * fraction * term.hat, term.exponent + (exponent - 1))
 
 
 def add(xp: Namespace, *terms: Scaled) -> Scaled:
@@ -69,11 +82,18 @@ def add(xp: Namespace, *terms: Scaled) -> Scaled:
     weights = [2.0 ** xp.clip(term.exponent - top, -1000, 0) for term in terms]
     sizes = [xp.linalg.trace(t.hat) if t.hat.ndim == 2 else t.hat for t in terms]
     size = sum(w * s for w, s in zip(weights, sizes, strict=True))
-    shift = xp.floor(xp.log2(xp.where(size > 0, size, xp.ones_like(size))))
-    scale = 2.0 ** (-shift)
-    total = weights[0] * scale * terms[0].hat
-    for weight, term in zip(weights[1:], terms[1:], strict=True):
-        total = total + weight * scale * term.hat
+    if _moderate(size):
+        shift = 0.0
+    else:
+        shift = xp.floor(xp.log2(xp.where(size > 0, size, xp.ones_like(size))))
+        weights = [weight * 2.0 ** (-shift) for weight in weights]
+    parts = [
+        t.hat if isinstance(w, float) and w == 1 else w * t.hat
+        for w, t in zip(weights, terms, strict=True)
+    ]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
     return Scaled(total, top + shift)
 
 
@@ -137,7 +157,7 @@ def ladder(matrix: AnyArray, weight: AnyArray | Scaled, horizon: int) -> Ladder:
     In NumPy the ladder ends early once ||F^a||^2 < 2^-72, the weight of all that follows in U.
     """
     xp, (F, W, exponent) = common(matrix, *(weight if isinstance(weight, Scaled) else (weight, 0)))
-    power, total = scaled(xp, F), scaled(xp, W, exponent)
+    power, total = tamed(xp, F), tamed(xp, W, exponent)
     blocks = [Block(power, Sums(1, total, total))]
     while 2 * blocks[-1].sums.steps <= horizon:
         last = blocks[-1]

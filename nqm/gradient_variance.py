@@ -23,7 +23,7 @@ from nqm.orbits import apply, orbit_of, packing, transposed, unpack
 from nqm.quadratic import NoisyQuadratic
 from nqm.validate import Array
 
-CHUNK = 200_000
+CHUNK = 300_000
 """Numbers that one array of a chunk of directions may hold: about what a cache holds."""
 MEMORY = 10**8
 """Numbers that one trajectory may hold."""

@@ -15,6 +15,7 @@ from nqm.moments import expected_loss
 from nqm.quadratic import NoisyQuadratic
 from nqm.symmetric_loss import EPS
 from nqm.updates import UpdateRule
+from nqm.validate import Array
 
 
 class LimitLoss(NamedTuple):
@@ -94,6 +95,69 @@ def limit_loss(model: NoisyQuadratic, rule: UpdateRule) -> LimitLoss:
             error = gain * residual * float(np.trace(Q)) / 2 + 8 * EPS * value
             return LimitLoss(value, error, "spectral radius below one")
     return _without_decay(model, rule, radius)
+
+
+class LimitMoments(NamedTuple):
+    """The distribution that the parameters settle to.
+
+    Attributes
+    ----------
+    mean : (N,) array
+        Zero, where the limit exists.
+    covariance : (N, N) array
+        C X C^T with X = F X F^T + B S B^T; nan where rho(F) is not below one.
+    residual : float
+        Frobenius norm of X - F X F^T - B S B^T.
+
+    Examples
+    --------
+    >>> from nqm import LimitMoments, NoisyQuadratic, limit_moments, plain_rule
+    >>> model = NoisyQuadratic([[1.0]], [[3.0]])
+    >>> limit = limit_moments(model, plain_rule(model.hessian, None, 0.5))
+    >>> isinstance(limit, LimitMoments), round(limit.covariance.item(), 12)
+    (True, 1.0)
+    """
+
+    mean: Array
+    covariance: Array
+    residual: float
+
+
+def limit_moments(model: NoisyQuadratic, rule: UpdateRule) -> LimitMoments:
+    """Cov_inf = C X C^T with X = F X F^T + B S B^T, where rho(F) < 1.
+
+    The limit of equation (7), by the Lyapunov equation of the joint state.
+
+    Parameters
+    ----------
+    model : NoisyQuadratic
+    rule : UpdateRule
+
+    Returns
+    -------
+    LimitMoments
+        All nan where rho(F) >= 1: instability is a result.
+
+    Examples
+    --------
+    It does not change in a step:
+
+    >>> import numpy as np
+    >>> from nqm import NoisyQuadratic, limit_moments, plain_rule
+    >>> model = NoisyQuadratic(np.diag([1.0, 2.0]), np.array([[2.0, 1.0], [1.0, 2.0]]))
+    >>> rule = plain_rule(model.hessian, None, 0.25)
+    >>> X, A, B = limit_moments(model, rule).covariance, rule.joint_matrix, rule.noise_matrix
+    >>> bool(np.allclose(X, A @ X @ A.T + B @ model.noise_covariance @ B.T))
+    True
+    """
+    F, B, C, _ = (np.asarray(x, dtype=np.float64) for x in rule)
+    Q, n = B @ model.noise_covariance @ B.T, model.dimension
+    if not np.max(np.abs(np.linalg.eigvals(F))) < 1:
+        return LimitMoments(np.full(n, np.nan), np.full((n, n), np.nan), float("nan"))
+    X = scipy.linalg.solve_discrete_lyapunov(F, Q)
+    X = X / 2 + X.T / 2
+    residual = float(np.linalg.norm(X - F @ X @ F.T - Q))
+    return LimitMoments(np.zeros(n), C @ X @ C.T, residual)
 
 
 def _without_decay(model: NoisyQuadratic, rule: UpdateRule, radius: float) -> LimitLoss:

@@ -1,4 +1,4 @@
-"""Mean, covariance and expected loss of any linear update rule, at any horizon, in O(log T).
+"""Expected loss of any linear update rule, at any horizon, in O(log T) matrix products.
 
 Letters: x' = F x + B xi, phi = C x, x_0 = E phi_0 (the UpdateRule); H, S, m, S0 of the model;
 Pi_0 = S0 + m m^T; W = C^T H C; Q = B S B^T. The functions take their namespace from their
@@ -14,19 +14,16 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from nqm.doubling import (
-    Ladder,
-    Scaled,
     add,
     advance,
     congruence,
     ladder,
-    product,
     scaled,
     taking_part,
     times,
     trace_product,
 )
-from nqm.namespace import AnyArray, Namespace, common
+from nqm.namespace import AnyArray, common
 from nqm.updates import UpdateRule
 
 LONGEST = 10**300
@@ -43,35 +40,6 @@ class Quadratic(Protocol):
     def initial_mean(self) -> AnyArray: ...
     @property
     def initial_covariance(self) -> AnyArray: ...
-
-
-class Moments(NamedTuple):
-    """Mean and covariance of the parameters, each times its power of two.
-
-    Attributes
-    ----------
-    mean : (N,) array
-    covariance : (N, N) array
-    mean_exponent, covariance_exponent : scalar
-        The mean is `mean` * 2**`mean_exponent`, the covariance `covariance` *
-        2**`covariance_exponent`; both exponents are 0 unless the dtype would overflow.
-
-    Examples
-    --------
-    Doubling 2000 times, from one:
-
-    >>> import numpy as np
-    >>> from nqm import Moments, NoisyQuadratic, memoryless_rule, parameter_moments
-    >>> model = NoisyQuadratic([[1.0]], None, [1.0])
-    >>> found = parameter_moments(model, memoryless_rule(np.array([[2.0]])), 2000)
-    >>> isinstance(found, Moments), float(np.log2(found.mean[0]) + found.mean_exponent)
-    (True, 2000.0)
-    """
-
-    mean: AnyArray
-    covariance: AnyArray
-    mean_exponent: AnyArray
-    covariance_exponent: AnyArray
 
 
 class ExpectedLoss(NamedTuple):
@@ -116,77 +84,6 @@ def checked_horizons(horizon: int | Sequence[int], smallest: int) -> list[int]:
             f"horizon must be from {smallest} to 1e300; it is {horizon!r}. Count from phi_0."
         )
     return horizons
-
-
-def parameter_moments(model: Quadratic, rule: UpdateRule, horizon: int) -> Moments:
-    """E phi_t = C F^t E m and Cov phi_t = C [F^t E S0 E^T F^tT + sum_{j<t} F^j Q F^jT] C^T.
-
-    Equation (7) with the term of a random phi_0, at t = `horizon`, in O(log t) products.
-
-    Parameters
-    ----------
-    model : NoisyQuadratic
-        Or any object with its four arrays; under JAX, a NamedTuple of them.
-    rule : UpdateRule
-        The linear update.
-    horizon : int
-        t >= 0.
-
-    Returns
-    -------
-    Moments
-
-    Raises
-    ------
-    ValueError
-        If the horizon is negative or no integer.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from nqm import NoisyQuadratic, parameter_moments, plain_rule
-    >>> model = NoisyQuadratic(np.diag([1.0, 2.0]), np.eye(2), [1.0, 1.0])
-    >>> rule = plain_rule(model.hessian, None, 0.25)
-    >>> one, two = (parameter_moments(model, rule, t) for t in (1, 2))
-    >>> A, Q = rule.joint_matrix, rule.noise_matrix @ rule.noise_matrix.T
-    >>> bool(np.allclose(two.covariance, A @ one.covariance @ A.T + Q))
-    True
-    """
-    (t,) = checked_horizons(operator.index(horizon), 0)
-    arrays = common(*rule, model.noise_covariance, model.initial_mean, model.initial_covariance)
-    xp, (F, B, C, E, S, m, S0) = arrays
-    kept = taking_part(F, xp.concat([B @ S, E @ S0, E @ m[:, None]], axis=1), C.T)
-    if len(kept) < F.shape[0]:
-        F, B, C, E = F[np.ix_(kept, kept)], B[kept], C[:, kept], E[kept]
-    mean, covariance = scaled(xp, E @ m[:, None]), scaled(xp, E @ S0 @ E.T)
-    if t:
-        rungs = ladder(F.T, congruence(scaled(xp, S), scaled(xp, B.T)), t)
-        power = _power(xp, rungs, t)
-        mean = product(xp, Scaled(power.hat.T, power.exponent), mean)
-        noise = advance(xp, rungs, None, t).total
-        covariance = add(xp, congruence(covariance, power), noise)
-    mean = _unscaled(xp, Scaled(C @ mean.hat, mean.exponent))
-    covariance = _unscaled(xp, Scaled(C @ covariance.hat @ C.T, covariance.exponent))
-    return Moments(mean.hat[:, 0], covariance.hat, mean.exponent, covariance.exponent)
-
-
-def _power(xp: Namespace, rungs: Ladder, t: int) -> Scaled:
-    """F^t from the ladder; beyond a settled ladder's top the binary digits still apply."""
-    result: Scaled | None = None
-    for block in reversed(rungs.blocks):
-        count, t = divmod(t, block.sums.steps)
-        for _ in range(min(count, 64)):  # a settled power is below 2^-64: its 64th is nothing
-            result = product(xp, result, block.power) if result else block.power
-    assert result is not None
-    return result
-
-
-def _unscaled(xp: Namespace, array: Scaled) -> Scaled:
-    """Exponent 0 where the dtype can hold the array."""
-    value = array.value(xp)
-    fits = xp.all(xp.isfinite(value))
-    exponent = xp.where(fits, xp.zeros_like(array.exponent), array.exponent)
-    return Scaled(xp.where(fits, value, array.hat), exponent)
 
 
 def expected_loss(
@@ -247,6 +144,11 @@ def expected_loss(
     return ExpectedLoss(*(xp.stack(list(column)) for column in zip(*losses, strict=True)))
 
 
+def _is_identity(matrix: AnyArray) -> bool:
+    """Whether a product with it can be left out; under JAX it is left in."""
+    return isinstance(matrix, np.ndarray) and np.array_equal(matrix, np.eye(len(matrix)))
+
+
 def _losses(
     model: Quadratic, rule: UpdateRule, horizons: list[int], noisy_minimum: bool
 ) -> list[ExpectedLoss]:
@@ -254,11 +156,12 @@ def _losses(
     xp, (F, B, C, E, H, S, m, S0) = common(
         *rule, model.hessian, model.noise_covariance, model.initial_mean, model.initial_covariance
     )
-    weight = C.T @ H @ C
+    weight = H if _is_identity(C) else C.T @ H @ C
     kept = taking_part(F, xp.concat([B @ S, E @ S0, E @ m[:, None]], axis=1), weight)
     if len(kept) < F.shape[0]:
         F, B, E, weight = F[np.ix_(kept, kept)], B[kept], E[kept], weight[np.ix_(kept, kept)]
-    second = scaled(xp, E @ (S0 + m[:, None] * m[None, :]) @ E.T)
+    second = S0 + m[:, None] * m[None, :]
+    second = scaled(xp, second if _is_identity(E) else E @ second @ E.T)
     start = congruence(second, scaled(xp, F.T))
     noise = congruence(scaled(xp, S), scaled(xp, B.T))
     floor = scaled(xp, xp.sum(H * S) / 2 if noisy_minimum else xp.zeros_like(H[0, 0]))

@@ -13,8 +13,7 @@ from nqm.validate import Array
 
 
 def _frozen(array: Array) -> Array:
-    array = np.array(array)
-    array.setflags(write=False)
+    array.setflags(write=False)  # every array here is a copy already
     return array
 
 

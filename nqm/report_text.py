@@ -6,13 +6,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from nqm.bounds import Condition
-from nqm.condition_list import FOR_PLAIN, FOR_PRECONDITIONED
+from nqm.condition_list import FOR_MOMENTUM, FOR_PLAIN, FOR_PRECONDITIONED
 
 if TYPE_CHECKING:
     from nqm.report import StabilityReport
 
 SHOWN_EIGENVALUES = 8
-OTHER_RULE = (FOR_PLAIN, FOR_PRECONDITIONED)
+OTHER_RULE = (FOR_PLAIN, FOR_PRECONDITIONED, FOR_MOMENTUM)
 
 
 def number(value: float) -> str:
@@ -48,7 +48,12 @@ def _headline(report: StabilityReport) -> str:
 
 
 def _steps(count: float) -> str:
-    return f"{count:.3g} step{'' if count == 1 else 's'}"
+    shown = f"{count:.3g}"
+    return f"{shown} step{'' if shown == '1' else 's'}"
+
+
+def _modes(count: int) -> str:
+    return "One mode" if count == 1 else f"{count} modes"
 
 
 def _meaning(report: StabilityReport) -> str:
@@ -82,11 +87,11 @@ def _marginal_meaning(report: StabilityReport) -> str:
     near = [z for z in spectrum.eigenvalues if abs(z) >= 1 - spectrum.uncertainty]
     if all(abs(z - 1) <= max(1e-6, 10 * spectrum.uncertainty) for z in near):
         return (
-            f"{len(near)} mode(s) with eigenvalue +1: where the eigenvalue is semisimple these "
+            f"{_modes(len(near))} with eigenvalue +1: where the eigenvalue is semisimple these "
             "directions are frozen, neither learned nor lost, and noise does not enter them."
         )
     return (
-        f"{len(near)} mode(s) on the unit circle away from +1: the error there neither decays nor "
+        f"{_modes(len(near))} on the unit circle away from +1: the error there neither decays nor "
         "grows by itself, but noise that reaches it makes the loss grow without bound."
     )
 
@@ -98,7 +103,9 @@ def _distance(report: StabilityReport) -> list[str]:
             return [f"Stable nominal steps: not known, {report.intervals_reason}."]
         return ["No nominal step is stable with this preconditioner: change the preconditioner."]
     low, high = interval
-    spans = " and ".join(f"{number(a)} and {number(b)}" for a, b in report.nominal_step_intervals)
+    spans = " or between ".join(
+        f"{number(a)} and {number(b)}" for a, b in report.nominal_step_intervals
+    )
     notes = [report.intervals_reason, "in the mean" if report.mean_square is not None else ""]
     among = f" ({', '.join(filter(None, notes))})" if any(notes) else ""
     lines = [f"Stable nominal steps{among}: exactly those between {spans}."]

@@ -248,11 +248,10 @@ def _general_proof(flint: Any, ball: Any, about: str) -> Proof:
     return Proof(status, by, about, bounds)
 
 
-def _check_size(size: int) -> None:
-    if size > SIZE_LIMIT:
-        raise ValueError(
-            f"rigorous is offered up to {SIZE_LIMIT} rows; here are {size}. Leave it out."
-        )
+def _too_large(size: int, about: str) -> Proof | None:
+    if size <= SIZE_LIMIT:
+        return None
+    return Proof("undecided", f"proofs are tried up to {SIZE_LIMIT} rows; here are {size}", about)
 
 
 def prove_stability(
@@ -278,11 +277,12 @@ def prove_stability(
     Returns
     -------
     Proof
+        Above 400 rows 'undecided'.
 
     Raises
     ------
     ValueError
-        For malformed arguments, above 400 rows, or without python-flint.
+        For malformed arguments, or without python-flint.
 
     Examples
     --------
@@ -296,11 +296,12 @@ def prove_stability(
     flint = _flint()
     model = hessian if isinstance(hessian, NoisyQuadratic) else NoisyQuadratic(hessian)  # type: ignore[arg-type]
     H, alpha, n = model.hessian, validate.scalar("nominal_step", nominal_step), model.dimension
-    _check_size(n)
+    about = "I - (alpha I + P) H, exactly as given"
+    if (refusal := _too_large(n, about)) is not None:
+        return refusal
     P = validate.square(
         "preconditioner", np.zeros((n, n)) if preconditioner is None else preconditioner, n
     )
-    about = "I - (alpha I + P) H, exactly as given"
     with _precision(flint):
         if np.array_equal(P, P.T):
             status, by = _symmetric_proof(flint, H, P, alpha)
@@ -322,11 +323,12 @@ def prove_matrix(joint_matrix: AnyArray) -> Proof:
     Returns
     -------
     Proof
+        Above 400 rows 'undecided'.
 
     Raises
     ------
     ValueError
-        For malformed arguments, above 400 rows, or without python-flint.
+        For malformed arguments, or without python-flint.
 
     Examples
     --------
@@ -338,7 +340,9 @@ def prove_matrix(joint_matrix: AnyArray) -> Proof:
     """
     flint = _flint()
     F = validate.square("joint_matrix", joint_matrix)
-    _check_size(F.shape[0])
+    about = "the joint matrix, as rounded to float64"
+    if (refusal := _too_large(F.shape[0], about)) is not None:
+        return refusal
     with _precision(flint):
         ball = flint.arb_mat(F.tolist())
-        return _general_proof(flint, ball, "the joint matrix, as rounded to float64")
+        return _general_proof(flint, ball, about)

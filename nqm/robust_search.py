@@ -19,13 +19,22 @@ def find_worst(family: DisturbedFamily, rng: np.random.Generator, starts: int) -
     d lambda / d d_i = -(w^H b_i)(c_i v)/(w^H v) with its left and right eigenvectors w, v.
     """
     lower, upper = family.bound * SMALLEST, family.bound
+    steps = min(200, 3 * 10**7 // family.size**3)  # of one ascent; seconds at N = 100, none later
+    starts = min(starts, max(1, 10**7 // family.size**3))
     points = _candidates(family, rng, starts)
     order = np.argsort(-family.radius(points))
     best, value = points[order[0]], float(family.radius(points[order[0]]))
     box = list(zip(lower, upper, strict=True))
     for start in points[order[:starts]]:
+        if steps < 10:
+            break
         found = minimize(
-            lambda d: _ascent(family, d), start, jac=True, method="L-BFGS-B", bounds=box
+            lambda d: _ascent(family, d),
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=box,
+            options={"maxfun": steps},
         ).x
         found = np.clip(found, lower, upper)
         radius = float(family.radius(found))
@@ -43,7 +52,8 @@ def _candidates(family: DisturbedFamily, rng: np.random.Generator, starts: int) 
         corners = np.where(rng.random((32 * starts, n)) < 0.5, SMALLEST, 1.0)
     faces = np.where(rng.random((16 * starts, n)) < 0.4, rng.uniform(SMALLEST, 1.0, (1, n)), 1.0)
     low = np.where(rng.random((16 * starts, n)) < 0.4, SMALLEST, faces)
-    return np.concatenate([np.ones((1, n)), corners, inside, faces, low]) * bound
+    found = np.concatenate([np.ones((1, n)), corners, inside, faces, low]) * bound
+    return found[: max(3, 3 * 10**9 // family.size**3)]
 
 
 def _ascent(family: DisturbedFamily, d: Array) -> tuple[float, Array]:

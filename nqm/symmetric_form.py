@@ -53,7 +53,7 @@ def pose(
             "nominal_step and preconditioner times hessian must be at most "
             f"{validate.LARGEST:g} in size; they are {largest:.3g} and {np.max(np.abs(H)):.3g}."
         )
-    gap = 0.0 if P is None else float(np.max(np.abs(P - P.T)))
+    gap = 0.0 if P is None else float(np.max(P - P.T))
     symmetric = P is None or gap <= validate.SYMMETRY_TOLERANCE * float(np.max(np.abs(P)))
     if P is not None and symmetric and gap:
         P = P / 2 + P.T / 2
@@ -85,11 +85,14 @@ def solve_symmetric(problem: Problem, limit: float = 2.0) -> SymmetricAnswer:
         interval = 0.0, limit / top
         return SymmetricAnswer(spectrum, (0.0, 0.0), interval, 8 * size * EPS * limit / top)
     low, high = (float(x) for x in validate.extreme_eigenvalues(P))
-    # Of every symmetric matrix below only the lower triangle is formed.
-    L = scipy.linalg.cholesky(H, lower=True, check_finite=False)
-    inner = scipy.linalg.lapack.dsygst(P, L, itype=2, lower=1)[0]  # L^T P L
+    # Of every symmetric matrix below only the lower triangle is formed, in Fortran order; H.T and
+    # P.T are H and P in that order without a copy.
+    L = scipy.linalg.cholesky(H.T, lower=True, check_finite=False)
+    inner = scipy.linalg.lapack.dsygst(P.T, L, itype=2, lower=1)[0]  # L^T P L
     gram = scipy.linalg.lapack.dlauum(L, lower=1)[0]  # L^T L
-    values = np.linalg.eigvalsh(_shifted(1.0, inner, alpha, gram))
+    values = scipy.linalg.eigvalsh(
+        _shifted(1.0, inner, alpha, gram), lower=True, overwrite_a=True, check_finite=False
+    )
     error = symmetric_form_error(L, P, alpha)
     if alpha + low < 0:  # an indefinite M lets the error of L through, relative to the eigenvalue
         error += 8 * size * EPS * float(h[-1] / h[0]) * float(np.max(np.abs(1 - values)))

@@ -28,15 +28,16 @@ def real_array(name: str, value: ArrayLike) -> Array:
     array = np.array(array, dtype=np.float64)
     if array.size == 0:
         raise ValueError(f"{name} must not be empty; its shape is {array.shape}. Pass N >= 1.")
-    if not np.all(np.isfinite(array)):
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ValueError(
-            f"{name} must be finite; the entry at {where} is {array[where]}. Replace it."
-        )
-    if np.max(np.abs(array)) > LARGEST:
+    largest = max(float(np.max(array)), -float(np.min(array)))  # NaN if there is one
+    if not largest <= LARGEST:
+        if not np.all(np.isfinite(array)):
+            where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise ValueError(
+                f"{name} must be finite; the entry at {where} is {array[where]}. Replace it."
+            )
         raise ValueError(
             f"{name} must have entries of size at most {LARGEST:g}; the largest is "
-            f"{np.max(np.abs(array)):.6g}. Change the units."
+            f"{largest:.6g}. Change the units."
         )
     return array
 
@@ -78,21 +79,23 @@ def vector(name: str, value: ArrayLike, size: int) -> Array:
 
 def asymmetry(array: Array) -> float:
     """max |X - X.T| relative to max |X|; 0 for the zero matrix."""
-    largest = float(np.max(np.abs(array)))
-    return float(np.max(np.abs(array - array.T))) / largest if largest else 0.0
+    largest = max(float(np.max(array)), -float(np.min(array)))
+    # X - X.T is antisymmetric: its largest entry is its largest modulus.
+    return float(np.max(array - array.T)) / largest if largest else 0.0
 
 
 def symmetric(name: str, value: ArrayLike, size: int | None = None) -> Array:
     """A symmetric matrix; asymmetry below 1e-12 of the largest entry is averaged away."""
     array = square(name, value, size)
-    if asymmetry(array) > SYMMETRY_TOLERANCE:
+    relative = asymmetry(array)
+    if relative > SYMMETRY_TOLERANCE:
         gap = np.abs(array - array.T)
         where = tuple(int(i) for i in np.unravel_index(np.argmax(gap), gap.shape))
         raise ValueError(
             f"{name} must be symmetric; max |X - X.T| is {gap[where]:.6g} at {where}. "
             "Pass (X + X.T)/2 if the asymmetry is rounding."
         )
-    return array if np.array_equal(array, array.T) else array / 2 + array.T / 2
+    return array / 2 + array.T / 2 if relative else array
 
 
 EXTREMES_FROM = 200
@@ -108,8 +111,10 @@ def extreme_eigenvalues(matrix: Array) -> Array:
         return np.linalg.eigvalsh(matrix)[[0, -1]]
     from scipy.linalg import eigvalsh_tridiagonal, lapack
 
-    work = int(lapack.dsytrd_lwork(size, lower=1)[0])
-    _, diagonal, beside, _, _ = lapack.dsytrd(matrix, lower=1, lwork=work)
+    lower = int(not matrix.flags.c_contiguous)  # LAPACK reads C order as the transpose
+    matrix = matrix if lower else matrix.T
+    work = int(lapack.dsytrd_lwork(size, lower=lower)[0])
+    _, diagonal, beside, _, _ = lapack.dsytrd(matrix, lower=lower, lwork=work)
     ends = [
         eigvalsh_tridiagonal(diagonal, beside, select="i", select_range=(k, k))
         for k in (0, size - 1)

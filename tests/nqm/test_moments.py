@@ -17,6 +17,7 @@ from nqm import (
     expected_loss,
     heavy_ball_rule,
     limit_loss,
+    limit_moments,
     loss_spectrum,
     memoryless_rule,
     nesterov_rule,
@@ -262,6 +263,21 @@ def test_limit_is_the_closed_form_for_symmetric_p(seed: int, n: int) -> None:
     assert limit.value == pytest.approx(exact, rel=1e-8, abs=1e-12)
     long = spectral_loss(model, alpha, P, horizon=10**9).value
     assert long == pytest.approx(exact, rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_moments_tend_to_their_limit(name: str) -> None:
+    model, P, alpha = problem(13)
+    rule = RULES[name](model.hessian, 0 * P, 0.3 * alpha)  # below the limit of each rule
+    limit = limit_moments(model, rule)
+    many = parameter_moments(model, rule, [0, 3, 10**6])
+    np.testing.assert_allclose(many.covariance[0], model.initial_covariance, atol=1e-14)
+    np.testing.assert_allclose(many.mean[1], parameter_moments(model, rule, 3).mean, atol=1e-14)
+    np.testing.assert_allclose(many.covariance[2], limit.covariance, atol=1e-10)
+    np.testing.assert_allclose(many.mean[2], limit.mean, atol=1e-10)
+    assert limit.residual < 1e-12
+    unstable = limit_moments(model, plain_rule(model.hessian, None, 10 * alpha))
+    assert np.all(np.isnan(unstable.covariance))
 
 
 def test_limit_of_an_oscillation_and_of_a_frozen_mode() -> None:

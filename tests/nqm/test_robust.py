@@ -277,6 +277,18 @@ def test_a_smaller_box_is_no_less_stable(seed: int) -> None:
         assert robust_stability(H, P, alpha, 0.7 * bound).status != "refuted"
 
 
+@pytest.mark.parametrize("n", [20, 60])
+def test_larger_problems_are_answered(n: int) -> None:
+    """Small gain certifies below its bound, a witness refutes far above it."""
+    H, P, alpha, bound = random_problem(n, n)
+    top = np.linalg.eigvalsh(H)[-1]
+    P *= min(alpha, 2 / top - alpha) / np.linalg.norm(bound[:, None] * P, 2)
+    assert robust_stability(H, 0.9 * P, alpha, bound).by == "small gain"
+    report = robust_stability(H, 100 * P, alpha, bound)
+    assert report.status == "refuted"
+    assert radius_by_hand(H, 100 * P, alpha, report.witness) > 1
+
+
 def test_singular_hessian_is_judged_on_its_range() -> None:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((4, 3))
