@@ -1,0 +1,1 @@
+"""Meta-training: estimators of the meta-gradient, the trainer, runs, evaluation."""

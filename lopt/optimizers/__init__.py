@@ -1,0 +1,1 @@
+"""STAR and its relatives as optax transformations."""

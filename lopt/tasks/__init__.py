@@ -1,0 +1,1 @@
+"""What is trained in the inner loop, and its data."""
