@@ -83,5 +83,5 @@ def read_array(path: str, name: str) -> Any:
     # A damaged file can raise nearly anything in a parser; to the caller it is one bad argument.
     except Exception as error:
         detail = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        detail = " ".join(detail.split())[:200] or type(error).__name__
+        detail = " ".join(detail.split())[:200].rstrip(".") or type(error).__name__
         raise ValueError(f"{name}: cannot read {path!r}: {detail}.") from None

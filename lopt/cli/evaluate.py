@@ -86,17 +86,16 @@ def evaluate_run(run: RunDirectory, seeds: int, horizons: int) -> Evaluation:
 
 def table(evaluation: Evaluation) -> Table:
     """The comparison as a table: means over the seeds with their standard deviation."""
-    config = evaluation.config
-    steps = next(iter(evaluation.curves.values())).shape[1]
+    horizon = evaluation.config.horizon
+    seeds, steps = next(iter(evaluation.curves.values())).shape
     result = Table(
-        title=f"Training loss over {next(iter(evaluation.curves.values())).shape[0]} "
-        "held-out seeds (mean ± std)"
+        title=f"Training loss of {seeds} held-out seeds (mean ± standard deviation)",
+        caption=f"meta-loss: mean over steps 1 to {horizon}. rise: seeds whose loss at step "
+        f"{steps} is above that at step {horizon}.",
     )
-    result.add_column("optimizer")
-    result.add_column(f"meta-loss (steps 1–{config.horizon})", justify="right")
-    result.add_column(f"at step {config.horizon}", justify="right")
-    result.add_column(f"at step {steps}", justify="right")
-    result.add_column("seeds that rise", justify="right")
+    result.add_column("optimizer", no_wrap=True)
+    for name in ("meta-loss", f"at step {horizon}", f"at step {steps}", "rise"):
+        result.add_column(name, justify="right", no_wrap=True)
     for s in evaluation.summaries():
         result.add_row(
             s.name,
