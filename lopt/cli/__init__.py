@@ -1,6 +1,7 @@
 """The command line: ``lopt train``, ``lopt evaluate``."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -33,3 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         line = " ".join(str(error).split())
         print(f"lopt {options.command}: {line}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"lopt {options.command}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT

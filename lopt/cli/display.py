@@ -13,6 +13,8 @@ from lopt.meta.trainer import Measurement, Progress
 
 LOG_EVERY_SECONDS = 15.0
 SMOOTH_OVER = 50
+# Columns from which the live line shows every word and the numbers behind the verdict.
+WIDE = 130
 STYLES = {"stable": "green", "marginal": "yellow", "unstable": "red", "diverged": "bold red"}
 
 
@@ -27,17 +29,20 @@ class Display:
         self.live = self.console.is_terminal
         self.losses: deque[float] = deque(maxlen=SMOOTH_OVER)
         self.rates: deque[float] = deque(maxlen=SMOOTH_OVER)
-        self.verdict = "not measured yet" if config.monitor_every else "off"
+        self.verdict = "…" if config.monitor_every else "off"
         self.last_line = -LOG_EVERY_SECONDS
         self.where = where
         self.began: tuple[float, int] | None = None
+        self.wide = self.console.width >= WIDE
         self.bar = Bar(
-            TextColumn("outer step"),
+            TextColumn("outer step" if self.wide else "step"),
             MofNCompleteColumn(),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=20 if self.wide else 4),
             TextColumn("meta-loss {task.fields[loss]}"),
             TextColumn("eigenvalues {task.fields[verdict]}"),
-            TextColumn("{task.fields[rate]} inner steps/s"),
+            TextColumn(
+                "{task.fields[rate]} inner steps/s" if self.wide else "{task.fields[rate]}/s"
+            ),
             TimeRemainingColumn(),
             console=self.console,
             disable=not self.live,
@@ -97,6 +102,7 @@ class Display:
         self.verdict = measurement.text()
 
     def styled(self) -> str:
-        """The verdict in its colour."""
-        style = STYLES.get(self.verdict.split()[0])
-        return f"[{style}]{self.verdict}[/{style}]" if style else self.verdict
+        """The verdict in its colour, with its numbers where there is room."""
+        word = self.verdict.split()[0]
+        text = self.verdict if self.wide else word
+        return f"[{STYLES[word]}]{text}[/]" if word in STYLES else text

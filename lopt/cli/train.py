@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import sys
 import typing
 from collections.abc import Callable
 from dataclasses import fields
@@ -120,6 +121,7 @@ class Stop:
         del frame
         self.signal = number
         self._restore()
+        print("\nEnding after this outer step; once more ends at once.", file=sys.stderr)
 
     def _restore(self) -> None:
         for number, handler in self._old.items():

@@ -4,7 +4,7 @@ trained meta-parameters.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -50,23 +50,31 @@ class RunDirectory:
         """The meta-parameters that the run began from."""
         return self.path / "initial.npz"
 
-    def create(self, config: TrainConfig) -> None:
-        """Make the directory; an error where it holds a run already."""
+    def require_new(self) -> None:
+        """An error where the directory holds a run already."""
         if self.config_file.exists():
             raise ValueError(
                 f"{self.path} holds a run already. Continue it with --resume {self.path}, "
                 "or name another directory."
             )
+
+    def create(self, config: TrainConfig, begin: Callable[[], None]) -> None:
+        """Make the directory, let `begin` write what the run begins from, then the configuration.
+
+        In this order a directory that has a configuration can be resumed, whenever it was cut.
+        """
+        self.require_new()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            begin()
             document = {"config": json.loads(config.to_json()), "versions": versions()}
             part = self.config_file.with_suffix(".part")
             part.write_text(json.dumps(document, indent=2) + "\n")
             part.replace(self.config_file)
         except OSError as error:
             raise ValueError(
-                f"{self.path} cannot be written ({error.strerror}). Name another "
-                "directory with --run."
+                f"{self.path} cannot be written ({error.strerror}). "
+                "Name another directory with --run."
             ) from None
 
     def read_config(self) -> TrainConfig:

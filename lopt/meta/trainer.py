@@ -158,6 +158,8 @@ def train(
     Fewer than ``config.outer_steps`` means that `stop` asked for an end; a checkpoint was then
     written, and resuming goes on from there.
     """
+    if not resume:
+        run.require_new()
     trainer = Trainer(config)
     state, done = trainer.init(), 0
     if resume:
@@ -165,9 +167,7 @@ def train(
         state = trainer.place(saved)
         run.cut_metrics(done)
     else:
-        run.create(config)
-        save(run.initial, state.theta, config.star_config)
-        write_checkpoint(run.checkpoints, 0, state)
+        run.create(config, lambda: _begin(run, config, state))
     with run.metrics_file.open("a") as metrics:
         for done, state in _steps(trainer, state, done, metrics, monitor, observer):  # noqa: B020
             stopping = stop()
@@ -180,6 +180,12 @@ def train(
         origin = {"run": json.loads(config.to_json()), "outer_steps": done, "versions": versions()}
         save(run.result, state.theta, config.star_config, origin)
     return done
+
+
+def _begin(run: RunDirectory, config: TrainConfig, state: TrainState) -> None:
+    """Write what a run begins from."""
+    save(run.initial, state.theta, config.star_config)
+    write_checkpoint(run.checkpoints, 0, state)
 
 
 def _steps(
