@@ -2,7 +2,6 @@
 can be left out.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -18,10 +17,10 @@ from lopt.optimizers.accumulators import (
     Decays,
     decay,
     init_accumulators,
-    update_accumulators,
 )
 from lopt.optimizers.features import RMS_FLOOR, feature_count
 from lopt.optimizers.network import Network, apply_network, apply_plainly, init_network
+from lopt.optimizers.sweep import sweep
 
 NominalTerm = Literal["AdamAggMo", "Adam", "AggMo", "SGDM", "SGD"]
 NOMINAL_TERMS: tuple[NominalTerm, ...] = ("AdamAggMo", "Adam", "AggMo", "SGDM", "SGD")
@@ -222,7 +221,6 @@ def star(
         ),
     )
     counts = tuple(d.shape[0] for d in decays)
-    evaluate = apply_network if fused else apply_plainly
     heads = theta.network.biases[-1].shape[0]
     if heads < config.heads:
         raise ValueError(
@@ -248,7 +246,7 @@ def star(
         old = jax.tree.leaves(state.accumulators, is_leaf=lambda x: isinstance(x, Accumulators))
         values = jax.tree.leaves(params)
         pairs = [
-            _tensor_update(theta, config, decays, evaluate, state.count, g, p, a)
+            _tensor_update(theta, config, decays, state.count, g, p, a, fused=fused)
             for g, p, a in zip(gradients, values, old, strict=True)
         ]
         return (
@@ -263,18 +261,21 @@ def _tensor_update(
     theta: MetaParameters,
     config: StarConfig,
     decays: Decays,
-    evaluate: Callable[..., list[jax.Array]],
     count: jax.Array,
     gradient: jax.Array,
     parameter: jax.Array,
     accumulators: Accumulators,
+    *,
+    fused: bool,
 ) -> tuple[jax.Array, Accumulators]:
     """The step and the new accumulators of one tensor."""
     g, p = jnp.asarray(gradient, jnp.float32), jnp.asarray(parameter, jnp.float32)
-    a = update_accumulators(accumulators, g, decays)
+    a, x, squares, factors = sweep(accumulators, g, p, decays, blocked=fused)
     heads: list[jax.Array] = []
-    if config.heads:
-        heads = evaluate(theta.network, g, p, a, count, config.heads)
+    if config.heads and fused:
+        heads = apply_network(theta.network, x, squares, factors, count, config.heads)
+    elif config.heads:
+        heads = apply_plainly(theta.network, x, squares, count, config.heads)
     terms = []
     if config.nominal_term is not None:
         size = jnp.exp(config.nominal_exponent * heads[-1]) if config.controls_nominal else 1.0
