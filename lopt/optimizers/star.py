@@ -57,6 +57,9 @@ class StarConfig:
         The decays at offset zero.
     hidden_widths
         Widths of the network's hidden layers.
+    weight_decay
+        Decoupled weight decay of the inner parameters, per step: the update gains
+        :math:`-\lambda \phi`, which neither term scales. 0 leaves it out.
     """
 
     nominal_term: NominalTerm | None = "AdamAggMo"
@@ -72,6 +75,7 @@ class StarConfig:
     initial_rms_decays: tuple[float, ...] = (0.999,)
     initial_adafactor_decays: tuple[float, ...] = (0.9, 0.99, 0.999)
     hidden_widths: tuple[int, ...] = (4, 4)
+    weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
         if self.nominal_term is not None and self.nominal_term not in NOMINAL_TERMS:
@@ -83,6 +87,11 @@ class StarConfig:
             raise ValueError(
                 "nominal_term and blackbox_term are both left out, so nothing moves. "
                 "Keep one of them."
+            )
+        if not 0.0 <= self.weight_decay < 1.0:
+            raise ValueError(
+                f"weight_decay must be in [0, 1), the share of a parameter that a step takes off; "
+                f"it is {self.weight_decay}."
             )
         if len(self.initial_rms_decays) != 1:
             raise ValueError(
@@ -289,4 +298,6 @@ def _tensor_update(
         terms.append(
             -blackbox * lax.rsqrt(a.rms[-1] + RMS_FLOOR) if config.precondition else -blackbox
         )
+    if config.weight_decay:
+        terms.append(-config.weight_decay * p)
     return reduce(add, terms).astype(jnp.asarray(parameter).dtype), a

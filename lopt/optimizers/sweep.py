@@ -87,25 +87,24 @@ def _sweep_blocks(
         whole = x.ndim <= axis or x.shape[axis] != gradient.shape[0]
         return x if whole else lax.dynamic_slice_in_dim(x, block * length, length, axis)
 
-    def body(block: jax.Array, carry: Any) -> Any:
+    def body(block: jax.Array, carry: tuple[Accumulators, Features]) -> Any:
         held, totals = carry
         g, p = part(gradient, block, 0), part(parameter, block, 0)
-        moments = update_moments(*(part(x, block, 1) for x in held), g, decays)
-        a, f = jax.tree.map(
-            lambda x: part(x, block, 1), (Accumulators(*moments, row, column), factors)
-        )
-        x = tensor_features(g, p, Accumulators(*moments, a.row, a.column), f)
-        totals = tuple(t + sum_of_squares(v) for t, v in zip(totals, x, strict=True))
-        held = tuple(
-            lax.dynamic_update_slice_in_dim(h, m, block * length, 1)
-            for h, m in zip(held, moments, strict=True)
-        )
-        return held, totals
+        a, f = jax.tree.map(lambda x: part(x, block, 1), (held, factors))
+        momentum, rms = update_moments(a.momentum, a.rms, g, decays)
+        x = tensor_features(g, p, Accumulators(momentum, rms, a.row, a.column), f)
+        sums = Features(*(t + sum_of_squares(v) for t, v in zip(totals, x, strict=True)))
+        return Accumulators(
+            lax.dynamic_update_slice_in_dim(held.momentum, momentum, block * length, 1),
+            lax.dynamic_update_slice_in_dim(held.rms, rms, block * length, 1),
+            row,
+            column,
+        ), sums
 
-    counts = jax.eval_shape(lambda: tensor_features(gradient, parameter, old, factors))
-    zeros = tuple(jnp.zeros((x.shape[0],), jnp.float32) for x in counts)
-    held, totals = lax.fori_loop(0, blocks, body, ((old.momentum, old.rms), zeros))
-    a = Accumulators(*held, row, column)
+    held = Accumulators(old.momentum, old.rms, row, column)
+    shapes = jax.eval_shape(lambda: tensor_features(gradient, parameter, held, factors))
+    zeros = Features(*(jnp.zeros((x.shape[0],), jnp.float32) for x in shapes))
+    a, totals = lax.fori_loop(0, blocks, body, (held, zeros))
     x = tensor_features(gradient, parameter, a, factors)
     squares = (
         t / gradient.size if v.shape[1:] == gradient.shape else mean
