@@ -79,13 +79,13 @@ def test_jit_compiles_once_and_donates_its_state(theta, config) -> None:
         updates, state = optimizer.update(gradients(params), state, params)
         return optax.apply_updates(params, updates), state
 
-    params, state = PARAMS, optimizer.init(PARAMS)
+    params, state = SMALL, optimizer.init(SMALL)
     for _ in range(2):
         given = state
         params, state = step(params, state)
         assert all(x.is_deleted() for x in jax.tree.leaves(given.accumulators) if x.size)
     assert len(traces) == 1
-    close(two_steps(optimizer)(PARAMS), params)
+    close(two_steps(optimizer)(SMALL), params)
 
 
 def test_update_is_pure_and_fused_is_plain(theta, config) -> None:
