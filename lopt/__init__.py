@@ -4,7 +4,12 @@ from lopt.meta.config import TrainConfig
 from lopt.meta.estimators import PES
 from lopt.meta.trainer import Trainer
 from lopt.monitor import Probe
-from lopt.optimizers.released import from_released, released_config, released_meta_parameters
+from lopt.optimizers.released import (
+    from_released,
+    released_config,
+    released_meta_parameters,
+    to_released,
+)
 from lopt.optimizers.saved import Saved, load, save
 from lopt.optimizers.star import (
     BLACKBOX,
@@ -36,4 +41,5 @@ __all__ = [
     "released_meta_parameters",
     "save",
     "star",
+    "to_released",
 ]

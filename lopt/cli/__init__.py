@@ -1,4 +1,4 @@
-"""The command line: ``lopt train``, ``lopt evaluate``."""
+"""The command line: ``lopt train``, ``lopt evaluate``, ``lopt convert``."""
 
 import argparse
 import signal
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from lopt.cli import evaluate, train
+from lopt.cli import convert, evaluate, train
 
 
 class _Parser(argparse.ArgumentParser):
@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     train.add_parser(commands)
     evaluate.add_parser(commands)
+    convert.add_parser(commands)
     options = parser.parse_args(arguments)
     try:
         return int(options.run_command(options))

@@ -80,21 +80,32 @@ def _average(old: jax.Array, new: jax.Array, decays: jax.Array) -> jax.Array:
     return d * old + (1.0 - d) * new[None]
 
 
+def update_moments(
+    momentum: jax.Array, rms: jax.Array, gradient: jax.Array, decays: Decays
+) -> tuple[jax.Array, jax.Array]:
+    """The averages of the gradient and of its square after this gradient, any part of a tensor."""
+    return (
+        _average(momentum, gradient, decays.momentum),
+        _average(rms, gradient * gradient, decays.rms),
+    )
+
+
+def update_factored(
+    old: Accumulators, gradient: jax.Array, decays: Decays
+) -> tuple[jax.Array, jax.Array]:
+    """The factored second moments, row and column, after this gradient."""
+    square = gradient * gradient + FACTORED_FLOOR
+    axes = factored_axes(gradient.shape)
+    if axes is None:
+        return _average(old.row, square, decays.adafactor), old.column
+    row, column = (jnp.mean(square, axis=axis, keepdims=True) for axis in (axes[1], axes[0]))
+    return (
+        _average(old.row, row, decays.adafactor),
+        _average(old.column, column, decays.adafactor),
+    )
+
+
 def update_accumulators(old: Accumulators, gradient: jax.Array, decays: Decays) -> Accumulators:
     """The accumulators after the gradient (float32) went in."""
-    square = gradient * gradient
-    axes = factored_axes(gradient.shape)
-    floored = square + FACTORED_FLOOR
-    if axes is None:
-        row, column = _average(old.row, floored, decays.adafactor), old.column
-    else:
-        row = _average(old.row, jnp.mean(floored, axis=axes[1], keepdims=True), decays.adafactor)
-        column = _average(
-            old.column, jnp.mean(floored, axis=axes[0], keepdims=True), decays.adafactor
-        )
-    return Accumulators(
-        momentum=_average(old.momentum, gradient, decays.momentum),
-        rms=_average(old.rms, square, decays.rms),
-        row=row,
-        column=column,
-    )
+    momentum, rms = update_moments(old.momentum, old.rms, gradient, decays)
+    return Accumulators(momentum, rms, *update_factored(old, gradient, decays))

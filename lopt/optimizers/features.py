@@ -2,6 +2,9 @@
 11 of the step counter.
 """
 
+import math
+from functools import reduce
+from operator import mul
 from typing import NamedTuple
 
 import jax
@@ -38,12 +41,13 @@ class Features(NamedTuple):
     scaled_momentum: jax.Array
 
 
-class Factors(NamedTuple):
-    """What multiplies a gradient or a momentum to make a feature of it, ``[k, *s]``."""
+class Scales(NamedTuple):
+    """What multiplies the gradient and the momenta: the product of the arrays ``[k, *s]`` of a
+    field, a row and a column where the second moment is factored.
+    """
 
-    inverse_rms: jax.Array
-    gradient_scale: jax.Array
-    momentum_scale: jax.Array
+    gradient: tuple[jax.Array, ...]
+    momentum: tuple[jax.Array, ...]
 
 
 def feature_count(momentum: int, rms: int, adafactor: int) -> int:
@@ -56,46 +60,56 @@ def time_features(count: jax.Array) -> jax.Array:
     return jnp.tanh(count.astype(jnp.float32) / jnp.asarray(TIME_SCALES, jnp.float32) - 1.0)
 
 
-def factors(a: Accumulators) -> Factors:
-    """``1/sqrt(rms + 1e-6)`` and the inverse roots of the factored second moments."""
-    inverse_rms = lax.rsqrt(a.rms + RMS_FLOOR)
+def scales(a: Accumulators) -> Scales:
+    """The inverse roots of the factored second moments."""
     axes = factored_axes(a.rms.shape[1:])
     if axes is None:
-        gradient_scale = lax.rsqrt(jnp.maximum(a.row + ADAFACTOR_FLOOR, ADAFACTOR_FLOOR))
-        return Factors(inverse_rms, gradient_scale, lax.rsqrt(a.row + RMS_FLOOR))
+        gradient = lax.rsqrt(jnp.maximum(a.row + ADAFACTOR_FLOOR, ADAFACTOR_FLOOR))
+        return Scales((gradient,), (lax.rsqrt(a.row + RMS_FLOOR),))
     mean = jnp.mean(a.row, axis=axes[0] + 1, keepdims=True)
     relative = jnp.maximum(a.row / (mean + ADAFACTOR_FLOOR), ADAFACTOR_FLOOR)
-    scale = lax.rsqrt(relative) * lax.rsqrt(jnp.maximum(a.column, ADAFACTOR_FLOOR))
-    return Factors(inverse_rms, scale, scale)
+    both = (lax.rsqrt(relative), lax.rsqrt(jnp.maximum(a.column, ADAFACTOR_FLOOR)))
+    return Scales(both, both)
 
 
-def tensor_features(gradient: jax.Array, parameter: jax.Array, a: Accumulators) -> Features:
-    """The features of one tensor, not yet normalized.
+def tensor_features(
+    gradient: jax.Array, parameter: jax.Array, a: Accumulators, factors: Scales
+) -> Features:
+    """The features of one tensor, or of a part of one, not yet normalized.
 
-    The accumulators already hold the gradient.
+    The accumulators already hold the gradient; `factors` are the `scales` of the whole tensor.
     """
-    f = factors(a)
     column = a.row if factored_axes(gradient.shape) is None else a.column
+    inverse_rms = lax.rsqrt(a.rms + RMS_FLOOR)
     return Features(
         gradient=gradient[None],
         parameter=parameter[None],
         momentum=a.momentum,
         rms=a.rms,
-        preconditioned_momentum=a.momentum * f.inverse_rms,
-        inverse_rms=f.inverse_rms,
-        scaled_gradient=gradient * f.gradient_scale,
+        preconditioned_momentum=a.momentum * inverse_rms,
+        inverse_rms=inverse_rms,
+        scaled_gradient=gradient * reduce(mul, factors.gradient),
         row=a.row,
         column=column,
         inverse_row=lax.rsqrt(a.row + FACTOR_FLOOR),
         inverse_column=lax.rsqrt(column + FACTOR_FLOOR),
-        scaled_momentum=a.momentum * f.momentum_scale,
+        scaled_momentum=a.momentum * reduce(mul, factors.momentum),
     )
 
 
-def normalization(feature: jax.Array) -> jax.Array:
-    """``rsqrt(1e-5 + mean(x^2))`` of features ``[k, *s]``, shape ``[k]``.
+def sum_of_squares(feature: jax.Array) -> jax.Array:
+    """``sum(x^2)`` of features ``[k, *s]``, shape ``[k]``."""
+    return jnp.sum(feature * feature, axis=tuple(range(1, feature.ndim)))
+
+
+def normalization(mean_square: jax.Array) -> jax.Array:
+    """``rsqrt(1e-5 + mean(x^2))``, what a feature is multiplied by."""
+    return lax.rsqrt(NORMALIZATION_FLOOR + mean_square)
+
+
+def mean_squares(features: Features) -> Features:
+    """The mean square of every feature, ``[k]`` each.
 
     The mean over the broadcast tensor is that over the array given.
     """
-    axes = tuple(range(1, feature.ndim))
-    return lax.rsqrt(NORMALIZATION_FLOOR + jnp.mean(feature * feature, axis=axes))
+    return Features(*(sum_of_squares(x) / max(1, math.prod(x.shape[1:])) for x in features))

@@ -2,20 +2,17 @@
 
 from functools import reduce
 from itertools import accumulate, pairwise
-from operator import add
+from operator import add, mul
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from lopt.optimizers.accumulators import Accumulators
 from lopt.optimizers.features import (
     TIME_SCALES,
-    Factors,
     Features,
-    factors,
+    Scales,
     normalization,
-    tensor_features,
     time_features,
 )
 
@@ -43,15 +40,13 @@ def init_network(key: jax.Array, sizes: tuple[int, ...]) -> Network:
 
 
 def apply_network(
-    network: Network,
-    gradient: jax.Array,
-    parameter: jax.Array,
-    a: Accumulators,
-    count: jax.Array,
-    heads: int,
+    network: Network, x: Features, squares: Features, factors: Scales, count: jax.Array, heads: int
 ) -> list[jax.Array]:
-    """The first `heads` outputs, each of the tensor's shape."""
-    units = first_layer(network, gradient, parameter, a, count)
+    """The first `heads` outputs, each of the tensor's shape, as one elementwise loop.
+
+    `squares` are the mean squares of the features `x`, of which no matrix is built.
+    """
+    units = first_layer(network, x, squares, factors, count)
     for layer in range(1, len(network.weights)):
         last = layer == len(network.weights) - 1
         weight, bias = network.weights[layer], network.biases[layer]
@@ -64,89 +59,88 @@ def apply_network(
 
 
 def apply_plainly(
-    network: Network,
-    gradient: jax.Array,
-    parameter: jax.Array,
-    a: Accumulators,
-    count: jax.Array,
-    heads: int,
+    network: Network, features: Features, squares: Features, count: jax.Array, heads: int
 ) -> list[jax.Array]:
     """What `apply_network` computes, as the matrix product that defines it.
 
     The features are built as an array ``[*s, 28]``, which costs memory and time, but the program is
     a tenth as long: differentiating it compiles in seconds.
     """
-    features = tensor_features(gradient, parameter, a)
-    weights = _by_kind(network.weights[0], features)
-    constant = time_features(count) @ network.weights[0][-TIMES:] + network.biases[0]
+    constant, folded = fold(network, squares, count)
     groups: dict[tuple[int, ...], tuple[list[jax.Array], list[jax.Array]]] = {}
-    for x, weight in zip(features, weights, strict=True):
+    for x, weight in zip(features, folded, strict=True):
         values, rows = groups.setdefault(x.shape[1:], ([], []))
         values.append(x)
         rows.append(weight)
     units = constant
     for values, rows in groups.values():
-        x, weight = jnp.concatenate(values), jnp.concatenate(rows)
-        units = units + jnp.tensordot(x, weight * normalization(x)[:, None], axes=(0, 0))
+        units = units + jnp.tensordot(jnp.concatenate(values), jnp.concatenate(rows), axes=(0, 0))
     for weight, bias in zip(network.weights[1:], network.biases[1:], strict=True):
         units = jax.nn.relu(units) @ weight + bias
     return [units[..., k] for k in range(heads)]
 
 
+class FirstLayer(NamedTuple):
+    """The first layer with everything that does not depend on the parameter folded in."""
+
+    constant: jax.Array
+    """``[units]``: the bias and the step counter's features."""
+    weights: Features
+    """``[k, units]`` a kind, times the normalization of its features."""
+
+
+def fold(network: Network, squares: Features, count: jax.Array) -> FirstLayer:
+    """The first layer for features of these mean squares at this step."""
+    constant = time_features(count) @ network.weights[0][-TIMES:] + network.biases[0]
+    ends = [0, *accumulate(x.shape[0] for x in squares)]
+    weight = network.weights[0][: ends[-1]] * normalization(jnp.concatenate(squares))[:, None]
+    return FirstLayer(constant, Features(*(weight[a:b] for a, b in pairwise(ends))))
+
+
 def first_layer(
-    network: Network, gradient: jax.Array, parameter: jax.Array, a: Accumulators, count: jax.Array
+    network: Network, x: Features, squares: Features, factors: Scales, count: jax.Array
 ) -> list[jax.Array]:
     """The first layer's units before the ReLU, each of the tensor's shape.
 
-    No matrix of features is built. The normalizations fold into the weights; the step counter and
-    the bias are one constant a unit; rows and columns are summed as vectors before they are
-    broadcast; the features that are multiples of the gradient or of a momentum are summed as
-    multiples.
+    Features that are multiples of the gradient or of a momentum are summed as multiples; rows and
+    columns are summed as vectors before they are broadcast.
     """
-    features = tensor_features(gradient, parameter, a)
-    plain = _by_kind(network.weights[0], features)
-    weights = Features(
-        *(w * normalization(x)[:, None] for w, x in zip(plain, features, strict=True))
+    constant, w = fold(network, squares, count)
+    rows, columns = (
+        jnp.tensordot(
+            jnp.concatenate([getattr(w, kind) for kind in kinds]),
+            jnp.concatenate([getattr(x, kind) for kind in kinds]),
+            axes=(0, 0),
+            precision="highest",
+        )
+        for kinds in (("row", "inverse_row"), ("column", "inverse_column"))
     )
-    constant = time_features(count) @ network.weights[0][-TIMES:] + network.biases[0]
-    scales = factors(a)
     return [
-        constant[k] + _unit(features, Features(*(w[:, k] for w in weights)), scales)
+        constant[k] + rows[k] + columns[k] + _unit(x, Features(*(v[:, k] for v in w)), factors)
         for k in range(constant.shape[0])
     ]
 
 
-def _by_kind(weight: jax.Array, features: Features) -> Features:
-    """The first layer's weights, split as the features are: ``[k, units]`` each."""
-    ends = list(accumulate(x.shape[0] for x in features))
-    return Features(*(weight[a:b] for a, b in pairwise([0, *ends])))
-
-
-def _unit(x: Features, w: Features, f: Factors) -> jax.Array:
-    """The sum of features times weights for one unit; `w` holds a vector ``[k]`` a kind."""
-    gradient = reduce(add, [*_times(f.gradient_scale, w.scaled_gradient)], w.gradient[0])
-    momenta = [
-        x.momentum[i]
-        * (
-            w.momentum[i]
-            + f.inverse_rms[0] * w.preconditioned_momentum[i]
-            + f.momentum_scale[i] * w.scaled_momentum[i]
-        )
+def _unit(x: Features, w: Features, factors: Scales) -> jax.Array:
+    """The sum over all but rows and columns of feature times weight for one unit; `w` holds a
+    vector ``[k]`` a kind.
+    """
+    gradient, inverse = x.gradient[0], x.inverse_rms[0]
+    plain = [
+        *_times(x.gradient, w.gradient),
+        *_times(x.parameter, w.parameter),
+        *_times(x.momentum, w.momentum),
+        *_times(x.rms, w.rms),
+    ]
+    preconditioned = _times(x.momentum, w.preconditioned_momentum)
+    scaled = [
+        gradient * (reduce(mul, [f[i] for f in factors.gradient]) * w.scaled_gradient[i])
+        + x.momentum[i] * (reduce(mul, [f[i] for f in factors.momentum]) * w.scaled_momentum[i])
         for i in range(x.momentum.shape[0])
     ]
-    kinds = ("parameter", "rms", "inverse_rms", "row", "column", "inverse_row", "inverse_column")
-    others = [term for kind in kinds for term in _times(getattr(x, kind), getattr(w, kind))]
-    return _grouped_sum([x.gradient[0] * gradient, *momenta, *others])
+    return reduce(add, [*plain, inverse * reduce(add, preconditioned, w.inverse_rms[0]), *scaled])
 
 
 def _times(values: jax.Array, weights: jax.Array) -> list[jax.Array]:
     """Each of the stacked values times its weight."""
     return [values[i] * weights[i] for i in range(values.shape[0])]
-
-
-def _grouped_sum(terms: list[jax.Array]) -> jax.Array:
-    """The broadcast sum, terms of one shape first."""
-    groups: dict[tuple[int, ...], jax.Array] = {}
-    for term in terms:
-        groups[term.shape] = groups[term.shape] + term if term.shape in groups else term
-    return reduce(add, groups.values())

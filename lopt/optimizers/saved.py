@@ -5,6 +5,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lopt.optimizers.released import RELEASED_HEADS
 from lopt.optimizers.star import MetaParameters, StarConfig, init_meta_parameters
 
-FORMAT = 1
+# Format 2 adds weight_decay to the configuration; format 1 is read with its default, 0.
+FORMAT = 2
+SHIPPED = Path(__file__).parent / "shipped"
 
 
 class Saved(NamedTuple):
@@ -54,17 +58,30 @@ def save(
     part.replace(target)
 
 
-def load(path: str | os.PathLike[str]) -> Saved:
-    """Read what `save` wrote.
+def shipped() -> dict[str, Path]:
+    """The meta-parameters that come with the package: file by name."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.npz"))}
+
+
+def load(name_or_path: str | os.PathLike[str]) -> Saved:
+    """Read what `save` wrote: a file, or by its name one of those `shipped`.
+
+    A name has neither a folder nor an ending.
 
     Raises
     ------
     ValueError
-        Where the file is missing, of another kind, damaged, or does not fit its own configuration.
+        Where the name is unknown, or the file is missing, of another kind, of a later format,
+        damaged, or does not fit its own configuration.
     """
+    path = _find(name_or_path)
     try:
         with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
+            if header["format"] > FORMAT:
+                raise ValueError(
+                    f"format {header['format']} is later than {FORMAT}, the last one known here"
+                )
             arrays = [file[str(k)] for k in range(len(header["names"]))]
         config = _config(header["config"])
     except FileNotFoundError:
@@ -75,16 +92,40 @@ def load(path: str | os.PathLike[str]) -> Saved:
         raise ValueError(f"{path} holds no saved meta-parameters ({error}).") from None
     template = jax.eval_shape(lambda: init_meta_parameters(jax.random.key(0), config))
     leaves, structure = jax.tree.flatten(template)
-    if [a.shape for a in arrays] != [leaf.shape for leaf in leaves]:
+    needed = [leaf.shape for leaf in leaves]
+    if [a.shape for a in arrays] not in (needed, _with_released_heads(needed, config)):
         raise ValueError(
             f"{path} has arrays of shapes {[a.shape for a in arrays]}; its configuration needs "
-            f"{[leaf.shape for leaf in leaves]}."
+            f"{needed}."
         )
     for name, array in zip(header["names"], arrays, strict=True):
         if not np.all(np.isfinite(array)):
             raise ValueError(f"{path} has a value that is not finite in {name}.")
     theta = jax.tree.unflatten(structure, [jnp.asarray(a, jnp.float32) for a in arrays])
     return Saved(theta, config, header["origin"])
+
+
+def _find(name_or_path: str | os.PathLike[str]) -> Path:
+    """The file meant: a path, or a name of the registry where no such file exists."""
+    path, known = Path(name_or_path), shipped()
+    if path.exists() or path.suffix or len(path.parts) != 1:
+        return path
+    if str(path) in known:
+        return known[str(path)]
+    near = get_close_matches(str(path), known, n=3, cutoff=0.0)
+    raise ValueError(
+        f"{path} is neither a file nor the name of shipped meta-parameters; "
+        + (f"the nearest names are {', '.join(near)}." if near else "none are shipped yet.")
+    )
+
+
+def _with_released_heads(
+    shapes: list[tuple[int, ...]], config: StarConfig
+) -> list[tuple[int, ...]]:
+    """The same shapes where the network's last layer has the heads of a released one."""
+    layers = len(config.hidden_widths) + 1
+    last = {layers - 1, 2 * layers - 1}
+    return [(*s[:-1], RELEASED_HEADS) if k in last else s for k, s in enumerate(shapes)]
 
 
 def _config(fields: dict[str, Any]) -> StarConfig:

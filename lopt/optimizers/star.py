@@ -2,7 +2,6 @@
 can be left out.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -18,10 +17,10 @@ from lopt.optimizers.accumulators import (
     Decays,
     decay,
     init_accumulators,
-    update_accumulators,
 )
 from lopt.optimizers.features import RMS_FLOOR, feature_count
 from lopt.optimizers.network import Network, apply_network, apply_plainly, init_network
+from lopt.optimizers.sweep import sweep
 
 NominalTerm = Literal["AdamAggMo", "Adam", "AggMo", "SGDM", "SGD"]
 NOMINAL_TERMS: tuple[NominalTerm, ...] = ("AdamAggMo", "Adam", "AggMo", "SGDM", "SGD")
@@ -58,6 +57,9 @@ class StarConfig:
         The decays at offset zero.
     hidden_widths
         Widths of the network's hidden layers.
+    weight_decay
+        Decoupled weight decay of the inner parameters, per step: the update gains
+        :math:`-\lambda \phi`, which neither term scales. 0 leaves it out.
     """
 
     nominal_term: NominalTerm | None = "AdamAggMo"
@@ -73,6 +75,7 @@ class StarConfig:
     initial_rms_decays: tuple[float, ...] = (0.999,)
     initial_adafactor_decays: tuple[float, ...] = (0.9, 0.99, 0.999)
     hidden_widths: tuple[int, ...] = (4, 4)
+    weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
         if self.nominal_term is not None and self.nominal_term not in NOMINAL_TERMS:
@@ -84,6 +87,11 @@ class StarConfig:
             raise ValueError(
                 "nominal_term and blackbox_term are both left out, so nothing moves. "
                 "Keep one of them."
+            )
+        if not 0.0 <= self.weight_decay < 1.0:
+            raise ValueError(
+                f"weight_decay must be in [0, 1), the share of a parameter that a step takes off; "
+                f"it is {self.weight_decay}."
             )
         if len(self.initial_rms_decays) != 1:
             raise ValueError(
@@ -222,7 +230,6 @@ def star(
         ),
     )
     counts = tuple(d.shape[0] for d in decays)
-    evaluate = apply_network if fused else apply_plainly
     heads = theta.network.biases[-1].shape[0]
     if heads < config.heads:
         raise ValueError(
@@ -248,7 +255,7 @@ def star(
         old = jax.tree.leaves(state.accumulators, is_leaf=lambda x: isinstance(x, Accumulators))
         values = jax.tree.leaves(params)
         pairs = [
-            _tensor_update(theta, config, decays, evaluate, state.count, g, p, a)
+            _tensor_update(theta, config, decays, state.count, g, p, a, fused=fused)
             for g, p, a in zip(gradients, values, old, strict=True)
         ]
         return (
@@ -263,18 +270,21 @@ def _tensor_update(
     theta: MetaParameters,
     config: StarConfig,
     decays: Decays,
-    evaluate: Callable[..., list[jax.Array]],
     count: jax.Array,
     gradient: jax.Array,
     parameter: jax.Array,
     accumulators: Accumulators,
+    *,
+    fused: bool,
 ) -> tuple[jax.Array, Accumulators]:
     """The step and the new accumulators of one tensor."""
     g, p = jnp.asarray(gradient, jnp.float32), jnp.asarray(parameter, jnp.float32)
-    a = update_accumulators(accumulators, g, decays)
+    a, x, squares, factors = sweep(accumulators, g, p, decays, blocked=fused)
     heads: list[jax.Array] = []
-    if config.heads:
-        heads = evaluate(theta.network, g, p, a, count, config.heads)
+    if config.heads and fused:
+        heads = apply_network(theta.network, x, squares, factors, count, config.heads)
+    elif config.heads:
+        heads = apply_plainly(theta.network, x, squares, count, config.heads)
     terms = []
     if config.nominal_term is not None:
         size = jnp.exp(config.nominal_exponent * heads[-1]) if config.controls_nominal else 1.0
@@ -288,4 +298,6 @@ def _tensor_update(
         terms.append(
             -blackbox * lax.rsqrt(a.rms[-1] + RMS_FLOOR) if config.precondition else -blackbox
         )
+    if config.weight_decay:
+        terms.append(-config.weight_decay * p)
     return reduce(add, terms).astype(jnp.asarray(parameter).dtype), a

@@ -1,6 +1,7 @@
 """One table runs every optimizer through the contract of an optax transformation."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +48,12 @@ def close(a, b, rtol=1e-5):
 SMALL = {"matrix": PARAMS["matrix"]}
 
 
-def two_steps(optimizer, params):
+def plain(theta, config):
+    """The same values as the fused form (tested below), compiled in a fraction of the time."""
+    return lopt.star(theta, config, fused=False)
+
+
+def two_steps(optimizer):
     """The parameters after two steps, compiled as one function: op by op takes far longer."""
 
     @jax.jit
@@ -60,37 +66,38 @@ def two_steps(optimizer, params):
         carry = (params, optimizer.init(params))
         return jax.lax.scan(step, carry, length=2)[0][0]
 
-    return run(params)
+    return run
 
 
-def test_jit_changes_nothing_and_compiles_once(theta, config) -> None:
-    optimizer = lopt.star(theta, config)
+def test_jit_compiles_once_and_donates_its_state(theta, config) -> None:
+    optimizer = plain(theta, config)
     traces = []
 
-    @jax.jit
+    @partial(jax.jit, donate_argnums=1)
     def step(params, state):
         traces.append(1)
         updates, state = optimizer.update(gradients(params), state, params)
         return optax.apply_updates(params, updates), state
 
-    params, state = PARAMS, optimizer.init(PARAMS)
-    for _ in range(3):
+    params, state = SMALL, optimizer.init(SMALL)
+    for _ in range(2):
+        given = state
         params, state = step(params, state)
+        assert all(x.is_deleted() for x in jax.tree.leaves(given.accumulators) if x.size)
     assert len(traces) == 1
-    again, _ = step(*step(PARAMS, optimizer.init(PARAMS)))
-    close(two_steps(optimizer, PARAMS), again)
+    close(two_steps(optimizer)(SMALL), params)
 
 
 def test_update_is_pure_and_fused_is_plain(theta, config) -> None:
     """The same inputs give the same outputs, and the fused network is the plain one."""
-    fused, plain = (lopt.star(theta, config, fused=f) for f in (True, False))
-    first = two_steps(fused, PARAMS)
-    close(first, two_steps(fused, PARAMS), rtol=0)
-    close(first, two_steps(plain, PARAMS))
+    run = two_steps(lopt.star(theta, config))
+    first = run(PARAMS)
+    close(first, run(PARAMS), rtol=0)
+    close(first, two_steps(plain(theta, config))(PARAMS))
 
 
 def test_structure_and_dtypes_are_kept(theta, config) -> None:
-    optimizer = lopt.star(theta, config)
+    optimizer = plain(theta, config)
     params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), PARAMS)
     state = optimizer.init(params)
     updates, new_state = jax.jit(optimizer.update)(gradients(params), state, params)
@@ -101,17 +108,18 @@ def test_structure_and_dtypes_are_kept(theta, config) -> None:
     assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(state.accumulators))
 
 
-def test_vmap_over_meta_parameters_is_a_loop(config) -> None:
+def test_vmap_over_meta_parameters_and_parameters_is_a_loop(config) -> None:
     keys = jax.random.split(jax.random.key(1), 2)
     thetas = jax.vmap(lambda k: lopt.init_meta_parameters(k, config))(keys)
-    params = SMALL
 
-    def moved(theta):
-        return two_steps(lopt.star(theta, config), params)
+    @jax.jit
+    def moved(theta, params):
+        return two_steps(plain(theta, config))(params)
 
-    together = jax.vmap(moved)(thetas)
+    scaled = {"matrix": jnp.stack([SMALL["matrix"], 2 * SMALL["matrix"]])}
+    together = jax.jit(jax.vmap(moved))(thetas, scaled)
     for index in range(2):
-        one = moved(jax.tree.map(lambda x, i=index: x[i], thetas))
+        one = moved(*jax.tree.map(lambda x, i=index: x[i], (thetas, scaled)))
         close(one, jax.tree.map(lambda x, i=index: x[i], together))
 
 
@@ -120,22 +128,22 @@ def test_gradient_with_respect_to_meta_parameters(theta, config) -> None:
     params = SMALL
 
     @jax.jit
+    @jax.value_and_grad
     def loss(theta):
-        optimizer = lopt.star(theta, config, fused=False)
-        moved = two_steps(optimizer, params)["matrix"] - params["matrix"]
+        moved = two_steps(plain(theta, config))(params)["matrix"] - params["matrix"]
         return 1e3 * jnp.sum(jnp.cos(jnp.arange(6.0)).reshape(3, 2) * moved)
 
     direction = jax.tree.map(
         lambda x: jnp.sin(jnp.arange(x.size, dtype=x.dtype) + 1).reshape(x.shape), theta
     )
-    gradient = jax.grad(loss)(theta)
+    _, gradient = loss(theta)
     slope = sum(
         jnp.vdot(a, b)
         for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(direction), strict=True)
     )
     h = 1e-2
     ahead, behind = (
-        loss(jax.tree.map(lambda t, d, s=s: t + s * d, theta, direction)) for s in (h, -h)
+        loss(jax.tree.map(lambda t, d, s=s: t + s * d, theta, direction))[0] for s in (h, -h)
     )
     expected = (ahead - behind) / (2 * h)
     assert abs(expected) > 1e-2
@@ -143,17 +151,46 @@ def test_gradient_with_respect_to_meta_parameters(theta, config) -> None:
 
 
 def test_chain_masked_and_apply_if_finite(theta, config) -> None:
-    inner = lopt.star(theta, config)
-    chained = optax.chain(optax.clip_by_global_norm(1e6), inner)
-    close(two_steps(chained, SMALL), two_steps(inner, SMALL))
+    inner = plain(theta, config)
     both = {**SMALL, "frozen": PARAMS["vector"]}
     masked = optax.masked(inner, {"matrix": True, "frozen": False})
-    updates, _ = jax.jit(masked.update)(gradients(both), masked.init(both), both)
+    chained = optax.apply_if_finite(optax.chain(optax.clip_by_global_norm(1e6), masked), 3)
+    update, state = jax.jit(chained.update), chained.init(both)
+    updates, _ = update(gradients(both), state, both)
     close(updates["frozen"], gradients(both)["frozen"])
-    safe = optax.apply_if_finite(inner, 3)
-    bad = jax.tree.map(lambda g: g * jnp.nan, SMALL)
-    updates, _ = jax.jit(safe.update)(bad, safe.init(SMALL), SMALL)
+    alone, _ = inner.update(gradients(SMALL), inner.init(SMALL), SMALL)
+    close(updates["matrix"], alone["matrix"])
+    bad = jax.tree.map(lambda g: g * jnp.nan, both)
+    updates, _ = update(bad, state, both)
     assert all(not np.any(np.asarray(u)) for u in jax.tree.leaves(updates))
+
+
+def test_multi_transform_gives_each_part_its_own() -> None:
+    """One group under STAR, one under SGD, and the second does not see the first."""
+    theta = lopt.init_meta_parameters(jax.random.key(0))
+    both = {**SMALL, "vector": PARAMS["vector"]}
+    parts = {"learned": plain(theta, lopt.STAR), "fixed": optax.sgd(0.5)}
+    optimizer = optax.multi_transform(parts, {"matrix": "learned", "vector": "fixed"})
+    updates, _ = jax.jit(optimizer.update)(gradients(both), optimizer.init(both), both)
+    close(updates["vector"], -0.5 * gradients(both)["vector"])
+    alone = parts["learned"]
+    expected, _ = alone.update(gradients(SMALL), alone.init(SMALL), SMALL)
+    close(updates["matrix"], expected["matrix"])
+
+
+def test_inject_hyperparams_sets_the_nominal_step() -> None:
+    """The Hyperparam optimizer's update is proportional to beta_1, which may be scheduled."""
+    theta = lopt.init_meta_parameters(jax.random.key(0), lopt.HYPERPARAM)
+
+    def make(nominal_step):
+        return plain(theta, replace(lopt.HYPERPARAM, nominal_step=nominal_step))
+
+    optimizer = optax.inject_hyperparams(make)(nominal_step=1e-3)
+    state, update = optimizer.init(SMALL), jax.jit(optimizer.update)
+    once, _ = update(gradients(SMALL), state, SMALL)
+    state.hyperparams["nominal_step"] = jnp.float32(3e-3)
+    thrice, _ = update(gradients(SMALL), state, SMALL)
+    close(3 * once["matrix"], thrice["matrix"])
 
 
 def test_empty_tree(theta, config) -> None:
