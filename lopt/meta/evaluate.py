@@ -9,10 +9,9 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
+from lopt.optimizers.baselines import HALF_DECADES
 from lopt.tasks.task import Task
 
-# Half-decade learning rates, the baseline's grid of Appendix B.3.
-HALF_DECADES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 # Evaluation seeds are folded in from here on, far from what training draws.
 HELD_OUT = 0x5EED
 
