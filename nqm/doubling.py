@@ -82,7 +82,7 @@ def add(xp: Namespace, *terms: Scaled) -> Scaled:
     least = top = functools.reduce(xp.minimum, [term.exponent for term in terms])
     for term, size in zip(terms, sizes, strict=True):  # the exponent of a zero says nothing
         top = xp.maximum(top, xp.where(size > 0, term.exponent, least))
-    weights = [2.0 ** xp.clip(term.exponent - top, -1000, 0) for term in terms]
+    weights = [2.0 ** xp.minimum(xp.maximum(term.exponent - top, -1000.0), 0.0) for term in terms]
     size = sum(w * s for w, s in zip(weights, sizes, strict=True))
     if _moderate(size):
         shift = 0.0
@@ -175,30 +175,18 @@ def ladder(matrix: AnyArray, weight: AnyArray | Scaled, horizon: int) -> Ladder:
     blocks = [Block(power, Sums(1, total, total))]
     while 2 * blocks[-1].sums.steps <= horizon:
         last = blocks[-1]
-        if isinstance(F, np.ndarray) and _is_negligible(last.power):
+        if is_negligible(last.power):
             return Ladder(blocks, True)
         blocks.append(Block(product(xp, last.power, last.power), extend(xp, last, last.sums)))
     return Ladder(blocks, False)
 
 
-def _is_negligible(power: Scaled) -> bool:
+def is_negligible(power: Scaled, exponent: int = -36) -> bool:
+    """Whether ||F|| < 2**`exponent`, in NumPy; JAX does not know it in advance."""
+    if not isinstance(power.hat, np.ndarray):
+        return False
     norm = np.linalg.norm(power.hat)
-    return bool(norm == 0 or np.log2(norm) + float(power.exponent) < -36)
-
-
-def advance(xp: Namespace, rungs: Ladder, sums: Sums | None, horizon: int) -> Sums:
-    """The sums over `horizon` steps, from those over fewer (None: from nothing)."""
-    start = rungs.blocks[-1].sums
-    if rungs.settled and horizon >= rungs.top:  # U no longer grows, V grows by U each step
-        rest = times(horizon - rungs.top, start.total)
-        return Sums(horizon, start.total, add(xp, start.running, rest))
-    missing = horizon - (sums.steps if sums else 0)
-    for block in reversed(rungs.blocks):
-        while missing >= block.sums.steps:
-            sums = extend(xp, block, sums) if sums else block.sums
-            missing -= block.sums.steps
-    assert sums is not None
-    return sums
+    return bool(norm == 0 or np.log2(norm) + float(power.exponent) < exponent)
 
 
 def taking_part(F: AnyArray, entering: AnyArray, leaving: AnyArray) -> AnyArray:

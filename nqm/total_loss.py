@@ -21,7 +21,17 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import qr
 
-from nqm.doubling import Scaled, add, congruence, inner, product, scaled, tamed, times
+from nqm.doubling import (
+    Scaled,
+    add,
+    congruence,
+    inner,
+    is_negligible,
+    product,
+    scaled,
+    tamed,
+    times,
+)
 from nqm.namespace import Namespace
 
 SMALLEST_REDUCTION = 64  # states; below, a factorization costs more than it saves
@@ -76,7 +86,7 @@ def total_losses(
             system, open_ = _reduced(xp, system, open_)
         moved = congruence(system.weight, system.matrix)
         floor = inner(xp, system.weight, system.noise)
-        settled = _squares_to_nothing(system.matrix)
+        settled = is_negligible(system.matrix, -18)  # then ||F^2||^2 < 2^-72 is what is left out
         for T, run in list(open_.items()):
             if run.left % 2 and run.left > 2 and not settled:
                 run = _stepped(xp, system, run)
@@ -149,11 +159,3 @@ def _across(xp: Namespace, moment: Scaled, factor: Scaled) -> Scaled:
 
 def _transposed(array: Scaled) -> Scaled:
     return Scaled(array.hat.T, array.exponent)
-
-
-def _squares_to_nothing(matrix: Scaled) -> bool:
-    """||F^2||^2 < 2^-72, the weight of all that is left out; JAX does not know it in advance."""
-    if not isinstance(matrix.hat, np.ndarray):
-        return False
-    norm = np.linalg.norm(matrix.hat)
-    return bool(norm == 0 or np.log2(norm) + float(matrix.exponent) < -18)
