@@ -10,6 +10,8 @@ Nothing is inverted, so no eigenvalue of F is special. Every array travels with 
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from typing import NamedTuple
 
@@ -76,11 +78,11 @@ def times(factor: float, term: Scaled) -> Scaled:
 
 def add(xp: Namespace, *terms: Scaled) -> Scaled:
     """The sum of nonnegative numbers or semidefinite matrices, whose size is their trace."""
-    top = terms[0].exponent
-    for term in terms[1:]:
-        top = xp.maximum(top, term.exponent)
-    weights = [2.0 ** xp.clip(term.exponent - top, -1000, 0) for term in terms]
     sizes = [xp.linalg.trace(t.hat) if t.hat.ndim == 2 else t.hat for t in terms]
+    least = top = functools.reduce(xp.minimum, [term.exponent for term in terms])
+    for term, size in zip(terms, sizes, strict=True):  # the exponent of a zero says nothing
+        top = xp.maximum(top, xp.where(size > 0, term.exponent, least))
+    weights = [2.0 ** xp.minimum(xp.maximum(term.exponent - top, -1000.0), 0.0) for term in terms]
     size = sum(w * s for w, s in zip(weights, sizes, strict=True))
     if _moderate(size):
         shift = 0.0
@@ -97,16 +99,28 @@ def add(xp: Namespace, *terms: Scaled) -> Scaled:
     return Scaled(total, top + shift)
 
 
-def trace_product(xp: Namespace, left: Scaled, right: Scaled) -> Scaled:
-    """tr(X Y), without forming the product."""
-    total = xp.sum(left.hat * right.hat.T)
+def inner(xp: Namespace, left: Scaled, right: Scaled) -> Scaled:
+    """<X, Y> = tr(X^T Y), without forming the product."""
+    total = xp.reshape(left.hat, (-1,)) @ xp.reshape(right.hat, (-1,))
     return scaled(xp, total, left.exponent + right.exponent)
 
 
 def congruence(weight: Scaled, factor: Scaled) -> Scaled:
-    """F^T W F."""
-    hat = factor.hat.T @ (weight.hat @ factor.hat)
+    """F^T W F for a symmetric W."""
+    hat = _symmetric_product(factor.hat, weight.hat @ factor.hat)
     return Scaled(hat, weight.exponent + 2 * factor.exponent)
+
+
+def _symmetric_product(left: AnyArray, right: AnyArray) -> AnyArray:
+    """X^T Y where it is symmetric; large NumPy arrays are multiplied below the diagonal only."""
+    size = left.shape[1]
+    if not isinstance(left, np.ndarray) or size < 100:
+        return left.T @ right
+    found, ends = np.empty((size, size)), [size * k // 4 for k in range(5)]
+    for a, b in itertools.pairwise(ends):
+        np.matmul(left[:, a:b].T, right[:, :b], out=found[a:b, :b])
+        found[:a, a:b] = found[a:b, :a].T
+    return found
 
 
 class Sums(NamedTuple):
@@ -161,30 +175,18 @@ def ladder(matrix: AnyArray, weight: AnyArray | Scaled, horizon: int) -> Ladder:
     blocks = [Block(power, Sums(1, total, total))]
     while 2 * blocks[-1].sums.steps <= horizon:
         last = blocks[-1]
-        if isinstance(F, np.ndarray) and _is_negligible(last.power):
+        if is_negligible(last.power):
             return Ladder(blocks, True)
         blocks.append(Block(product(xp, last.power, last.power), extend(xp, last, last.sums)))
     return Ladder(blocks, False)
 
 
-def _is_negligible(power: Scaled) -> bool:
+def is_negligible(power: Scaled, exponent: int = -36) -> bool:
+    """Whether ||F|| < 2**`exponent`, in NumPy; JAX does not know it in advance."""
+    if not isinstance(power.hat, np.ndarray):
+        return False
     norm = np.linalg.norm(power.hat)
-    return bool(norm == 0 or np.log2(norm) + float(power.exponent) < -36)
-
-
-def advance(xp: Namespace, rungs: Ladder, sums: Sums | None, horizon: int) -> Sums:
-    """The sums over `horizon` steps, from those over fewer (None: from nothing)."""
-    start = rungs.blocks[-1].sums
-    if rungs.settled and horizon >= rungs.top:  # U no longer grows, V grows by U each step
-        rest = times(horizon - rungs.top, start.total)
-        return Sums(horizon, start.total, add(xp, start.running, rest))
-    missing = horizon - (sums.steps if sums else 0)
-    for block in reversed(rungs.blocks):
-        while missing >= block.sums.steps:
-            sums = extend(xp, block, sums) if sums else block.sums
-            missing -= block.sums.steps
-    assert sums is not None
-    return sums
+    return bool(norm == 0 or np.log2(norm) + float(power.exponent) < exponent)
 
 
 def taking_part(F: AnyArray, entering: AnyArray, leaving: AnyArray) -> AnyArray:

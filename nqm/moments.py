@@ -13,17 +13,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from nqm.doubling import (
-    add,
-    advance,
-    congruence,
-    ladder,
-    scaled,
-    taking_part,
-    times,
-    trace_product,
-)
+from nqm.doubling import add, congruence, scaled, taking_part, times
 from nqm.namespace import AnyArray, common
+from nqm.total_loss import System, total_losses
 from nqm.updates import UpdateRule
 
 LONGEST = 10**300
@@ -152,28 +144,26 @@ def _is_identity(matrix: AnyArray) -> bool:
 def _losses(
     model: Quadratic, rule: UpdateRule, horizons: list[int], noisy_minimum: bool
 ) -> list[ExpectedLoss]:
-    """One ladder, climbed once through the horizons in ascending order."""
+    """One ascent for all horizons; Pi_1 = F E Pi_0 E^T F^T + Q."""
     xp, (F, B, C, E, H, S, m, S0) = common(
         *rule, model.hessian, model.noise_covariance, model.initial_mean, model.initial_covariance
     )
     weight = H if _is_identity(C) else C.T @ H @ C
-    kept = taking_part(F, xp.concat([B @ S, E @ S0, E @ m[:, None]], axis=1), weight)
-    if len(kept) < F.shape[0]:
-        F, B, E, weight = F[np.ix_(kept, kept)], B[kept], E[kept], weight[np.ix_(kept, kept)]
-    second = S0 + m[:, None] * m[None, :]
-    second = scaled(xp, second if _is_identity(E) else E @ second @ E.T)
-    start = congruence(second, scaled(xp, F.T))
+    second = scaled(xp, S0 + m[:, None] * m[None, :])
+    if not _is_identity(E):
+        second = congruence(second, scaled(xp, E.T))
     noise = congruence(scaled(xp, S), scaled(xp, B.T))
+    kept = taking_part(F, noise.hat + second.hat, weight)
+    if len(kept) < F.shape[0]:
+        part = np.ix_(kept, kept)
+        F, weight = F[part], weight[part]
+        noise, second = (x._replace(hat=x.hat[part]) for x in (noise, second))
     floor = scaled(xp, xp.sum(H * S) / 2 if noisy_minimum else xp.zeros_like(H[0, 0]))
-    rungs = ladder(F, weight, max(horizons))
-    sums, found = None, {}
-    for T in sorted(set(horizons)):
-        sums = advance(xp, rungs, sums, T)
-        total = add(
-            xp, trace_product(xp, sums.total, start), trace_product(xp, sums.running, noise)
-        )
+    first = add(xp, congruence(second, scaled(xp, F.T)), noise)
+    system = System(scaled(xp, F), noise, scaled(xp, weight), 1)
+    found = {}
+    for T, (total, steps) in total_losses(xp, system, first, horizons).items():
         loss = add(xp, times(0.5 / T, total), floor)
-        steps = min(T, rungs.top) if rungs.settled else T
         error = F.shape[0] * xp.finfo(F.dtype).eps * steps
         found[T] = ExpectedLoss(loss.value(xp), loss.log(xp), xp.zeros_like(loss.hat) + error)
     return [found[T] for T in horizons]

@@ -11,17 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nqm.doubling import (
-    Ladder,
-    Scaled,
-    add,
-    advance,
-    congruence,
-    ladder,
-    product,
-    scaled,
-    taking_part,
-)
+from nqm.doubling import Scaled, add, congruence, is_negligible, product, scaled, taking_part
 from nqm.moments import Quadratic, checked_horizons
 from nqm.namespace import AnyArray, Namespace, common
 from nqm.updates import UpdateRule
@@ -97,8 +87,9 @@ def parameter_moments(model: Quadratic, rule: UpdateRule, horizon: int | Sequenc
     if len(kept) < F.shape[0]:
         F, B, C, E = F[np.ix_(kept, kept)], B[kept], C[:, kept], E[kept]
     start = Start(scaled(xp, E @ m[:, None]), scaled(xp, E @ S0 @ E.T))
-    rungs = ladder(F.T, congruence(scaled(xp, S), scaled(xp, B.T)), max(horizons))
-    found = [_moments_at(xp, rungs, start, C, t) for t in horizons]
+    noise = congruence(scaled(xp, S), scaled(xp, B.T))
+    states = _states(xp, scaled(xp, F), noise, dict.fromkeys(horizons, start))
+    found = [_read(xp, states[t], C) for t in horizons]
     if np.ndim(horizon) == 0:
         return found[0]
     return Moments(*(xp.stack(list(column)) for column in zip(*found, strict=True)))
@@ -111,27 +102,27 @@ class Start(NamedTuple):
     covariance: Scaled
 
 
-def _moments_at(xp: Namespace, rungs: Ladder, start: Start, C: AnyArray, t: int) -> Moments:
-    mean, covariance = start
-    if t:
-        power = _power(xp, rungs, t)
-        mean = product(xp, Scaled(power.hat.T, power.exponent), mean)
-        noise = advance(xp, rungs, None, t).total
-        covariance = add(xp, congruence(covariance, power), noise)
-    mean = _unscaled(xp, Scaled(C @ mean.hat, mean.exponent))
-    covariance = _unscaled(xp, Scaled(C @ covariance.hat @ C.T, covariance.exponent))
+def _states(xp: Namespace, F: Scaled, noise: Scaled, states: dict[int, Start]) -> dict[int, Start]:
+    """x_t for each t: F^a and its noise double, and every binary one of t is such a step."""
+    left = {t: t for t in states}
+    while any(left.values()):
+        across = Scaled(F.hat.T, F.exponent)
+        if is_negligible(F):  # the 64th power of what is below 2^-36 is nothing
+            left = {t: min(steps, 64) for t, steps in left.items()}
+        for t, (mean, covariance) in states.items():
+            if left[t] % 2:
+                covariance = add(xp, congruence(covariance, across), noise)
+                states[t] = Start(product(xp, F, mean), covariance)
+        left = {t: steps // 2 for t, steps in left.items()}
+        if any(left.values()):
+            noise, F = add(xp, noise, congruence(noise, across)), product(xp, F, F)
+    return states
+
+
+def _read(xp: Namespace, state: Start, C: AnyArray) -> Moments:
+    mean = _unscaled(xp, state.mean._replace(hat=C @ state.mean.hat))
+    covariance = _unscaled(xp, state.covariance._replace(hat=C @ state.covariance.hat @ C.T))
     return Moments(mean.hat[:, 0], covariance.hat, mean.exponent, covariance.exponent)
-
-
-def _power(xp: Namespace, rungs: Ladder, t: int) -> Scaled:
-    """F^t from the ladder; beyond a settled ladder's top the binary digits still apply."""
-    result: Scaled | None = None
-    for block in reversed(rungs.blocks):
-        count, t = divmod(t, block.sums.steps)
-        for _ in range(min(count, 64)):  # a settled power is below 2^-64: its 64th is nothing
-            result = product(xp, result, block.power) if result else block.power
-    assert result is not None
-    return result
 
 
 def _unscaled(xp: Namespace, array: Scaled) -> Scaled:
