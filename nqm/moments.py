@@ -45,7 +45,8 @@ class ExpectedLoss(NamedTuple):
         Its natural logarithm, finite wherever the loss is positive.
     relative_error : like `value`
         First-order estimate N eps a of the rounding, a the number of steps that count: T, or
-        the steps after which F^t has vanished if these are fewer.
+        the steps after which F^t has vanished if these are fewer. No bound where F is far from
+        normal: a defective F with rho = 1 can lose the condition of its powers on top.
 
     Examples
     --------
