@@ -74,9 +74,10 @@ def apply_plainly(
         rows.append(weight)
     units = constant
     for values, rows in groups.values():
-        units = units + jnp.tensordot(jnp.concatenate(values), jnp.concatenate(rows), axes=(0, 0))
+        x, weight = jnp.concatenate(values), jnp.concatenate(rows)
+        units = units + jnp.tensordot(x, weight, axes=(0, 0), precision="highest")
     for weight, bias in zip(network.weights[1:], network.biases[1:], strict=True):
-        units = jax.nn.relu(units) @ weight + bias
+        units = jnp.matmul(jax.nn.relu(units), weight, precision="highest") + bias
     return [units[..., k] for k in range(heads)]
 
 

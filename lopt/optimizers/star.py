@@ -205,6 +205,10 @@ def star(
     config
         The terms and constants. With `BLACKBOX` this is small_fc_lopt, equation (20); with
         `HYPERPARAM` the hyperparameter controller.
+    fused
+        False evaluates the network as plain matrix products: slower and in more memory, but far
+        quicker to compile where the update itself is differentiated, as for ``jax.grad`` with
+        respect to theta or by the monitor.
 
     Returns
     -------
