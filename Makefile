@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	@$(BIN)/python -m figures.demo
 
-test: $(READY) lint
+test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 quick: $(READY)
