@@ -373,7 +373,7 @@ def averaged_rule(rule: UpdateRule, averaging: AnyArray) -> UpdateRule:
     >>> import numpy as np
     >>> from nqm import averaged_rule, plain_rule
     >>> rule = averaged_rule(plain_rule(np.eye(1), None, 0.5), 0.75)
-    >>> sorted(np.linalg.eigvals(rule.joint_matrix).tolist())
+    >>> sorted(np.linalg.eigvals(rule.joint_matrix).real.tolist())
     [0.5, 0.75]
     """
     xp, (F, B, C, E, gamma) = common(*rule, averaging)

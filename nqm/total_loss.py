@@ -5,8 +5,6 @@ f_T(F, Q, W, Pi_1) = sum_{t=1..T} <W, Pi_t> obeys, with LW = F^T W F,
 
     pairing      f_2n(F, Q, W, Pi) = n <W, Q> + f_n(F^2, Q + F Q F^T, W + LW, Pi)
     one step     f_n(F, Q, W, Pi)  = <W, Pi> + f_{n-1}(F, Q, W, F Pi F^T + Q)
-    low rank     f_n(Z K, Q, W, Pi) = <W, Pi> + (n-1) <W, Q>
-                                      + f_{n-1}(K Z, K Q K^T, Z^T W Z, K Pi K^T)
     the end      f_n(F, Q, W, Pi) = <W + LW, Pi> + (n-1) <W, Q> + (n-2) <LW, Q>
                  for n = 2, and for every n >= 2 once F^2 vanishes.
 
@@ -18,9 +16,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-from scipy.linalg import qr
-
 from nqm.doubling import (
     Scaled,
     add,
@@ -29,13 +24,9 @@ from nqm.doubling import (
     is_negligible,
     product,
     scaled,
-    tamed,
     times,
 )
 from nqm.namespace import Namespace
-
-SMALLEST_REDUCTION = 64  # states; below, a factorization costs more than it saves
-REDUCED_AT = range(9, 1000, 3)  # doublings: a factorization costs nearly two of them
 
 
 class System(NamedTuple):
@@ -80,10 +71,7 @@ def total_losses(
     """
     zero = scaled(xp, 0 * xp.sum(moment.hat))
     open_, found = {T: Sum(T, moment, zero) for T in set(horizons)}, {}
-    doublings = 0
     while True:
-        if doublings in REDUCED_AT:
-            system, open_ = _reduced(xp, system, open_)
         moved = congruence(system.weight, system.matrix)
         floor = inner(xp, system.weight, system.noise)
         settled = is_negligible(system.matrix, -18)  # then ||F^2||^2 < 2^-72 is what is left out
@@ -99,7 +87,7 @@ def total_losses(
                 open_[T] = Sum(half, run.moment, add(xp, run.total, times(half, floor)))
         if not open_:
             return found
-        system, doublings = _paired(xp, system, moved), doublings + 1
+        system = _paired(xp, system, moved)
 
 
 def _paired(xp: Namespace, system: System, moved: Scaled) -> System:
@@ -122,39 +110,6 @@ def _ended(xp: Namespace, system: System, moved: Scaled, run: Sum) -> Scaled:
     per_step = times(run.left - 1, inner(xp, W, Q))
     later = times(run.left - 2, inner(xp, moved, Q))
     return add(xp, total, inner(xp, moved, run.moment), per_step, later)
-
-
-def _reduced(xp: Namespace, system: System, runs: dict[int, Sum]) -> tuple[System, dict[int, Sum]]:
-    """The same totals from fewer states, once some have decayed to rounding (NumPy only)."""
-    F, Q, W, stride = system
-    size = F.hat.shape[0]
-    if not isinstance(F.hat, np.ndarray) or size < SMALLEST_REDUCTION:
-        return system, runs
-    Z, R, order = qr(F.hat, mode="economic", pivoting=True, check_finite=False)
-    pivots = np.abs(np.diag(R))
-    most = min(pivots[0], 2.0 ** -float(F.exponent))  # beside one that grows, a frozen state stays
-    rank = int(np.sum(pivots > size * np.finfo(float).eps * most))
-    if not 0 < rank <= 0.9 * size:
-        return system, runs
-    base = Z[:, :rank]
-    rows = np.empty((rank, size))
-    rows[:, order] = R[:rank]
-    K = Scaled(rows, F.exponent)
-    each = inner(xp, W, Q)
-    shorter = {
-        T: Sum(
-            run.left - 1,
-            _across(xp, run.moment, _transposed(K)),
-            add(xp, run.total, inner(xp, W, run.moment), times(run.left - 1, each)),
-        )
-        for T, run in runs.items()
-    }
-    weight, noise = _across(xp, W, Scaled(base, 0.0)), _across(xp, Q, _transposed(K))
-    return System(tamed(xp, rows @ base, F.exponent), noise, weight, stride), shorter
-
-
-def _across(xp: Namespace, moment: Scaled, factor: Scaled) -> Scaled:
-    return tamed(xp, *congruence(moment, factor))
 
 
 def _transposed(array: Scaled) -> Scaled:

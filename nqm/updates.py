@@ -35,7 +35,7 @@ class UpdateRule(NamedTuple):
     >>> from nqm import UpdateRule
     >>> one = np.eye(1)
     >>> rule = UpdateRule(-one, 0 * one, one, one)
-    >>> np.linalg.eigvals(rule.joint_matrix).tolist()
+    >>> np.linalg.eigvals(rule.joint_matrix).real.tolist()
     [-1.0]
     """
 
@@ -95,7 +95,7 @@ def update_matrix(
     >>> from nqm import update_matrix
     >>> H = np.array([[2.0, 1.0], [1.0, 2.0]])
     >>> P = np.array([[0.0, 2.0], [0.0, 0.5]])  # eigenvalues 0 and 1/2, yet A has -2
-    >>> sorted(np.linalg.eigvals(update_matrix(H, P, 0.0)).round(12).tolist())
+    >>> sorted(np.linalg.eigvals(update_matrix(H, P, 0.0)).real.round(12).tolist())
     [-2.0, 1.0]
     """
     xp, (H, P, alpha) = common(hessian, preconditioner, nominal_step)
