@@ -19,6 +19,7 @@ import lopt.cli
 import nqm.cli
 from figures.style import BLUE, GREY, ORANGE, PURPLE, plt, unit_circle, use_style
 from lopt.cli.evaluate import Evaluation, evaluate_run, table
+from lopt.meta.evaluate import clipped
 from lopt.meta.run import RunDirectory
 from lopt.meta.watch import probe
 from lopt.optimizers.saved import load
@@ -117,12 +118,11 @@ def verdict(evaluation: Evaluation) -> str:
             f"{abs(gain.mean()):.3f} ± {gain.std(ddof=1):.3f} {word} ({wins} of {gain.size} seeds)"
         )
 
-    seeds = trained.meta_loss.size
-    still = "and its loss does not rise" if not trained.rises else "but its loss rises"
+    rises, seeds = trained.rises, trained.meta_loss.size
+    beyond = f"rises or diverges in {rises} of {seeds} seeds" if rises else "rises in no seed"
     return (
         f"Meta-loss of the trained STAR against {adam.name}: {against(adam)}; against its own "
-        f"initialization: {against(untrained)}. Beyond the horizon it stays finite {still} "
-        f"{'in any seed' if not trained.rises else f'in {trained.rises} of {seeds} seeds'}."
+        f"initialization: {against(untrained)}. Beyond the horizon its loss {beyond}."
     )
 
 
@@ -168,8 +168,7 @@ def _meta_training(axes: Any, run: RunDirectory, evaluation: Evaluation) -> None
 def _inner_training(axes: Any, evaluation: Evaluation) -> None:
     horizon = evaluation.config.horizon
     for (name, curves), color in zip(evaluation.curves.items(), (BLUE, ORANGE, GREY), strict=True):
-        clipped = np.minimum(np.nan_to_num(curves, nan=evaluation.ceiling), evaluation.ceiling)
-        runs = smooth(clipped, 25)
+        runs = smooth(clipped(curves, evaluation.ceiling), 25)
         steps = np.arange(1, runs.shape[1] + 1)
         axes.plot(steps, runs.mean(0), color=color, label=name)
         axes.fill_between(steps, runs.min(0), runs.max(0), color=color, alpha=0.15, lw=0)

@@ -10,6 +10,7 @@ import numpy as np
 
 from lopt.optimizers.released import released_config, released_meta_parameters, to_released
 from lopt.optimizers.saved import load, save
+from lopt.optimizers.whole import written_whole
 
 
 def add_parser(commands: Any) -> None:
@@ -33,16 +34,18 @@ def run_command(options: argparse.Namespace) -> int:
         raise ValueError(f"OUT must end in .npz; it is {options.target}.")
     if not options.target.absolute().parent.is_dir():
         raise ValueError(f"the folder of {options.target} does not exist. Make it first.")
-    arrays = _released_arrays(Path(options.source))
-    if arrays is None:
+    given = _released_arrays(Path(options.source))
+    if given is None:
         saved = load(options.source)
         released = to_released(saved.meta_parameters, saved.config)
         config = json.dumps(released.config)
-        np.savez(options.target, config=np.array(config), **released.arrays)  # type: ignore[arg-type]
+        arrays: dict[str, Any] = {"config": np.array(config), **released.arrays}
+        with written_whole(options.target) as file:
+            np.savez(file, **arrays)
         print(f"{options.target}: {released.config['kind']}, released layout")
         return 0
-    layout = json.loads(str(arrays["config"]))
-    theta, star_config = released_meta_parameters(arrays), released_config(layout)
+    layout = json.loads(str(given["config"]))
+    theta, star_config = released_meta_parameters(given), released_config(layout)
     save(options.target, theta, star_config, {"converted_from": Path(options.source).name})
     print(f"{options.target}: {layout['kind']}")
     return 0

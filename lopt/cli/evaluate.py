@@ -91,7 +91,7 @@ def table(evaluation: Evaluation) -> Table:
     result = Table(
         title=f"Training loss of {seeds} held-out seeds (mean ± standard deviation)",
         caption=f"meta-loss: mean over steps 1 to {horizon}. rise: seeds whose loss at step "
-        f"{steps} is above that at step {horizon}.",
+        f"{steps} is above that at step {horizon}, or not finite.",
     )
     result.add_column("optimizer", no_wrap=True)
     for name in ("meta-loss", f"at step {horizon}", f"at step {steps}", "rise"):

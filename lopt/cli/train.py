@@ -70,13 +70,14 @@ def run_command(options: argparse.Namespace) -> int:
         print(f"{run.path} is complete: {run.result}")
         return 0
     use_devices(config.devices)
-    watch = probe(config, config.make_task())
+    task = config.make_task()
     with Stop() as stop, Display(config, run.path) as display:
         done = train(
             config,
             run,
+            task=task,
             resume=resume,
-            monitor=watch.measure if config.monitor_every else None,
+            monitor=probe(config, task).measure if config.monitor_every else None,
             observer=display,
             stop=lambda: stop.signal is not None,
         )

@@ -3,7 +3,6 @@ verified on load.
 """
 
 import hashlib
-import os
 import re
 import zipfile
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 
 import jax
 import numpy as np
+
+from lopt.optimizers.whole import written_whole
 
 KEEP = 3
 
@@ -27,12 +28,8 @@ def write_checkpoint(folder: Path, outer_step: int, state: Any) -> Path:
         str(k): np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(state))
     }
     path = checkpoint_path(folder, outer_step)
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
+    with written_whole(path) as file:
         np.savez(file, digest=np.array(_digest(arrays)), **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
     for old in steps(folder)[:-KEEP]:
         checkpoint_path(folder, old).unlink(missing_ok=True)
     return path

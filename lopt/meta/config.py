@@ -2,10 +2,9 @@
 the run directory.
 """
 
-import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import jax
@@ -126,10 +125,6 @@ class TrainConfig:
         adamw = optax.adamw(rate, weight_decay=self.weight_decay, mask=_decayed)
         chain = optax.chain(optax.clip_by_global_norm(self.clip), adamw)
         return optax.apply_if_finite(chain, max_consecutive_errors=10)
-
-    def to_json(self) -> str:
-        """The configuration as indented JSON."""
-        return json.dumps(asdict(self), indent=2)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "TrainConfig":

@@ -132,30 +132,22 @@ class PES:
         fresh = self._fresh(theta, fresh_key)
         indices = self.task.indices(batch_key, self.truncation)
 
-        def inner(carry: Any, inputs: Any) -> Any:
+        def step(carry: Any, inputs: Any) -> Any:
             params, state, count = carry
-            step_indices, step = inputs
-            batch = take(data, step_indices)
+            step_indices, index = inputs
+            batch, step_key = take(data, step_indices), jax.random.fold_in(loss_key, index)
             over = count == self.horizon
             params, state = jax.tree.map(
                 lambda new, old: jnp.where(over, new, old), fresh, (params, state)
             )
-            loss_and_gradient = jax.value_and_grad(self.task.loss)
-            loss, gradient = loss_and_gradient(params, jax.random.fold_in(loss_key, step), batch)
-            return (params, state, jnp.where(over, 0, count) + 1), (loss, gradient, over)
 
-        def step(carry: Any, inputs: Any) -> Any:
-            params, state, count = carry
+            def one(theta: MetaParameters, params: Any, state: Any) -> Any:
+                loss, gradient = jax.value_and_grad(self.task.loss)(params, step_key, batch)
+                updates, state = self.make_optimizer(theta).update(gradient, state, params)
+                return optax.apply_updates(params, updates), state, loss
 
-            def one(t: MetaParameters, p: Any, s: Any) -> Any:
-                (p, s, new_count), (loss, gradient, over) = inner((p, s, count), inputs)
-                updates, s = self.make_optimizer(t).update(gradient, s, p)
-                return optax.apply_updates(p, updates), s, new_count, loss, over
-
-            params, state, count, loss, over = jax.vmap(one, out_axes=(0, 0, None, 0, None))(
-                both, params, state
-            )
-            return (params, state, count), (loss, over)
+            params, state, loss = jax.vmap(one)(both, params, state)
+            return (params, state, jnp.where(over, 0, count) + 1), (loss, over)
 
         start = (pair.params, pair.state, pair.inner_step)
         (params, state, count), (losses, resets) = jax.lax.scan(

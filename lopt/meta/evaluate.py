@@ -79,8 +79,12 @@ def meta_loss(
     curves: NDArray[np.float32], horizon: int, ceiling: float = float("inf")
 ) -> NDArray[np.float64]:
     """The mean loss over the horizon, clipped as in training, ``[seeds]``."""
-    clipped = np.minimum(np.nan_to_num(curves[:, :horizon], nan=ceiling), ceiling)
-    return clipped.astype(np.float64).mean(axis=1)
+    return clipped(curves[:, :horizon], ceiling).astype(np.float64).mean(axis=1)
+
+
+def clipped(curves: NDArray[np.float32], ceiling: float) -> NDArray[np.float32]:
+    """Losses at most `ceiling`, which also stands for NaN."""
+    return np.minimum(np.nan_to_num(curves, nan=ceiling), ceiling)
 
 
 @dataclass(frozen=True)

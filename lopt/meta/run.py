@@ -5,11 +5,13 @@ trained meta-parameters.
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from lopt.meta.config import TrainConfig
+from lopt.optimizers.whole import written_whole
 
 LIBRARIES = ("nqm-lopt", "jax", "jaxlib", "optax", "numpy")
 
@@ -67,10 +69,9 @@ class RunDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             begin()
-            document = {"config": json.loads(config.to_json()), "versions": versions()}
-            part = self.config_file.with_suffix(".part")
-            part.write_text(json.dumps(document, indent=2) + "\n")
-            part.replace(self.config_file)
+            document = {"config": asdict(config), "versions": versions()}
+            with written_whole(self.config_file) as file:
+                file.write((json.dumps(document, indent=2) + "\n").encode())
         except OSError as error:
             raise ValueError(
                 f"{self.path} cannot be written ({error.strerror}). "
@@ -94,9 +95,8 @@ class RunDirectory:
     def cut_metrics(self, outer_step: int) -> None:
         """Drop what was written after `outer_step`, which a resumed run does again."""
         kept = [line for line in _lines(self.metrics_file) if line["outer_step"] <= outer_step]
-        part = self.metrics_file.with_suffix(".part")
-        part.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        part.replace(self.metrics_file)
+        with written_whole(self.metrics_file) as file:
+            file.writelines((json.dumps(line) + "\n").encode() for line in kept)
 
 
 def versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ monitor alongside.
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -148,6 +149,7 @@ def train(
     config: TrainConfig,
     run: RunDirectory,
     *,
+    task: Task | None = None,
     resume: bool = False,
     monitor: Callable[[MetaParameters], Measurement] | None = None,
     observer: Observer | None = None,
@@ -155,12 +157,13 @@ def train(
 ) -> int:
     """Meta-train in a run directory; return the number of outer steps done.
 
+    `task` is the configuration's own unless given.
     Fewer than ``config.outer_steps`` means that `stop` asked for an end; a checkpoint was then
     written, and resuming goes on from there.
     """
     if not resume:
         run.require_new()
-    trainer = Trainer(config)
+    trainer = Trainer(config, task)
     state, done = trainer.init(), 0
     if resume:
         done, saved = read_newest(run.checkpoints, state)
@@ -177,7 +180,7 @@ def train(
             if stopping:
                 break
     if done == config.outer_steps:
-        origin = {"run": json.loads(config.to_json()), "outer_steps": done, "versions": versions()}
+        origin = {"run": asdict(config), "outer_steps": done, "versions": versions()}
         save(run.result, state.theta, config.star_config, origin)
     return done
 

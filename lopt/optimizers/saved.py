@@ -15,6 +15,7 @@ import numpy as np
 
 from lopt.optimizers.released import RELEASED_HEADS
 from lopt.optimizers.star import MetaParameters, StarConfig, init_meta_parameters
+from lopt.optimizers.whole import written_whole
 
 # Format 2 adds weight_decay to the configuration; format 1 is read with its default, 0.
 FORMAT = 2
@@ -49,13 +50,8 @@ def save(
     arrays: dict[str, Any] = {
         str(k): np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(meta_parameters))
     }
-    target = Path(path)
-    part = target.with_name(target.name + ".part")
-    with part.open("wb") as file:
+    with written_whole(Path(path)) as file:
         np.savez(file, header=np.array(json.dumps(header)), **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(target)
 
 
 def shipped() -> dict[str, Path]:
