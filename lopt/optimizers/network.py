@@ -125,23 +125,30 @@ def first_layer(
 def _unit(x: Features, w: Features, factors: Scales) -> jax.Array:
     """The sum over all but rows and columns of feature times weight for one unit; `w` holds a
     vector ``[k]`` a kind.
+
+    What multiplies the gradient, and what multiplies each momentum, is summed first: that is
+    fewer operations than a sum over the features.
     """
-    gradient, inverse = x.gradient[0], x.inverse_rms[0]
-    plain = [
-        *_times(x.gradient, w.gradient),
+    inverse = x.inverse_rms[0]
+    by_gradient = _times(_products(factors.gradient), w.scaled_gradient)
+    terms = [
+        x.gradient[0] * reduce(add, by_gradient, w.gradient[0]),
         *_times(x.parameter, w.parameter),
-        *_times(x.momentum, w.momentum),
         *_times(x.rms, w.rms),
+        *_times(x.inverse_rms, w.inverse_rms),
     ]
-    preconditioned = _times(x.momentum, w.preconditioned_momentum)
-    scaled = [
-        gradient * (reduce(mul, [f[i] for f in factors.gradient]) * w.scaled_gradient[i])
-        + x.momentum[i] * (reduce(mul, [f[i] for f in factors.momentum]) * w.scaled_momentum[i])
-        for i in range(x.momentum.shape[0])
-    ]
-    return reduce(add, [*plain, inverse * reduce(add, preconditioned, w.inverse_rms[0]), *scaled])
+    by_momentum = _times(_products(factors.momentum), w.scaled_momentum)
+    for i, scaled in enumerate(by_momentum):
+        preconditioned = inverse * w.preconditioned_momentum[i]
+        terms.append(x.momentum[i] * (w.momentum[i] + preconditioned + scaled))
+    return reduce(add, terms)
 
 
-def _times(values: jax.Array, weights: jax.Array) -> list[jax.Array]:
+def _products(arrays: tuple[jax.Array, ...]) -> list[jax.Array]:
+    """The product of the arrays ``[k, *s]``, one of shape ``s`` for each of the `k`."""
+    return [reduce(mul, [array[i] for array in arrays]) for i in range(arrays[0].shape[0])]
+
+
+def _times(values: jax.Array | list[jax.Array], weights: jax.Array) -> list[jax.Array]:
     """Each of the stacked values times its weight."""
-    return [values[i] * weights[i] for i in range(values.shape[0])]
+    return [values[i] * weights[i] for i in range(weights.shape[0])]

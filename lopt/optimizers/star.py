@@ -144,10 +144,12 @@ class MetaParameters(NamedTuple):
 
 
 class StarState(NamedTuple):
-    """The hidden state: the step counter and, for every tensor, its accumulators."""
+    """The hidden state."""
 
     count: jax.Array  # type: ignore[assignment]
-    accumulators: Any
+    """Updates done, int32."""
+    accumulators: Accumulators
+    """Each field a tree of the structure of the parameters, as the states of optax are."""
 
 
 def init_meta_parameters(key: jax.Array, config: StarConfig = STAR) -> MetaParameters:
@@ -166,6 +168,17 @@ def init_meta_parameters(key: jax.Array, config: StarConfig = STAR) -> MetaParam
         rms_offsets=jnp.zeros((len(config.initial_rms_decays),), jnp.float32),
         adafactor_offsets=jnp.zeros((len(config.initial_adafactor_decays),), jnp.float32),
         log_nominal_scale=jnp.zeros((int(scaled),), jnp.float32),
+    )
+
+
+def learned_decays(theta: MetaParameters, config: StarConfig) -> Decays:
+    """The accumulators' decays under theta; those of second moments are kept in [0, 1]."""
+    rms = decay(theta.rms_offsets, config.initial_rms_decays)
+    adafactor = decay(theta.adafactor_offsets, config.initial_adafactor_decays)
+    return Decays(
+        momentum=decay(theta.momentum_offsets, config.initial_momentum_decays),
+        rms=jnp.clip(rms, 0.0, 1.0),
+        adafactor=jnp.clip(adafactor, 0.0, 1.0),
     )
 
 
@@ -226,13 +239,7 @@ def star(
     {'b': (2,), 'w': (3, 2)}
     """
     theta = meta_parameters
-    decays = Decays(
-        momentum=decay(theta.momentum_offsets, config.initial_momentum_decays),
-        rms=jnp.clip(decay(theta.rms_offsets, config.initial_rms_decays), 0.0, 1.0),
-        adafactor=jnp.clip(
-            decay(theta.adafactor_offsets, config.initial_adafactor_decays), 0.0, 1.0
-        ),
-    )
+    decays = learned_decays(theta, config)
     counts = tuple(d.shape[0] for d in decays)
     heads = theta.network.biases[-1].shape[0]
     if heads < config.heads:
@@ -243,8 +250,9 @@ def star(
         )
 
     def init(params: optax.Params) -> StarState:
-        leaves = jax.tree.map(lambda p: init_accumulators(jnp.shape(p), *counts), params)
-        return StarState(jnp.zeros((), jnp.int32), leaves)
+        tensors, structure = jax.tree.flatten(params)
+        each = [init_accumulators(jnp.shape(p), *counts) for p in tensors]
+        return StarState(jnp.zeros((), jnp.int32), _transposed(each, structure))
 
     def update(
         updates: optax.Updates,
@@ -256,18 +264,24 @@ def star(
         if params is None:
             raise ValueError("star needs the parameters; call update(gradients, state, params).")
         gradients, structure = jax.tree.flatten(updates)
-        old = jax.tree.leaves(state.accumulators, is_leaf=lambda x: isinstance(x, Accumulators))
-        values = jax.tree.leaves(params)
+        old = zip(*map(jax.tree.leaves, state.accumulators), strict=True)
         pairs = [
-            _tensor_update(theta, config, decays, state.count, g, p, a, fused=fused)
-            for g, p, a in zip(gradients, values, old, strict=True)
+            _tensor_update(theta, config, decays, state.count, g, p, Accumulators(*a), fused=fused)
+            for g, p, a in zip(gradients, jax.tree.leaves(params), old, strict=True)
         ]
+        new = _transposed([a for _, a in pairs], structure)
         return (
             jax.tree.unflatten(structure, [step for step, _ in pairs]),
-            StarState(state.count + 1, jax.tree.unflatten(structure, [a for _, a in pairs])),
+            StarState(state.count + 1, new),
         )
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _transposed(each: list[Accumulators], structure: Any) -> Accumulators:
+    """Accumulators of trees from one of arrays for every tensor."""
+    fields = zip(*each, strict=True) if each else ((),) * len(Accumulators._fields)
+    return Accumulators(*(jax.tree.unflatten(structure, list(field)) for field in fields))
 
 
 def _tensor_update(

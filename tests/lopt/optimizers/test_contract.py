@@ -158,38 +158,37 @@ def test_chain_masked_and_apply_if_finite(theta, config) -> None:
     update, state = jax.jit(chained.update), chained.init(both)
     updates, _ = update(gradients(both), state, both)
     close(updates["frozen"], gradients(both)["frozen"])
-    alone, _ = inner.update(gradients(SMALL), inner.init(SMALL), SMALL)
+    alone, _ = jax.jit(inner.update)(gradients(SMALL), inner.init(SMALL), SMALL)
     close(updates["matrix"], alone["matrix"])
     bad = jax.tree.map(lambda g: g * jnp.nan, both)
     updates, _ = update(bad, state, both)
     assert all(not np.any(np.asarray(u)) for u in jax.tree.leaves(updates))
 
 
-def test_multi_transform_gives_each_part_its_own() -> None:
-    """One group under STAR, one under SGD, and the second does not see the first."""
-    theta = lopt.init_meta_parameters(jax.random.key(0))
+def test_multi_transform_gives_each_part_its_own(theta, config) -> None:
+    """One group under the learned optimizer, one under SGD; neither sees the other."""
     both = {**SMALL, "vector": PARAMS["vector"]}
-    parts = {"learned": plain(theta, lopt.STAR), "fixed": optax.sgd(0.5)}
+    parts = {"learned": plain(theta, config), "fixed": optax.sgd(0.5)}
     optimizer = optax.multi_transform(parts, {"matrix": "learned", "vector": "fixed"})
     updates, _ = jax.jit(optimizer.update)(gradients(both), optimizer.init(both), both)
     close(updates["vector"], -0.5 * gradients(both)["vector"])
     alone = parts["learned"]
-    expected, _ = alone.update(gradients(SMALL), alone.init(SMALL), SMALL)
+    expected, _ = jax.jit(alone.update)(gradients(SMALL), alone.init(SMALL), SMALL)
     close(updates["matrix"], expected["matrix"])
 
 
-def test_inject_hyperparams_sets_the_nominal_step() -> None:
-    """The Hyperparam optimizer's update is proportional to beta_1, which may be scheduled."""
-    theta = lopt.init_meta_parameters(jax.random.key(0), lopt.HYPERPARAM)
+def test_inject_hyperparams_makes_a_constant_an_argument(theta, config) -> None:
+    """Every term of an update is proportional to its step, which may be set or scheduled."""
 
-    def make(nominal_step):
-        return plain(theta, replace(lopt.HYPERPARAM, nominal_step=nominal_step))
+    def make(steps):
+        return plain(theta, replace(config, nominal_step=steps, blackbox_step=2.0 * steps))
 
-    optimizer = optax.inject_hyperparams(make)(nominal_step=1e-3)
+    optimizer = optax.inject_hyperparams(make)(steps=1e-3)
     state, update = optimizer.init(SMALL), jax.jit(optimizer.update)
     once, _ = update(gradients(SMALL), state, SMALL)
-    state.hyperparams["nominal_step"] = jnp.float32(3e-3)
+    state.hyperparams["steps"] = jnp.float32(3e-3)
     thrice, _ = update(gradients(SMALL), state, SMALL)
+    assert np.any(np.asarray(once["matrix"]))
     close(3 * once["matrix"], thrice["matrix"])
 
 
