@@ -14,8 +14,8 @@ import jax
 
 from lopt.cli.display import Display
 from lopt.meta.config import OPTIMIZERS, TASKS, TrainConfig
+from lopt.meta.loop import train
 from lopt.meta.run import RunDirectory
-from lopt.meta.trainer import train
 from lopt.meta.watch import probe
 
 CHOICES = {"task": tuple(TASKS), "optimizer": tuple(OPTIMIZERS)}
