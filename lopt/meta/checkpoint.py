@@ -172,7 +172,7 @@ def _require_room(part: Path, arrays: dict[str, np.ndarray]) -> None:
 
 def _sign(path: Path) -> None:
     """Write the sums of all files and bring everything to the disk."""
-    files = sorted(p for p in path.rglob("*") if p.is_file())
+    files = _files(path)
     lines = [f"{_sum(file)}  {file.relative_to(path).as_posix()}\n" for file in files]
     (path / SUMS).write_text("".join(lines))
     for entry in (*files, path / SUMS, *(p for p in path.rglob("*") if p.is_dir()), path):
@@ -186,14 +186,19 @@ def _verify(path: Path) -> None:
         expected = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     except (OSError, ValueError):
         raise Damaged(f"{path} is damaged: {SUMS} cannot be read.") from None
-    if not expected:
-        raise Damaged(f"{path} is damaged: {SUMS} is empty.")
+    for file in _files(path):
+        if file.relative_to(path).as_posix() not in {SUMS, *expected}:
+            raise Damaged(f"{path} is damaged: {SUMS} does not list {file.relative_to(path)}.")
     for name, digest in expected.items():
         file = path / name
         if not file.is_file():
             raise Damaged(f"{path} is damaged: {name} is missing.")
         if _sum(file) != digest:
             raise Damaged(f"{path} is damaged: {name} is not what was written.")
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(p for p in path.rglob("*") if p.is_file())
 
 
 def _sum(file: Path) -> str:

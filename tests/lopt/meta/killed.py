@@ -1,13 +1,12 @@
 """One run, killed twenty times and resumed: every life a process of its own.
 
-    python killed.py FOLDER
+    python -m tests.lopt.meta.killed FOLDER
 
 Prints how each life ended. A life inherits the imported modules by a fork that comes before JAX
 has started anything. Half of the lives are killed at a moment drawn at random, half inside one of
 the functions that write, before or after its work.
 """
 
-import importlib.util
 import os
 import random
 import signal
@@ -16,10 +15,10 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from lopt.meta import checkpoint, loop, run, writer
+from tests.lopt.meta.quick import bowl, quick
 
 LIVES, STEPS_A_LIFE = 20, 6
 OUTER_STEPS = LIVES * STEPS_A_LIFE + 6
@@ -91,16 +90,21 @@ class Limited:
         raise AssertionError(message)
 
 
-def live(folder: Path, quick: ModuleType, observer: Any) -> None:
+def live(folder: Path, observer: Any) -> None:
     """A process's part of the run."""
     directory = run.RunDirectory(folder)
     loop.train(
-        quick.quick(outer_steps=OUTER_STEPS, checkpoint_every=2),
+        quick(outer_steps=OUTER_STEPS, checkpoint_every=2),
         directory,
-        task=quick.bowl(),
+        task=bowl(),
         resume=directory.config_file.exists(),
         observer=observer,
     )
+
+
+def killed_life(folder: Path, kind: Callable[..., Any], seed: int) -> None:
+    """A part that ends by its plan."""
+    live(folder, Limited(kind(random.Random(seed))))
 
 
 def fork(work: Callable[[], None]) -> int:
@@ -118,21 +122,14 @@ def fork(work: Callable[[], None]) -> int:
 
 def main(folder: Path) -> None:
     """A whole run, then the killed one."""
-    spec = importlib.util.spec_from_file_location("quick", Path(__file__).with_name("quick.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    quick = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(quick)
-    print("whole", fork(lambda: live(folder / "whole", quick, None)), flush=True)
+    print("whole", fork(lambda: live(folder / "whole", None)), flush=True)
     generator = random.Random(0)
     for number in range(LIVES):
         kind = aimed if number % 2 else timed
         seed = generator.randrange(10**9)
-        plan = lambda kind=kind, seed=seed: Limited(kind(random.Random(seed)))  # noqa: E731
-        print(
-            kind.__name__, fork(lambda plan=plan: live(folder / "killed", quick, plan())), flush=True
-        )
-    print("last", fork(lambda: live(folder / "killed", quick, None)), flush=True)
+        status = fork(lambda kind=kind, seed=seed: killed_life(folder / "killed", kind, seed))
+        print(kind.__name__, status, flush=True)
+    print("last", fork(lambda: live(folder / "killed", None)), flush=True)
 
 
 if __name__ == "__main__":
