@@ -17,7 +17,9 @@ import pytest
 import lopt
 from lopt.cli import main
 from lopt.meta.checkpoint import steps
+from lopt.meta.compare import find
 from lopt.meta.config import BLACKBOX, HYPERPARAM, STAR, TASKS
+from lopt.meta.evaluate import held_out_keys, meta_loss
 from lopt.meta.presets import presets
 from lopt.meta.run import RunDirectory
 
@@ -90,12 +92,30 @@ def test_resuming_a_complete_run_says_so(whole: RunDirectory, capsys) -> None:
     assert "is complete" in capsys.readouterr().out
 
 
-def test_evaluate_prints_the_comparison(whole: RunDirectory, capsys) -> None:
-    assert main(["evaluate", str(whole.path), "--seeds", "2", "--horizons", "2"]) == 0
+def test_evaluate_prints_the_comparison_and_writes_it(
+    whole: RunDirectory, tmp_path: Path, capsys
+) -> None:
+    length = ["--seeds", "2", "--steps", "20", "--search", "2"]
+    file = tmp_path / "a.json"
+    assert main(["evaluate", str(whole.path), *length, "--json", str(file)]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "2 held-out seeds" in out
-    assert "Adam, rate" in out
-    assert "±" in out
+    assert "2 held-out seeds of fashion-mnist-8x8-mlp" in out
+    document = json.loads(file.read_text())
+    assert (document["horizon"], document["steps"], document["seeds"]) == (10, 20, 2)
+    names = [row["name"] for row in document["optimizers"]]
+    kinds = [name.partition(",")[0] for name in names]
+    assert kinds == ["hyperparam", "Adam", "SGD with momentum", "NAdamW", "hyperparam"]
+    for row in document["optimizers"]:
+        assert row["name"] in out
+        mean = np.mean(row["meta_loss"])
+        assert f"{mean:.3f} ± {np.std(row['meta_loss'], ddof=1):.3f}" in out
+    # The saved meta-parameters alone, on the same seeds, are the same optimizer.
+    subject = find(str(whole.result), task="fashion-mnist-8x8-mlp")
+    assert subject.horizon == 10
+    curves = subject.curves(20, held_out_keys(2))["meta_parameters"]
+    np.testing.assert_allclose(
+        meta_loss(curves, 10), document["optimizers"][0]["meta_loss"], rtol=1e-5
+    )
 
 
 BAD = {
