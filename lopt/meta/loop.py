@@ -87,7 +87,7 @@ def train(
         else:
             run.create(config, lambda: _begin(run, config, state))
         try:
-            with Writer(run, done) as writer:
+            with Writer(run, forget_from=_first_line(done)) as writer:
                 loop = Loop(trainer, run, writer, state, done, monitor, observer, stop)
                 loop.run_on()
             if loop.done == config.outer_steps:
@@ -116,10 +116,17 @@ def _resume(
         for outer_step in steps(run.checkpoints):
             if outer_step > newest.outer_step:
                 remove_checkpoint(run.checkpoints, outer_step)
-        run.cut_metrics(newest.outer_step)
+        run.cut_metrics(_first_line(newest.outer_step))
     except OSError as error:
         raise run.cannot_write(error) from None
     return trainer.place(newest.state), newest.outer_step
+
+
+def _first_line(done: int) -> int:
+    """The outer step of the first line that a run writes which goes on after `done`: before the
+    first outer step there is a measurement.
+    """
+    return done + 1 if done else 0
 
 
 class Loop:

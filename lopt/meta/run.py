@@ -138,8 +138,8 @@ class RunDirectory:
         return list(_lines(self.metrics_file))
 
     def cut_metrics(self, outer_step: int) -> None:
-        """Drop what was written after `outer_step`, which a resumed run does again."""
-        kept = [line for line in _lines(self.metrics_file) if line["outer_step"] <= outer_step]
+        """Drop what was written from `outer_step` on, which a resumed run does again."""
+        kept = [line for line in _lines(self.metrics_file) if line["outer_step"] < outer_step]
         with written_whole(self.metrics_file) as file:
             file.writelines((json.dumps(line) + "\n").encode() for line in kept)
 

@@ -32,15 +32,15 @@ class Writer:
     ----------
     run
         Where to write.
-    outer_step
-        The outer step from which the run goes on: TensorBoard forgets what it has seen after it.
+    forget_from
+        TensorBoard forgets what it has seen from this outer step on.
     """
 
-    def __init__(self, run: RunDirectory, outer_step: int) -> None:
+    def __init__(self, run: RunDirectory, *, forget_from: int) -> None:
         self.run = run
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="lopt-writer")
         self._metrics = run.metrics_file.open("a")
-        self._events = _events(run.path, outer_step + 1)
+        self._events = _events(run.path, forget_from)
         self._flushed = time.monotonic()
         self._pending: Future[None] | None = None
         self._error: Exception | None = None

@@ -21,7 +21,8 @@ from lopt.meta.compare import find
 from lopt.meta.config import BLACKBOX, HYPERPARAM, STAR, TASKS
 from lopt.meta.evaluate import held_out_keys, meta_loss
 from lopt.meta.presets import presets
-from lopt.meta.run import RunDirectory
+from lopt.meta.run import RunDirectory, RunError
+from tests.lopt.meta.quick import bowl
 
 pytestmark = pytest.mark.xdist_group("run")
 TINY = [
@@ -93,13 +94,14 @@ def test_resuming_a_complete_run_says_so(whole: RunDirectory, capsys) -> None:
 
 
 def test_evaluate_prints_the_comparison_and_writes_it(
-    whole: RunDirectory, tmp_path: Path, capsys
+    whole: RunDirectory, tmp_path: Path, capsys, monkeypatch
 ) -> None:
-    length = ["--seeds", "2", "--steps", "20", "--search", "2"]
+    monkeypatch.setitem(TASKS, "bowl", bowl)  # compiles quickly
     file = tmp_path / "a.json"
-    assert main(["evaluate", str(whole.path), *length, "--json", str(file)]) == 0
+    flags = ["--task", "bowl", "--seeds", "2", "--steps", "20", "--search", "2"]
+    assert main(["evaluate", str(whole.path), *flags, "--json", str(file)]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "2 held-out seeds of fashion-mnist-8x8-mlp" in out
+    assert "2 held-out seeds of bowl" in out
     document = json.loads(file.read_text())
     assert (document["horizon"], document["steps"], document["seeds"]) == (10, 20, 2)
     names = [row["name"] for row in document["optimizers"]]
@@ -110,7 +112,8 @@ def test_evaluate_prints_the_comparison_and_writes_it(
         mean = np.mean(row["meta_loss"])
         assert f"{mean:.3f} ± {np.std(row['meta_loss'], ddof=1):.3f}" in out
     # The saved meta-parameters alone, on the same seeds, are the same optimizer.
-    subject = find(str(whole.result), task="fashion-mnist-8x8-mlp")
+    assert find(str(whole.path)).task.name == "fashion-mnist-8x8-mlp"
+    subject = find(str(whole.result), task="bowl")
     assert subject.horizon == 10
     curves = subject.curves(20, held_out_keys(2))["meta_parameters"]
     np.testing.assert_allclose(
@@ -159,6 +162,16 @@ def test_bad_input_is_one_line_and_exit_code_2(case, tmp_path, capsys, monkeypat
     assert message in err
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_cannot_go_on_is_one_line_and_exit_code_1(tmp_path, capsys, monkeypatch) -> None:
+    def fails(*arguments, **named):
+        raise RunError("10 meta-gradients in a row were not finite")
+
+    monkeypatch.setattr("lopt.cli.train.train", fails)
+    assert main(["train", "--run", str(tmp_path / "run"), *TINY]) == 1
+    expected = "lopt train: 10 meta-gradients in a row were not finite\n"
+    assert capsys.readouterr().err == expected
 
 
 def test_existing_directory_and_unwritable_place(whole: RunDirectory, tmp_path, capsys) -> None:
@@ -254,7 +267,7 @@ def test_runs_are_listed_and_compared(whole: RunDirectory, tmp_path: Path, capsy
     document = json.loads(b.config_file.read_text())
     document["config"]["seed"] = 7
     b.config_file.write_text(json.dumps(document))
-    b.cut_metrics(100)
+    b.cut_metrics(101)
     losses = [m["meta_loss"] for m in whole.read_metrics()]
     with b.locked():
         assert main(["runs", "--json", str(folder)]) == 0

@@ -28,6 +28,7 @@ from lopt.meta.checkpoint import (
     host_copy,
     read_checkpoint,
     read_newest,
+    remove_checkpoint,
     steps,
     write_checkpoint,
 )
@@ -111,11 +112,17 @@ def cut(run: RunDirectory, after: int) -> Quick:
 @pytest.mark.slow
 def test_killed_twenty_times_and_resumed_is_bit_for_bit(tmp_path: Path) -> None:
     """Moments drawn at random, and moments inside every function that writes."""
+    # Every life compiles the same, so that even what compiles quickly is kept.
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     done = subprocess.run(
         [sys.executable, "-m", "tests.lopt.meta.killed", str(tmp_path)],
         capture_output=True,
         text=True,
         cwd=ROOT,
+        env=os.environ | cache,
         check=True,
         timeout=600,
     )
@@ -397,3 +404,14 @@ def test_measurements_are_scalars_too(tmp_path: Path) -> None:
     tag = "monitor/inner_step_5/radius"
     assert events(run)[tag] == [(0, 0.5), (2, 0.5), (3, 0.5)]
     assert [m["outer_step"] for m in run.read_metrics() if "monitor" in m] == [0, 2, 3]
+
+
+def test_a_run_cut_before_its_first_checkpoint_measures_once(tmp_path: Path) -> None:
+    """It begins again from outer step 0, and shows that measurement once."""
+    run = RunDirectory(tmp_path / "run")
+    config = quick(outer_steps=3, monitor_every=2)
+    train(config, run, task=bowl(), monitor=lambda theta: Measured(), stop=lambda: True)
+    remove_checkpoint(run.checkpoints, 1)
+    train(config, run, task=bowl(), monitor=lambda theta: Measured(), resume=True)
+    assert [m["outer_step"] for m in run.read_metrics() if "monitor" in m] == [0, 2, 3]
+    assert [step for step, _ in events(run)["monitor/inner_step_5/radius"]] == [0, 2, 3]
