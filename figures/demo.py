@@ -18,7 +18,8 @@ from rich.console import Console
 import lopt.cli
 import nqm.cli
 from figures.style import BLUE, GREY, ORANGE, PURPLE, plt, unit_circle, use_style
-from lopt.cli.evaluate import Evaluation, evaluate_run, table
+from lopt.cli.evaluate import table
+from lopt.meta.compare import Evaluation, evaluate_run
 from lopt.meta.evaluate import clipped
 from lopt.meta.run import RunDirectory
 from lopt.meta.watch import probe
@@ -166,7 +167,7 @@ def _meta_training(axes: Any, run: RunDirectory, evaluation: Evaluation) -> None
 
 
 def _inner_training(axes: Any, evaluation: Evaluation) -> None:
-    horizon = evaluation.config.horizon
+    horizon = evaluation.horizon
     for (name, curves), color in zip(evaluation.curves.items(), (BLUE, ORANGE, GREY), strict=True):
         runs = smooth(clipped(curves, evaluation.ceiling), 25)
         steps = np.arange(1, runs.shape[1] + 1)

@@ -1,4 +1,4 @@
-"""The command line: ``lopt train``, ``lopt evaluate``, ``lopt convert``."""
+"""The command line: ``lopt train``, ``lopt runs``, ``lopt evaluate``, ``lopt convert``."""
 
 import argparse
 import signal
@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from lopt.cli import convert, evaluate, train
+from lopt.cli import convert, evaluate, runs, train
+from lopt.meta.run import RunError
 
 
 class _Parser(argparse.ArgumentParser):
@@ -19,22 +20,23 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code.
 
-    0 done, 2 bad input (one line on standard error), 130 or 143 stopped by a signal with a
-    checkpoint written.
+    0 done, 1 a run that cannot go on, 2 bad input (one line on standard error), 130 or 143 stopped
+    by a signal with a checkpoint written.
     """
     parser = _Parser(prog="lopt", description="Meta-train and use STAR learned optimizers.")
     parser.add_argument("--version", action="version", version=f"lopt {version('nqm-lopt')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     train.add_parser(commands)
+    runs.add_parser(commands)
     evaluate.add_parser(commands)
     convert.add_parser(commands)
     options = parser.parse_args(arguments)
     try:
         return int(options.run_command(options))
-    except ValueError as error:
+    except (RunError, ValueError) as error:
         line = " ".join(str(error).split())
         print(f"lopt {options.command}: {line}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, RunError) else 2
     except KeyboardInterrupt:
         print(f"lopt {options.command}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from lopt.meta.config import TrainConfig
-from lopt.meta.trainer import Measurement, Progress
+from lopt.meta.loop import Measurement, Progress
 
 LOG_EVERY_SECONDS = 15.0
 SMOOTH_OVER = 50
@@ -100,6 +100,10 @@ class Display:
         """Show a measurement of the monitor."""
         del outer_step
         self.verdict = measurement.text()
+
+    def warn(self, message: str) -> None:
+        """Show something that the run has got over."""
+        self.console.print(message, style="yellow", markup=False)
 
     def styled(self) -> str:
         """The verdict in its colour, with its numbers where there is room."""

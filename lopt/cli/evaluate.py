@@ -1,100 +1,102 @@
-"""``lopt evaluate``: a trained optimizer against tuned Adam and its own initialization, over
-held-out seeds.
-"""
+"""``lopt evaluate``: a trained optimizer against tuned baselines, over held-out seeds."""
 
 import argparse
+import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
-from lopt.meta.config import TrainConfig
-from lopt.meta.evaluate import Summary, held_out_keys, summarize, training_curves, tuned_adam
-from lopt.meta.run import RunDirectory
-from lopt.optimizers.saved import load
+from lopt.meta.compare import HORIZON, Evaluation, evaluate, find
+from lopt.meta.config import TASKS
+from lopt.meta.tuning import baselines
+from lopt.optimizers.whole import written_whole
 
-
-class Evaluation(NamedTuple):
-    """Training curves ``[seeds, steps]`` by name of the optimizer, the trained one first."""
-
-    config: TrainConfig
-    curves: dict[str, NDArray[np.float32]]
-    ceiling: float
-
-    def summaries(self) -> list[Summary]:
-        """A summary for each optimizer."""
-        return [summarize(n, c, self.config.horizon, self.ceiling) for n, c in self.curves.items()]
+# A log has no width of its own; every number of the table fits.
+LOG_WIDTH = 120
 
 
 def add_parser(commands: Any) -> None:
     """Add ``evaluate`` to the command line."""
     parser = commands.add_parser(
         "evaluate",
-        help="compare a trained optimizer with tuned Adam and with its own initialization",
-        description="Train inner problems from held-out seeds with the optimizer of a "
-        "finished run, with its "
-        "initialization, and with Adam at the best learning rate of a half-decade grid "
-        "(chosen on the same seeds).",
+        help="compare a trained optimizer with tuned baselines",
+        description="Train inner problems from held-out seeds with a trained optimizer (and, of a "
+        "run, with its initialization), and with baselines tuned on the same seeds over the "
+        "horizon: Adam and SGD with momentum at the best learning rate of a half-decade grid, "
+        "NAdamW by random search.",
     )
-    parser.add_argument("run", metavar="DIR", type=Path, help="the run directory")
+    parser.add_argument(
+        "run", metavar="WHAT", help="a run directory, a saved .npz, or the name of shipped ones"
+    )
+    parser.add_argument("--task", choices=tuple(TASKS), help="default: the run's own")
     parser.add_argument("--seeds", type=int, default=8, help="held-out seeds (default 8)")
-    parser.add_argument("--horizons", type=int, default=5, help="length in horizons (default 5)")
+    parser.add_argument(
+        "--horizon",
+        type=int,
+        help=f"inner steps that the meta-loss covers (default: as meta-trained, else {HORIZON})",
+    )
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--horizons", type=int, default=5, help="length in horizons (default 5)")
+    length.add_argument("--steps", type=int, help="length in inner steps")
+    parser.add_argument(
+        "--search", type=int, default=32, help="draws for NAdamW (default 32; paper: 1000; 0: none)"
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the numbers of each seed")
     parser.set_defaults(run_command=run_command)
 
 
 def run_command(options: argparse.Namespace) -> int:
     """Evaluate and print the table."""
-    for name in ("seeds", "horizons"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name} must be at least 1; it is {getattr(options, name)}.")
-    evaluation = evaluate_run(RunDirectory(options.run), options.seeds, options.horizons)
-    Console().print(table(evaluation))
+    for name, least in (("seeds", 1), ("horizons", 1), ("horizon", 1), ("steps", 1), ("search", 0)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise ValueError(f"--{name} must be at least {least}; it is {value}.")
+    subject = find(options.run, options.task, options.horizon)
+    steps = options.steps or options.horizons * subject.horizon
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=LOG_WIDTH)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        compared = baselines(options.search)
+        total = len(subject.thetas) * steps
+        total += sum(b.steps(min(subject.horizon, steps), steps) for b in compared)
+        row = bar.add_task("training", total=total)
+        evaluation = evaluate(
+            subject, compared, options.seeds, steps, lambda n: bar.advance(row, n)
+        )
+    console.print(table(evaluation))
+    if options.json:
+        _write(options.json, evaluation)
     return 0
 
 
-def evaluate_run(run: RunDirectory, seeds: int, horizons: int) -> Evaluation:
-    """The training curves of the run's optimizer, of its initialization and of tuned Adam."""
-    config = run.read_config()
-    if not run.result.exists():
-        raise ValueError(
-            f"{run.path} is not complete. Finish it with: lopt train --resume {run.path}"
-        )
-    task, keys, steps = config.make_task(), held_out_keys(seeds), horizons * config.horizon
-    trained, initial = load(run.result), load(run.initial)
-    name = config.optimizer.upper() if config.optimizer == "star" else config.optimizer
-    rate, adam = tuned_adam(task, config.horizon, steps, keys)
-
-    both = jax.tree.map(
-        lambda a, b: jnp.stack([a, b]), trained.meta_parameters, initial.meta_parameters
-    )
-    after, before = training_curves(task, config.make_optimizer, both, steps, keys)
-    return Evaluation(
-        config,
-        {
-            f"{name}, meta-trained": after,
-            f"Adam, rate {rate:g}": adam,
-            f"{name}, untrained": before,
-        },
-        task.loss_ceiling,
-    )
+def _write(path: Path, evaluation: Evaluation) -> None:
+    try:
+        with written_whole(path) as file:
+            file.write((json.dumps(evaluation.to_json(), indent=2) + "\n").encode())
+    except OSError as error:
+        raise ValueError(f"--json {path} cannot be written ({error.strerror}).") from None
 
 
 def table(evaluation: Evaluation) -> Table:
     """The comparison as a table: means over the seeds with their standard deviation."""
-    horizon = evaluation.config.horizon
+    horizon = evaluation.horizon
     seeds, steps = next(iter(evaluation.curves.values())).shape
     result = Table(
-        title=f"Training loss of {seeds} held-out seeds (mean ± standard deviation)",
+        title=f"Training loss of {seeds} held-out seeds of {evaluation.task} "
+        "(mean ± standard deviation)",
         caption=f"meta-loss: mean over steps 1 to {horizon}. rise: seeds whose loss at step "
-        f"{steps} is above that at step {horizon}, or not finite.",
+        f"{steps} is above that at step {horizon}, or not finite. diverged: seeds whose loss at "
+        f"step {steps} is not finite or above {evaluation.ceiling:.3g}; means leave out what is "
+        "not finite.",
     )
-    result.add_column("optimizer", no_wrap=True)
-    for name in ("meta-loss", f"at step {horizon}", f"at step {steps}", "rise"):
+    result.add_column("optimizer")
+    for name in ("meta-loss", f"at step {horizon}", f"at step {steps}", "rise", "diverged"):
         result.add_column(name, justify="right", no_wrap=True)
     for s in evaluation.summaries():
         result.add_row(
@@ -103,9 +105,13 @@ def table(evaluation: Evaluation) -> Table:
             _spread(s.at_horizon),
             _spread(s.at_end),
             str(s.rises),
+            f"[red]{s.diverged}[/]" if s.diverged else "0",
         )
     return result
 
 
 def _spread(values: NDArray[np.float64]) -> str:
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return "—"
     return f"{values.mean():.3f} ± {values.std(ddof=1) if values.size > 1 else 0.0:.3f}"

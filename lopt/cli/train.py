@@ -1,24 +1,20 @@
 """``lopt train``: meta-train in a run directory, or go on with one."""
 
 import argparse
-import signal
-import sys
-import typing
-from collections.abc import Callable
-from dataclasses import fields
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
-from types import FrameType, UnionType
 from typing import Any
 
 import jax
 
 from lopt.cli.display import Display
-from lopt.meta.config import OPTIMIZERS, TASKS, TrainConfig
+from lopt.cli.flags import add_flags, configuration, given, preset_text
+from lopt.cli.stop import Stop
+from lopt.meta.config import TrainConfig
+from lopt.meta.loop import train
 from lopt.meta.run import RunDirectory
-from lopt.meta.trainer import train
 from lopt.meta.watch import probe
-
-CHOICES = {"task": tuple(TASKS), "optimizer": tuple(OPTIMIZERS)}
 
 
 def add_parser(commands: Any) -> None:
@@ -28,68 +24,73 @@ def add_parser(commands: Any) -> None:
         help="meta-train a learned optimizer",
         description="Meta-train by PES in a run directory: configuration, metrics, "
         "checkpoints, trained meta-parameters.",
+        epilog="\n".join(preset_text()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    place = parser.add_mutually_exclusive_group(required=True)
+    place = parser.add_mutually_exclusive_group()
     place.add_argument("--run", metavar="DIR", type=Path, help="start a run in this new directory")
     place.add_argument(
-        "--resume", metavar="DIR", type=Path, help="go on with the run in this directory"
+        "--resume",
+        metavar="DIR",
+        type=Path,
+        help="go on with the run in this directory; of the other flags only --devices goes with it",
     )
-    hints = typing.get_type_hints(TrainConfig)
-    for field in fields(TrainConfig):
-        default = "" if field.default is None else f" (default {field.default})"
-        parser.add_argument(
-            "--" + field.name.replace("_", "-"),
-            type=_plain(hints[field.name]),
-            choices=CHOICES.get(field.name),
-            metavar=None if field.name in CHOICES else "X",
-            default=argparse.SUPPRESS,
-            help=f"{field.metadata['help']}{default}",
-        )
+    parser.add_argument(
+        "--show-config",
+        action="store_true",
+        help="print the configuration as JSON and do nothing else",
+    )
+    add_flags(parser)
     parser.set_defaults(run_command=run_command)
-
-
-def _plain(hint: Any) -> Callable[[str], Any]:
-    """The type of a field without its ``| None``."""
-    if isinstance(hint, UnionType):
-        return next(t for t in hint.__args__ if t is not type(None))
-    return hint
 
 
 def run_command(options: argparse.Namespace) -> int:
     """Start or resume, show progress, and end well on SIGINT and SIGTERM."""
-    given = {
-        f.name: getattr(options, f.name) for f in fields(TrainConfig) if hasattr(options, f.name)
-    }
-    resume = options.resume is not None
-    run = RunDirectory(options.resume if resume else options.run)
-    if resume and given:
-        flag = "--" + next(iter(given)).replace("_", "-")
-        raise ValueError(f"{flag} does not go with --resume: the run keeps its configuration.")
-    config = run.read_config() if resume else TrainConfig(**given)
-    if resume and run.result.exists():
-        print(f"{run.path} is complete: {run.result}")
+    with Stop() as stop:
+        config, run = _what(options)
+        if options.show_config:
+            print(json.dumps(asdict(config), indent=2))
+            return 0
+        if run is None:
+            raise ValueError("one of --run and --resume is needed.")
+        if options.resume and run.result.exists():
+            print(f"{run.path} is complete: {run.result}")
+            return 0
+        use_devices(config.devices)
+        task = config.make_task()
+        with Display(config, run.path) as display:
+            done = train(
+                config,
+                run,
+                task=task,
+                resume=options.resume is not None,
+                monitor=probe(config, task).measure if config.monitor_every else None,
+                observer=display,
+                stop=lambda: stop.signal is not None,
+            )
+    if done == config.outer_steps:
+        print(f"Wrote {run.result}")
         return 0
-    use_devices(config.devices)
-    task = config.make_task()
-    with Stop() as stop, Display(config, run.path) as display:
-        done = train(
-            config,
-            run,
-            task=task,
-            resume=resume,
-            monitor=probe(config, task).measure if config.monitor_every else None,
-            observer=display,
-            stop=lambda: stop.signal is not None,
-        )
-    if done < config.outer_steps:
-        print(
-            f"Stopped after {done} of {config.outer_steps} outer steps. Go on with: lopt "
-            f"train --resume {run.path}"
-        )
-        assert stop.signal is not None
-        return 128 + stop.signal
-    print(f"Wrote {run.result}")
-    return 0
+    print(
+        f"Stopped after {done} of {config.outer_steps} outer steps. Go on with: "
+        f"lopt train --resume {run.path}"
+    )
+    return 1 if stop.signal is None else 128 + stop.signal
+
+
+def _what(options: argparse.Namespace) -> tuple[TrainConfig, RunDirectory | None]:
+    """The configuration and where to run it; none is needed to show the configuration."""
+    if options.resume is None:
+        run = None if options.run is None else RunDirectory(options.run)
+        return configuration(options), run
+    set_by_flags = given(options)
+    others = [name for name in set_by_flags if name != "devices"]
+    others += [name for name in ("preset", "config") if getattr(options, name) is not None]
+    if others:
+        flag = "--" + others[0].replace("_", "-")
+        raise ValueError(f"{flag} does not go with --resume: the run keeps its configuration.")
+    run = RunDirectory(options.resume)
+    return replace(run.read_config(), **set_by_flags), run
 
 
 def use_devices(devices: int) -> None:
@@ -99,31 +100,3 @@ def use_devices(devices: int) -> None:
             jax.config.update("jax_num_cpu_devices", devices)
         except RuntimeError:
             return
-
-
-class Stop:
-    """Remembers the first SIGINT or SIGTERM, so that the outer step in hand is finished; a
-    second one ends at once.
-    """
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-        self._old: dict[int, Any] = {}
-
-    def __enter__(self) -> "Stop":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._old[number] = signal.signal(number, self._remember)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._restore()
-
-    def _remember(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self.signal = number
-        self._restore()
-        print("\nEnding after this outer step; once more ends at once.", file=sys.stderr)
-
-    def _restore(self) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)

@@ -4,8 +4,9 @@ the run directory.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from typing import Any, get_args, get_type_hints
 
 import jax
 import optax
@@ -13,8 +14,10 @@ import optax
 from lopt.optimizers.star import (
     BLACKBOX,
     HYPERPARAM,
+    NOMINAL_TERMS,
     STAR,
     MetaParameters,
+    NominalTerm,
     StarConfig,
     star,
 )
@@ -24,12 +27,14 @@ from lopt.tasks.task import Task
 TASKS: dict[str, Callable[[], Task]] = {"fashion-mnist-8x8-mlp": fashion_mnist_8x8_mlp}
 OPTIMIZERS: dict[str, StarConfig] = {"star": STAR, "blackbox": BLACKBOX, "hyperparam": HYPERPARAM}
 
+NOMINAL: dict[str, NominalTerm | None] = {**{term: term for term in NOMINAL_TERMS}, "none": None}
+PLAIN = {str, int, float, bool, type(None)}
+BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent")
 
-def _field(default: Any, help: str) -> Any:
-    """A dataclass field that documents itself."""
-    from dataclasses import field
 
-    return field(default=default, metadata={"help": help})
+def _field(default: Any, help: str, paper: Any = None) -> Any:
+    """A dataclass field that documents itself; `paper` is the paper's value where it prints one."""
+    return field(default=default, metadata={"help": help, "paper": paper})
 
 
 @dataclass(frozen=True)
@@ -42,23 +47,29 @@ class TrainConfig:
         Where a value is outside its range; the message names the field, the value and the rule.
     """
 
-    task: str = _field("fashion-mnist-8x8-mlp", "the inner problem")
-    optimizer: str = _field("star", "the learned optimizer: star, blackbox or hyperparam")
-    nominal_step: float | None = _field(None, "beta_1; the optimizer's own where not given")
-    nominal_exponent: float | None = _field(None, "beta_2")
-    blackbox_step: float | None = _field(None, "beta_3")
-    blackbox_exponent: float | None = _field(None, "beta_4")
-    horizon: int = _field(500, "inner steps an episode (paper: 2000)")
-    truncation: int = _field(50, "inner steps between two outer steps (paper: 50)")
-    pairs: int = _field(16, "antithetic pairs of particles")
-    sigma: float = _field(0.01, "standard deviation of a perturbation (paper: 0.01)")
-    outer_steps: int = _field(1500, "steps of meta-training")
-    learning_rate: float = _field(1e-3, "of AdamW on the meta-parameters (paper: 1e-4)")
-    final_learning_rate: float = _field(1.0, "cosine decay to this fraction; 1 keeps it constant")
-    weight_decay: float = _field(
-        0.1, "of the network's weights, times the learning rate (paper: 0.1, 0.5)"
+    task: str = _field("fashion-mnist-8x8-mlp", "the inner problem", "MLP on 28x28 Fashion-MNIST")
+    optimizer: str = _field("star", "the learned optimizer: star, blackbox or hyperparam", "star")
+    nominal_term: str | None = _field(
+        None, "direction of the nominal term; 'none' leaves it out", "AdamAggMo"
     )
-    clip: float = _field(1.0, "global norm that a meta-gradient is clipped to (paper: 1.0)")
+    precondition: bool | None = _field(None, "whether v divides the blackbox term", "yes")
+    nominal_step: float | None = _field(None, "beta_1", 1e-3)
+    nominal_exponent: float | None = _field(None, "beta_2", 1e-3)
+    blackbox_step: float | None = _field(None, "beta_3", 1e-3)
+    blackbox_exponent: float | None = _field(None, "beta_4", 1e-3)
+    horizon: int = _field(500, "inner steps an episode", 2000)
+    truncation: int = _field(50, "inner steps between two outer steps", 50)
+    pairs: int = _field(16, "antithetic pairs of particles")
+    sigma: float = _field(0.01, "standard deviation of a perturbation", 0.01)
+    outer_steps: int = _field(1500, "steps of meta-training")
+    learning_rate: float = _field(1e-3, "of AdamW on the meta-parameters", 1e-4)
+    final_learning_rate: float = _field(
+        1.0, "cosine decay to this fraction; 1 keeps it constant", 1.0
+    )
+    weight_decay: float = _field(
+        0.1, "of the network's weights, times the learning rate", "0.1 and 0.5; elsewhere 0"
+    )
+    clip: float = _field(1.0, "global norm that a meta-gradient is clipped to", 1.0)
     seed: int = _field(0, "of everything random in the run")
     devices: int = _field(1, "devices that the pairs are spread over")
     monitor_every: int = _field(
@@ -69,6 +80,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _member("task", self.task, TASKS)
         _member("optimizer", self.optimizer, OPTIMIZERS)
+        if self.nominal_term is not None:
+            _member("nominal_term", self.nominal_term, NOMINAL)
         for name in (
             "horizon",
             "truncation",
@@ -95,12 +108,15 @@ class TrainConfig:
                 f"pairs must be a multiple of devices; {self.pairs} is not one of {self.devices}. "
                 f"Take {self.devices * max(1, self.pairs // self.devices)} pairs."
             )
+        _ = self.star_config  # which says what terms go together
 
     @property
     def star_config(self) -> StarConfig:
         """The learned optimizer's terms and constants."""
-        names = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent")
+        names = ("nominal_term", "precondition", *BETAS)
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if self.nominal_term is not None:
+            given["nominal_term"] = NOMINAL[self.nominal_term]
         return replace(OPTIMIZERS[self.optimizer], **given)
 
     def make_task(self) -> Task:
@@ -129,10 +145,8 @@ class TrainConfig:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "TrainConfig":
         """The configuration of a mapping; an unknown key is an error that names the nearest
-        field.
+        field, and so is a value of another type.
         """
-        from difflib import get_close_matches
-
         known = [field.name for field in fields(cls)]
         for key in values:
             if key not in known:
@@ -141,7 +155,8 @@ class TrainConfig:
                     f"{key!r} is no field of the configuration."
                     + (f" Did you mean {near[0]!r}?" if near else "")
                 )
-        return cls(**values)
+        hints = get_type_hints(cls)
+        return cls(**{key: _typed(key, value, hints[key]) for key, value in values.items()})
 
 
 def _decayed(theta: MetaParameters) -> MetaParameters:
@@ -150,6 +165,17 @@ def _decayed(theta: MetaParameters) -> MetaParameters:
     """
     mask = jax.tree.map(lambda _: False, theta)
     return mask._replace(network=jax.tree.map(lambda _: True, theta.network))
+
+
+def _typed(name: str, value: Any, hint: Any) -> Any:
+    """The value as the field's type; a whole number will do for a float."""
+    kinds = get_args(hint) or (hint,)
+    if type(value) is int and float in kinds and int not in kinds:
+        return float(value)
+    if set(kinds) <= PLAIN and type(value) not in kinds:
+        kind = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
+        raise ValueError(f"{name} must be of type {kind}; it is {value!r}.")
+    return value
 
 
 def _member(name: str, value: str, known: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Inner training curves of any optax optimizer over held-out seeds, and what they say."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +9,12 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
-from lopt.optimizers.baselines import HALF_DECADES
 from lopt.tasks.task import Task
 
 # Evaluation seeds are folded in from here on, far from what training draws.
 HELD_OUT = 0x5EED
+# Inner steps between two reports of progress.
+CHUNK = 500
 
 
 def held_out_keys(seeds: int) -> jax.Array:
@@ -27,19 +28,25 @@ def training_curves(
     thetas: Any,
     steps: int,
     keys: jax.Array,
+    advance: Callable[[int], None] = lambda steps: None,
 ) -> NDArray[np.float32]:
     """Training losses ``[thetas, seeds, steps]``: each on its own batch, before that step is taken.
 
     `thetas` is one tree whose leaves have a leading axis, an optimizer a slice: they are compiled
-    once and run together.
+    once and run together, a chunk of steps at a time; `advance` is told the inner steps of a seed
+    that each chunk has taken, over all optimizers.
     A seed fixes the initial parameters and every batch, so that optimizers are compared on the
     same draws.
     """
+    chunks = -(-steps // CHUNK)
+    length = -(-steps // chunks)
 
-    def run(theta: Any, data: Any, key: jax.Array) -> jax.Array:
-        init_key, run_key = jax.random.split(key)
+    def init(theta: Any, key: jax.Array) -> tuple[Any, Any]:
+        params = task.init(key)
+        return params, make_optimizer(theta).init(params)
+
+    def run(theta: Any, carry: Any, keys: jax.Array, data: Any) -> tuple[Any, jax.Array]:
         optimizer = make_optimizer(theta)
-        params = task.init(init_key)
 
         def step(carry: Any, key: jax.Array) -> tuple[Any, jax.Array]:
             params, state = carry
@@ -49,30 +56,25 @@ def training_curves(
             updates, state = optimizer.update(gradient, state, params)
             return (optax.apply_updates(params, updates), state), loss
 
-        carry = (params, optimizer.init(params))
-        return jax.lax.scan(step, carry, jax.random.split(run_key, steps))[1]
+        return jax.lax.scan(step, carry, keys)
 
-    over_seeds = jax.vmap(run, in_axes=(None, None, 0))
-    over_thetas = jax.jit(jax.vmap(over_seeds, in_axes=(0, None, None)))
-    return np.asarray(over_thetas(thetas, task.data, keys))
+    init_keys, step_keys = _keys(keys, chunks * length)
+    over_init = jax.jit(jax.vmap(jax.vmap(init, (None, 0)), (0, None)))
+    over_seeds = jax.vmap(run, (None, 0, 0, None))
+    over_thetas = jax.jit(jax.vmap(over_seeds, (0, 0, None, None)), donate_argnums=1)
+    carry, parts = over_init(thetas, init_keys), []
+    for chunk in range(chunks):
+        drawn = step_keys[:, chunk * length : (chunk + 1) * length]
+        carry, losses = over_thetas(thetas, carry, drawn, task.data)
+        parts.append(np.asarray(losses))
+        advance(length * losses.shape[0])
+    return np.concatenate(parts, axis=-1)[..., :steps]
 
 
-def tuned_adam(
-    task: Task,
-    horizon: int,
-    steps: int,
-    keys: jax.Array,
-    rates: Sequence[float] = HALF_DECADES,
-) -> tuple[float, NDArray[np.float32]]:
-    """The rate of the grid with the least mean loss over the horizon, on these very seeds, and its
-    curves.
-
-    Choosing on the evaluation seeds themselves favours Adam.
-    """
-    curves = training_curves(task, optax.adam, np.array(rates, np.float32), steps, keys)
-    means = [meta_loss(c, horizon, task.loss_ceiling).mean() for c in curves]
-    best = int(np.argmin(means))
-    return float(rates[best]), curves[best]
+def _keys(keys: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:
+    """For each seed the key of its initial parameters and one for every step."""
+    split = jax.vmap(jax.random.split)(keys)
+    return split[:, 0], jax.vmap(lambda key: jax.random.split(key, steps))(split[:, 1])
 
 
 def meta_loss(
@@ -97,6 +99,8 @@ class Summary:
     at_end: NDArray[np.float64]
     rises: int
     """Seeds whose loss at the end is above that at the horizon, or not finite."""
+    diverged: int
+    """Seeds whose loss at the end is not finite or above the task's ceiling."""
 
 
 def summarize(name: str, curves: NDArray[np.float32], horizon: int, ceiling: float) -> Summary:
@@ -106,5 +110,11 @@ def summarize(name: str, curves: NDArray[np.float32], horizon: int, ceiling: flo
     window = max(1, horizon // 10)
     at_horizon = curves[:, max(0, horizon - window) : horizon].astype(np.float64).mean(axis=1)
     at_end = curves[:, -window:].astype(np.float64).mean(axis=1)
-    rises = int(np.sum(~(at_end <= at_horizon)))
-    return Summary(name, meta_loss(curves, horizon, ceiling), at_horizon, at_end, rises)
+    return Summary(
+        name,
+        meta_loss(curves, horizon, ceiling),
+        at_horizon,
+        at_end,
+        rises=int(np.sum(~(at_end <= at_horizon))),
+        diverged=int(np.sum(~(np.isfinite(at_end) & (at_end <= ceiling)))),
+    )

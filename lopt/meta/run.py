@@ -5,23 +5,31 @@ trained meta-parameters.
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from lopt.meta.checkpoint import steps
 from lopt.meta.config import TrainConfig
+from lopt.meta.lock import holder, locked
 from lopt.optimizers.whole import written_whole
 
 LIBRARIES = ("nqm-lopt", "jax", "jaxlib", "optax", "numpy")
+
+
+class RunError(RuntimeError):
+    """A run that cannot go on; the message says why, what is left and what to do."""
 
 
 class RunDirectory:
     """The files of one run.
 
     ``config.json`` holds the whole configuration and the versions; ``metrics.jsonl`` a line for
-    every outer step and one for every measurement of the eigenvalues; ``checkpoints/``;
-    ``meta_parameters.npz`` and ``initial.npz`` the trained and the initial theta.
+    every outer step and one for every measurement of the eigenvalues, ``events.out.tfevents.*``
+    the same for TensorBoard; ``checkpoints/``; ``meta_parameters.npz`` and ``initial.npz`` the
+    trained and the initial theta; ``lock`` is held by the process that writes.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -52,6 +60,47 @@ class RunDirectory:
         """The meta-parameters that the run began from."""
         return self.path / "initial.npz"
 
+    @property
+    def lock_file(self) -> Path:
+        """What the process that writes here holds."""
+        return self.path / "lock"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only process that writes here; makes the directory.
+
+        Raises
+        ------
+        ValueError
+            Where another process writes here, or nobody may.
+        """
+        with ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(self.lock_file))
+            except OSError as error:
+                raise self._unwritable(error) from None
+            yield
+
+    def writer(self) -> int | None:
+        """The id of the process that writes here now, None where none does."""
+        return holder(self.lock_file)
+
+    def cannot_write(self, error: OSError) -> RunError:
+        """What to tell of a run that has failed to write."""
+        held = steps(self.checkpoints)
+        left = f"after outer step {held[-1]}" if held else "missing"
+        return RunError(
+            f"{self.path} cannot be written ({error.strerror or error}). The last good checkpoint "
+            f"is {left}. Make room there, then go on with: lopt train --resume {self.path}"
+        )
+
+    def _unwritable(self, error: OSError) -> ValueError:
+        return ValueError(
+            f"{self.path} cannot be written ({error.strerror}). Name another directory, or make "
+            "this one writable."
+        )
+
     def require_new(self) -> None:
         """An error where the directory holds a run already."""
         if self.config_file.exists():
@@ -67,16 +116,12 @@ class RunDirectory:
         """
         self.require_new()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
             begin()
             document = {"config": asdict(config), "versions": versions()}
             with written_whole(self.config_file) as file:
                 file.write((json.dumps(document, indent=2) + "\n").encode())
         except OSError as error:
-            raise ValueError(
-                f"{self.path} cannot be written ({error.strerror}). "
-                "Name another directory with --run."
-            ) from None
+            raise self._unwritable(error) from None
 
     def read_config(self) -> TrainConfig:
         """The configuration of the run that lies here."""
@@ -93,8 +138,8 @@ class RunDirectory:
         return list(_lines(self.metrics_file))
 
     def cut_metrics(self, outer_step: int) -> None:
-        """Drop what was written after `outer_step`, which a resumed run does again."""
-        kept = [line for line in _lines(self.metrics_file) if line["outer_step"] <= outer_step]
+        """Drop what was written from `outer_step` on, which a resumed run does again."""
+        kept = [line for line in _lines(self.metrics_file) if line["outer_step"] < outer_step]
         with written_whole(self.metrics_file) as file:
             file.writelines((json.dumps(line) + "\n").encode() for line in kept)
 

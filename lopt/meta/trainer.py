@@ -1,12 +1,6 @@
-"""Meta-training: PES estimates, AdamW on the meta-parameters, checkpoints, and the eigenvalue
-monitor alongside.
-"""
+"""Meta-training step by step: PES estimates, AdamW on the meta-parameters."""
 
-import json
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +8,8 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from lopt.meta.checkpoint import read_newest, write_checkpoint
 from lopt.meta.config import TrainConfig
 from lopt.meta.estimators import PES, Pairs
-from lopt.meta.run import RunDirectory, versions
-from lopt.optimizers.saved import save
 from lopt.optimizers.star import MetaParameters, init_meta_parameters
 from lopt.tasks.task import Task
 
@@ -31,34 +22,6 @@ class TrainState(NamedTuple):
     theta: MetaParameters
     meta_optimizer: Any
     pairs: Pairs
-
-
-class Progress(NamedTuple):
-    """What is known after an outer step."""
-
-    outer_step: int
-    meta_loss: float
-    diverged: float
-    gradient_norm: float
-    inner_steps_per_second: float
-    skipped: int
-    """Outer steps so far whose meta-gradient was not finite."""
-
-
-class Measurement(Protocol):
-    """What a monitor returns: a few words for a person, and JSON for the metrics."""
-
-    def text(self) -> str: ...
-
-    def to_json(self) -> dict[str, Any]: ...
-
-
-class Observer(Protocol):
-    """Who watches a run."""
-
-    def step(self, progress: Progress) -> None: ...
-
-    def measured(self, outer_step: int, measurement: Measurement) -> None: ...
 
 
 class Trainer:
@@ -143,94 +106,6 @@ class Trainer:
             "skipped": meta_state.total_notfinite,
         }
         return TrainState(theta, meta_state, pairs), seen
-
-
-def train(
-    config: TrainConfig,
-    run: RunDirectory,
-    *,
-    task: Task | None = None,
-    resume: bool = False,
-    monitor: Callable[[MetaParameters], Measurement] | None = None,
-    observer: Observer | None = None,
-    stop: Callable[[], bool] = lambda: False,
-) -> int:
-    """Meta-train in a run directory; return the number of outer steps done.
-
-    `task` is the configuration's own unless given.
-    Fewer than ``config.outer_steps`` means that `stop` asked for an end; a checkpoint was then
-    written, and resuming goes on from there.
-    """
-    if not resume:
-        run.require_new()
-    trainer = Trainer(config, task)
-    state, done = trainer.init(), 0
-    if resume:
-        done, saved = read_newest(run.checkpoints, state)
-        state = trainer.place(saved)
-        run.cut_metrics(done)
-    else:
-        run.create(config, lambda: _begin(run, config, state))
-    with run.metrics_file.open("a") as metrics:
-        for done, state in _steps(trainer, state, done, metrics, monitor, observer):  # noqa: B020
-            stopping = stop()
-            if stopping or done % config.checkpoint_every == 0 or done == config.outer_steps:
-                metrics.flush()
-                write_checkpoint(run.checkpoints, done, state)
-            if stopping:
-                break
-    if done == config.outer_steps:
-        origin = {"run": asdict(config), "outer_steps": done, "versions": versions()}
-        save(run.result, state.theta, config.star_config, origin)
-    return done
-
-
-def _begin(run: RunDirectory, config: TrainConfig, state: TrainState) -> None:
-    """Write what a run begins from."""
-    save(run.initial, state.theta, config.star_config)
-    write_checkpoint(run.checkpoints, 0, state)
-
-
-def _steps(
-    trainer: Trainer,
-    state: TrainState,
-    done: int,
-    metrics: Any,
-    monitor: Callable[[MetaParameters], Measurement] | None,
-    observer: Observer | None,
-) -> Iterator[tuple[int, TrainState]]:
-    """Every remaining outer step: do it, write its metrics, measure where it is due."""
-    config = trainer.config
-    inner_steps = 2 * config.pairs * config.truncation
-    if monitor and config.monitor_every and done == 0:
-        _measure(monitor, state, 0, metrics, observer)
-    for outer_step in range(done, config.outer_steps):
-        start = time.perf_counter()
-        state, seen = trainer.step(state, outer_step)
-        values = {name: np.asarray(value).item() for name, value in seen.items()}
-        rate = inner_steps / (time.perf_counter() - start)
-        progress = Progress(outer_step=outer_step + 1, inner_steps_per_second=rate, **values)
-        metrics.write(json.dumps(progress._asdict()) + "\n")
-        if observer:
-            observer.step(progress)
-        last = outer_step + 1 == config.outer_steps
-        due = config.monitor_every and (last or (outer_step + 1) % config.monitor_every == 0)
-        if monitor and due:
-            _measure(monitor, state, outer_step + 1, metrics, observer)
-        yield outer_step + 1, state
-
-
-def _measure(
-    monitor: Callable[[MetaParameters], Measurement],
-    state: TrainState,
-    outer_step: int,
-    metrics: Any,
-    observer: Observer | None,
-) -> None:
-    measurement = monitor(state.theta)
-    metrics.write(json.dumps({"outer_step": outer_step, "monitor": measurement.to_json()}) + "\n")
-    if observer:
-        observer.measured(outer_step, measurement)
 
 
 def _mesh(devices: int) -> Mesh:

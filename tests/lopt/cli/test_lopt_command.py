@@ -1,10 +1,13 @@
 """``lopt`` from the outside: a killed run, signals, bad input in one line, the table."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import jax
@@ -14,7 +17,12 @@ import pytest
 import lopt
 from lopt.cli import main
 from lopt.meta.checkpoint import steps
-from lopt.meta.run import RunDirectory
+from lopt.meta.compare import find
+from lopt.meta.config import BLACKBOX, HYPERPARAM, STAR, TASKS
+from lopt.meta.evaluate import held_out_keys, meta_loss
+from lopt.meta.presets import presets
+from lopt.meta.run import RunDirectory, RunError
+from tests.lopt.meta.quick import bowl
 
 pytestmark = pytest.mark.xdist_group("run")
 TINY = [
@@ -55,16 +63,17 @@ def whole(tmp_path_factory) -> RunDirectory:
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_is_bit_for_bit(tmp_path: Path, whole: RunDirectory) -> None:
+def test_a_signal_while_compiling_is_answered_after_the_first_outer_step(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     process = start(["train", "--run", str(run.path), *TINY])
-    wait_for_checkpoint(run, process)
-    process.kill()
-    process.communicate()
-    assert not run.result.exists(), "the run ended before it could be killed"
-    assert main(["train", "--resume", str(run.path)]) == 0
-    for a, b in zip(theta(run), theta(whole), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert process.stdout is not None
+    assert "compiling first" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 128 + signal.SIGINT, err
+    assert "Stopped after 1 of 400 outer steps" in out
+    assert f"lopt train --resume {run.path}" in out.replace("\n", " ")
+    assert steps(run.checkpoints) == [0, 1]
 
 
 @pytest.mark.slow
@@ -84,12 +93,32 @@ def test_resuming_a_complete_run_says_so(whole: RunDirectory, capsys) -> None:
     assert "is complete" in capsys.readouterr().out
 
 
-def test_evaluate_prints_the_comparison(whole: RunDirectory, capsys) -> None:
-    assert main(["evaluate", str(whole.path), "--seeds", "2", "--horizons", "2"]) == 0
+def test_evaluate_prints_the_comparison_and_writes_it(
+    whole: RunDirectory, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setitem(TASKS, "bowl", bowl)  # compiles quickly
+    file = tmp_path / "a.json"
+    flags = ["--task", "bowl", "--seeds", "2", "--steps", "20", "--search", "2"]
+    assert main(["evaluate", str(whole.path), *flags, "--json", str(file)]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "2 held-out seeds" in out
-    assert "Adam, rate" in out
-    assert "±" in out
+    assert "2 held-out seeds of bowl" in out
+    document = json.loads(file.read_text())
+    assert (document["horizon"], document["steps"], document["seeds"]) == (10, 20, 2)
+    names = [row["name"] for row in document["optimizers"]]
+    kinds = [name.partition(",")[0] for name in names]
+    assert kinds == ["hyperparam", "Adam", "SGD with momentum", "NAdamW", "hyperparam"]
+    for row in document["optimizers"]:
+        assert row["name"] in out
+        mean = np.mean(row["meta_loss"])
+        assert f"{mean:.3f} ± {np.std(row['meta_loss'], ddof=1):.3f}" in out
+    # The saved meta-parameters alone, on the same seeds, are the same optimizer.
+    assert find(str(whole.path)).task.name == "fashion-mnist-8x8-mlp"
+    subject = find(str(whole.result), task="bowl")
+    assert subject.horizon == 10
+    curves = subject.curves(20, held_out_keys(2))["meta_parameters"]
+    np.testing.assert_allclose(
+        meta_loss(curves, 10), document["optimizers"][0]["meta_loss"], rtol=1e-5
+    )
 
 
 BAD = {
@@ -103,6 +132,16 @@ BAD = {
     "flags with resume": (["train", "--resume", "x", "--sigma", "1"], "--sigma does not go with"),
     "evaluate nothing": (["evaluate", "absent"], "holds no run"),
     "no seeds": (["evaluate", "absent", "--seeds", "0"], "--seeds must be at least 1"),
+    "evaluate no steps": (["evaluate", "absent", "--steps", "0"], "--steps must be at least 1"),
+    "evaluate without a task": (["evaluate", "x.npz"], "--task is needed"),
+    "unknown preset": (["train", "--run", "x", "--preset", "star"], "--preset must be one of fash"),
+    "no such file": (["train", "--run", "x", "--config", "a.json"], "a.json cannot be read (No su"),
+    "unknown nominal term": (["train", "--run", "x", "--nominal-term", "Lion"], "--nominal-term"),
+    "nothing moves": (
+        ["train", "--run", "x", "--optimizer", "hyperparam", "--nominal-term", "none"],
+        "nominal_term and blackbox_term are both left out",
+    ),
+    "no runs": (["runs", "absent"], "absent holds no run"),
     "too many devices": (
         ["train", "--run", "x", "--devices", "16", "--pairs", "16"],
         "devices is 16, but JAX sees",
@@ -125,6 +164,16 @@ def test_bad_input_is_one_line_and_exit_code_2(case, tmp_path, capsys, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_that_cannot_go_on_is_one_line_and_exit_code_1(tmp_path, capsys, monkeypatch) -> None:
+    def fails(*arguments, **named):
+        raise RunError("10 meta-gradients in a row were not finite")
+
+    monkeypatch.setattr("lopt.cli.train.train", fails)
+    assert main(["train", "--run", str(tmp_path / "run"), *TINY]) == 1
+    expected = "lopt train: 10 meta-gradients in a row were not finite\n"
+    assert capsys.readouterr().err == expected
+
+
 def test_existing_directory_and_unwritable_place(whole: RunDirectory, tmp_path, capsys) -> None:
     assert main(["train", "--run", str(whole.path), *TINY]) == 2
     assert "holds a run already" in capsys.readouterr().err
@@ -133,11 +182,106 @@ def test_existing_directory_and_unwritable_place(whole: RunDirectory, tmp_path, 
     assert "cannot be written" in capsys.readouterr().err
 
 
-def test_every_field_is_documented(capsys) -> None:
+def test_every_field_is_documented_with_its_default_and_the_papers_value(capsys) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["train", "--help"])
     assert stop.value.code == 0
-    out = capsys.readouterr().out
+    out = " ".join(capsys.readouterr().out.split())
     for field in lopt.TrainConfig.__dataclass_fields__.values():
         assert "--" + field.name.replace("_", "-") in out
-        assert field.metadata["help"].split()[0] in out
+        default = "the optimizer's own" if field.default is None else field.default
+        paper = field.metadata["paper"]
+        printed = "" if paper is None else f"; paper: {paper}"
+        assert f"{field.metadata['help']} (default: {default}{printed})" in out
+    for name, preset in presets().items():
+        assert "TASK-" + name.removeprefix(f"{preset.values['task']}-") in out
+        assert all(difference in out for difference in preset.differs)
+
+
+def shown(capsys, *arguments: str) -> dict:
+    assert main(["train", "--show-config", *arguments]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_flags_go_before_the_file_and_the_file_before_the_default(tmp_path, capsys) -> None:
+    (tmp_path / "a.json").write_text('{"sigma": 1, "pairs": 4, "precondition": false}')
+    (tmp_path / "b.toml").write_text("sigma = 0.5\nnominal_term = 'none'\n")
+    default = shown(capsys)
+    assert default == asdict(lopt.TrainConfig())
+    read = shown(capsys, "--config", str(tmp_path / "a.json"), "--pairs", "8")
+    assert read == {**default, "sigma": 1.0, "pairs": 8, "precondition": False}
+    assert type(read["sigma"]) is float
+    read = shown(capsys, "--config", str(tmp_path / "b.toml"), "--precondition")
+    assert read == {**default, "sigma": 0.5, "nominal_term": "none", "precondition": True}
+    (tmp_path / "run.json").write_text(json.dumps({"config": read, "versions": {}}))
+    assert shown(capsys, "--config", str(tmp_path / "run.json")) == read
+    for text, message in (
+        ('{"sigmo": 1}', "'sigmo' is no field of the configuration. Did you mean 'sigma'?"),
+        ('{"pairs": 1.5}', "pairs must be of type int; it is 1.5"),
+        ('{"pairs": true}', "pairs must be of type int; it is True"),
+        ("[1]", "must hold an object of fields"),
+        ("{", "cannot be read"),
+    ):
+        (tmp_path / "bad.json").write_text(text)
+        assert main(["train", "--show-config", "--config", str(tmp_path / "bad.json")]) == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", sorted(presets()))
+def test_presets_are_the_papers_experiments(name: str, monkeypatch) -> None:
+    """Appendix B.2, and the differences that the help names: beta_3, pairs, outer steps."""
+    values = presets()[name].values
+    monkeypatch.setitem(TASKS, values["task"], lambda: None)
+    config = lopt.TrainConfig.from_mapping(values)
+    star = config.star_config
+    assert (config.horizon, config.truncation, config.sigma) == (2000, 50, 0.01)
+    assert (config.learning_rate, config.clip) == (1e-4, 1.0)
+    assert (star.nominal_step, star.nominal_exponent, star.blackbox_exponent) == (1e-3,) * 3
+    told = any("beta_3" in difference for difference in presets()[name].differs)
+    assert star.blackbox_step == (1e-5 if told else 1e-3) or not star.blackbox_term
+    assert told == (star.blackbox_term and star.precondition)
+    kind = name.removeprefix(f"{values['task']}-")
+    assert config.optimizer == kind.partition("-")[0]
+    if kind.startswith("star-wd"):
+        assert config.weight_decay == float(kind.removeprefix("star-wd"))
+        assert star == STAR
+    elif kind in ("blackbox", "hyperparam"):
+        assert config.weight_decay == 0.0
+        assert star == (BLACKBOX if kind == "blackbox" else HYPERPARAM)
+    elif kind == "star-no-nominal":
+        assert star == replace(STAR, nominal_term=None)
+    elif kind == "star-no-preconditioner":
+        assert star == replace(STAR, precondition=False, blackbox_step=1e-3)
+    else:
+        assert star.nominal_term is not None
+        assert kind == f"star-{star.nominal_term.lower()}"
+        assert star == replace(STAR, nominal_term=star.nominal_term)
+
+
+def test_runs_are_listed_and_compared(whole: RunDirectory, tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "runs"
+    shutil.copytree(whole.path, folder / "a")
+    shutil.copytree(whole.path, folder / "b")
+    b = RunDirectory(folder / "b")
+    b.result.unlink()
+    document = json.loads(b.config_file.read_text())
+    document["config"]["seed"] = 7
+    b.config_file.write_text(json.dumps(document))
+    b.cut_metrics(101)
+    losses = [m["meta_loss"] for m in whole.read_metrics()]
+    with b.locked():
+        assert main(["runs", "--json", str(folder)]) == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert first["state"] == "complete"
+    assert second["state"] == "running"
+    assert (first["outer_step"], second["outer_step"], second["outer_steps"]) == (400, 100, 400)
+    assert first["meta_loss"] == pytest.approx(np.mean(losses[-50:]))
+    assert second["meta_loss"] == pytest.approx(np.mean(losses[50:100]))
+    assert (first["differs"], second["differs"]) == ({"seed": 0}, {"seed": 7})
+    assert (first["optimizer"], first["verdict"]) == ("hyperparam", None)
+    assert main(["runs", str(folder / "a"), str(folder / "b")]) == 0
+    out = capsys.readouterr().out
+    assert "stopped" in out
+    assert "100/400" in out
+    assert main(["runs", "--diff", str(folder)]) == 0
+    assert "seed" in capsys.readouterr().out

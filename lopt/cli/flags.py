@@ -1,0 +1,103 @@
+"""A flag for every field of a configuration, and the configuration of flags, presets and files."""
+
+import argparse
+import json
+import tomllib
+import typing
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from types import UnionType
+from typing import Any
+
+from lopt.meta.config import NOMINAL, OPTIMIZERS, TASKS, TrainConfig
+from lopt.meta.presets import TASKS as PRESET_TASKS
+from lopt.meta.presets import UNPRINTED, presets
+
+CHOICES = {"task": tuple(TASKS), "optimizer": tuple(OPTIMIZERS), "nominal_term": tuple(NOMINAL)}
+# Where a field's default is None, what holds instead.
+OWN = "the optimizer's own"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add ``--preset``, ``--config`` and a flag for every field."""
+    parser.add_argument("--preset", metavar="NAME", help="one of the experiments listed below")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="fields from a .json or .toml file, or a run's config.json; flags go before the file, "
+        "the file before the preset",
+    )
+    hints = typing.get_type_hints(TrainConfig)
+    for field in fields(TrainConfig):
+        default = OWN if field.default is None else field.default
+        paper = field.metadata.get("paper")
+        printed = "" if paper is None else f"; paper: {paper}"
+        kind = _plain(hints[field.name])
+        shape: dict[str, Any] = {"type": kind, "metavar": kind.__name__.upper()}
+        if kind is bool:
+            shape = {"action": argparse.BooleanOptionalAction}
+        elif field.name in CHOICES:
+            shape = {"choices": CHOICES[field.name]}
+        parser.add_argument(
+            "--" + field.name.replace("_", "-"),
+            default=argparse.SUPPRESS,
+            help=f"{field.metadata['help']} (default: {default}{printed})",
+            **shape,
+        )
+
+
+def _plain(hint: Any) -> Any:
+    """The type of a field without its ``| None``."""
+    if isinstance(hint, UnionType):
+        return next(t for t in hint.__args__ if t is not type(None))
+    return hint
+
+
+def given(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields that flags set."""
+    names = [field.name for field in fields(TrainConfig)]
+    return {name: getattr(options, name) for name in names if hasattr(options, name)}
+
+
+def configuration(options: argparse.Namespace) -> TrainConfig:
+    """The preset's fields, over them the file's, over them the flags'."""
+    values: dict[str, Any] = {}
+    if options.preset is not None:
+        known = presets()
+        if options.preset not in known:
+            raise ValueError(
+                f"--preset must be one of {', '.join(known)}; it is {options.preset!r}."
+            )
+        values |= known[options.preset].values
+    if options.config is not None:
+        values |= read_file(options.config)
+    return TrainConfig.from_mapping(values | given(options))
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The fields in a JSON or TOML file; those of a run where it is a run's ``config.json``."""
+    try:
+        text = path.read_text("utf-8")
+        values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"--config {path} cannot be read ({reason}).") from None
+    if isinstance(values, dict) and isinstance(values.get("config"), dict):
+        values = values["config"]
+    if not isinstance(values, dict):
+        raise ValueError(f"--config {path} must hold an object of fields and values.")
+    return values
+
+
+def preset_text() -> Iterator[str]:
+    """The lines of the help about presets."""
+    yield f"presets, TASK-NAME with TASK one of {', '.join(PRESET_TASKS)}; in all, {UNPRINTED}:"
+    prefix = f"{PRESET_TASKS[0]}-"
+    for name, preset in presets().items():
+        if name.startswith(prefix):
+            yield f"  {'TASK-' + name.removeprefix(prefix):<30} {preset.source}"
+            for difference in preset.differs:
+                if difference != UNPRINTED:
+                    yield f"  {'':<30}   {difference}"

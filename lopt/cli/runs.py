@@ -1,0 +1,139 @@
+"""``lopt runs``: a list of runs, and in which fields their configurations differ."""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from lopt.meta.config import TrainConfig
+from lopt.meta.run import RunDirectory
+
+SMOOTH_OVER = 50
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A row of the list."""
+
+    name: str
+    optimizer: str
+    task: str
+    outer_step: int
+    outer_steps: int
+    state: str
+    """"running" (a process holds its lock), "complete" or "stopped"."""
+    meta_loss: float | None
+    """The mean over the last fifty outer steps."""
+    verdict: str | None
+    """The monitor's last one."""
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``runs`` to the command line."""
+    parser = commands.add_parser(
+        "runs",
+        help="list and compare runs",
+        description="List the runs in each DIR, which is a run or holds some: optimizer, task, "
+        "outer steps, state, meta-loss (mean of the last 50 outer steps), the monitor's last "
+        "verdict.",
+    )
+    parser.add_argument(
+        "folders", metavar="DIR", type=Path, nargs="*", default=[Path("runs")], help="default: runs"
+    )
+    parser.add_argument("--diff", action="store_true", help="the fields in which the runs differ")
+    parser.add_argument("--json", action="store_true", help="one JSON array instead of a table")
+    parser.set_defaults(run_command=run_command)
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """List, or compare."""
+    found = [(run, run.read_config()) for folder in options.folders for run in find(folder)]
+    rows = [summarize(run, config) for run, config in found]
+    differences = differing([config for _, config in found])
+    if options.json:
+        document = [
+            asdict(row) | {"differs": {name: values[k] for name, values in differences.items()}}
+            for k, row in enumerate(rows)
+        ]
+        print(json.dumps(document, indent=2))
+        return 0
+    Console(soft_wrap=True).print(_differences(rows, differences) if options.diff else _list(rows))
+    return 0
+
+
+def find(folder: Path) -> Iterator[RunDirectory]:
+    """The run that `folder` is, or those in it by name.
+
+    Raises
+    ------
+    ValueError
+        Where there are none.
+    """
+    candidates = [folder, *sorted(folder.glob("*/"))]
+    found = [run for run in map(RunDirectory, candidates) if run.config_file.exists()]
+    if not found:
+        raise ValueError(f"{folder} holds no run. Name a run directory, or one that holds some.")
+    yield from found
+
+
+def summarize(run: RunDirectory, config: TrainConfig) -> RunSummary:
+    """A row of the list, from the run's files alone."""
+    lines = run.read_metrics()
+    losses = [m["meta_loss"] for m in lines if m.get("meta_loss") is not None][-SMOOTH_OVER:]
+    verdicts = [m["monitor"].get("verdict") for m in lines if "monitor" in m]
+    state = "complete" if run.result.exists() else "stopped"
+    return RunSummary(
+        name=str(run.path),
+        optimizer=config.optimizer,
+        task=config.task,
+        outer_step=max((m["outer_step"] for m in lines), default=0),
+        outer_steps=config.outer_steps,
+        state="running" if run.writer() is not None else state,
+        meta_loss=sum(losses) / len(losses) if losses else None,
+        verdict=verdicts[-1] if verdicts else None,
+    )
+
+
+def differing(configs: Sequence[TrainConfig]) -> dict[str, list[Any]]:
+    """The fields that are not the same in all configurations: their values, one a configuration.
+
+    Examples
+    --------
+    >>> differing([TrainConfig(), TrainConfig(seed=1), TrainConfig()])
+    {'seed': [0, 1, 0]}
+    """
+    columns = {f.name: [getattr(c, f.name) for c in configs] for f in fields(TrainConfig)}
+    return {name: values for name, values in columns.items() if len(set(map(repr, values))) > 1}
+
+
+def _list(rows: Sequence[RunSummary]) -> Table:
+    table = Table("run", "optimizer", "task", "outer steps", "state", "meta-loss", "eigenvalues")
+    for row in rows:
+        table.add_row(
+            row.name,
+            row.optimizer,
+            row.task,
+            f"{row.outer_step}/{row.outer_steps}",
+            row.state,
+            _number(row.meta_loss),
+            row.verdict or "",
+        )
+    return table
+
+
+def _differences(rows: Sequence[RunSummary], differences: dict[str, list[Any]]) -> Table:
+    """The fields that differ, a run a row."""
+    table = Table("run", *differences, "meta-loss")
+    for k, row in enumerate(rows):
+        values = (str(values[k]) for values in differences.values())
+        table.add_row(row.name, *values, _number(row.meta_loss))
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

@@ -1,0 +1,144 @@
+"""A trained optimizer against tuned baselines, on the same held-out seeds."""
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from lopt.meta.config import TASKS
+from lopt.meta.evaluate import Summary, held_out_keys, summarize, training_curves
+from lopt.meta.run import RunDirectory
+from lopt.meta.tuning import Baseline, Constants, baselines, tune
+from lopt.optimizers.saved import Saved, load, shipped
+from lopt.optimizers.star import MetaParameters, StarConfig, star
+from lopt.tasks.task import Task
+
+# Where nothing says over how many steps it was meta-trained: the paper's.
+HORIZON = 2000
+
+
+class Evaluation(NamedTuple):
+    """Training curves ``[seeds, steps]`` by name of the optimizer, the trained one first."""
+
+    task: str
+    horizon: int
+    curves: dict[str, NDArray[np.float32]]
+    ceiling: float
+    constants: dict[str, Constants]
+    """What tuning has chosen, by the same names."""
+
+    def summaries(self) -> list[Summary]:
+        """A summary for each optimizer."""
+        return [summarize(n, c, self.horizon, self.ceiling) for n, c in self.curves.items()]
+
+    def to_json(self) -> dict[str, Any]:
+        """Every number of the table, seed by seed; None for NaN and infinity."""
+        seeds, steps = next(iter(self.curves.values())).shape
+        rows = [
+            {
+                "name": s.name,
+                "constants": self.constants.get(s.name),
+                "meta_loss": _plain(s.meta_loss),
+                "at_horizon": _plain(s.at_horizon),
+                "at_end": _plain(s.at_end),
+                "rises": s.rises,
+                "diverged": s.diverged,
+            }
+            for s in self.summaries()
+        ]
+        head = {"task": self.task, "horizon": self.horizon, "steps": steps, "seeds": seeds}
+        return {**head, "optimizers": rows}
+
+
+class Subject(NamedTuple):
+    """What is evaluated: meta-parameters by name with one configuration."""
+
+    thetas: dict[str, MetaParameters]
+    config: StarConfig
+    task: Task
+    horizon: int
+
+    def curves(
+        self, steps: int, keys: jax.Array, advance: Callable[[int], None] = lambda steps: None
+    ) -> dict[str, NDArray[np.float32]]:
+        """Its training curves."""
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *self.thetas.values())
+
+        def make(theta: MetaParameters) -> Any:
+            return star(theta, self.config)
+
+        found = training_curves(self.task, make, stacked, steps, keys, advance)
+        return dict(zip(self.thetas, found, strict=True))
+
+
+def find(what: str, task: str | None = None, horizon: int | None = None) -> Subject:
+    """The optimizer of a complete run, or saved or shipped meta-parameters with a task."""
+    path = Path(what)
+    if path.suffix != ".npz" and what not in shipped():
+        return _of_run(RunDirectory(path), task, horizon)
+    if task is None:
+        raise ValueError(f"--task is needed to evaluate {what}: it belongs to no run.")
+    saved = load(what)
+    return Subject(
+        {f"{path.stem}": saved.meta_parameters},
+        saved.config,
+        TASKS[task](),
+        horizon or _recorded_horizon(saved),
+    )
+
+
+def _recorded_horizon(saved: Saved) -> int:
+    with suppress(KeyError, TypeError, ValueError):
+        return int(saved.origin["run"]["horizon"])
+    return HORIZON
+
+
+def _of_run(run: RunDirectory, task: str | None, horizon: int | None) -> Subject:
+    config = run.read_config()
+    if not run.result.exists():
+        raise ValueError(
+            f"{run.path} is not complete. Finish it with: lopt train --resume {run.path}"
+        )
+    name = config.optimizer.upper() if config.optimizer == "star" else config.optimizer
+    thetas = {
+        f"{name}, meta-trained": load(run.result).meta_parameters,
+        f"{name}, untrained": load(run.initial).meta_parameters,
+    }
+    made = TASKS[task]() if task else config.make_task()
+    return Subject(thetas, config.star_config, made, horizon or config.horizon)
+
+
+def evaluate(
+    subject: Subject,
+    compared: list[Baseline],
+    seeds: int,
+    steps: int,
+    advance: Callable[[int], None] = lambda steps: None,
+) -> Evaluation:
+    """The training curves of the optimizer, of the tuned baselines, and of its initialization."""
+    task, keys, horizon = subject.task, held_out_keys(seeds), min(subject.horizon, steps)
+    own = subject.curves(steps, keys, advance)
+    first, *rest = own
+    curves, constants = {first: own[first]}, {}
+    for baseline in compared:
+        tuned = tune(baseline, task, horizon, steps, keys, advance)
+        name = f"{tuned.name}, rate {tuned.constants['learning_rate']:.3g}"
+        curves[name], constants[name] = tuned.curves, tuned.constants
+    curves |= {name: own[name] for name in rest}
+    return Evaluation(task.name, horizon, curves, task.loss_ceiling, constants)
+
+
+def evaluate_run(run: RunDirectory, seeds: int, horizons: int) -> Evaluation:
+    """The training curves of the run's optimizer, of tuned Adam and of its initialization."""
+    subject = find(str(run.path))
+    return evaluate(subject, baselines(search=0)[:1], seeds, horizons * subject.horizon)
+
+
+def _plain(values: NDArray[np.float64]) -> list[float | None]:
+    return [float(v) if math.isfinite(v) else None for v in values]

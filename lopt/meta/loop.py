@@ -1,0 +1,231 @@
+"""The meta-training loop of a run directory: outer steps, metrics, measurements, checkpoints."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from lopt.meta.checkpoint import checkpoint_path, read_newest, remove_checkpoint, steps
+from lopt.meta.checkpoint import write_checkpoint as write_first
+from lopt.meta.config import TrainConfig
+from lopt.meta.nonfinite import Streak
+from lopt.meta.run import RunDirectory, RunError, versions
+from lopt.meta.trainer import Trainer, TrainState
+from lopt.meta.writer import Writer
+from lopt.optimizers.saved import save
+from lopt.optimizers.star import MetaParameters
+from lopt.tasks.task import Task
+
+
+class Progress(NamedTuple):
+    """What is known after an outer step."""
+
+    outer_step: int
+    meta_loss: float
+    diverged: float
+    gradient_norm: float
+    inner_steps_per_second: float
+    skipped: int
+    """Outer steps so far whose meta-gradient was not finite."""
+
+
+class Measurement(Protocol):
+    """What a monitor returns: a few words for a person, and JSON for the metrics."""
+
+    def text(self) -> str: ...
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
+class Observer(Protocol):
+    """Who watches a run."""
+
+    def step(self, progress: Progress) -> None: ...
+
+    def measured(self, outer_step: int, measurement: Measurement) -> None: ...
+
+    def warn(self, message: str) -> None: ...
+
+
+Monitor = Callable[[MetaParameters], Measurement]
+
+
+def train(
+    config: TrainConfig,
+    run: RunDirectory,
+    *,
+    task: Task | None = None,
+    resume: bool = False,
+    monitor: Monitor | None = None,
+    observer: Observer | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> int:
+    """Meta-train in a run directory; return the number of outer steps done.
+
+    `task` is the configuration's own unless given.
+    Fewer than ``config.outer_steps`` means that `stop` asked for an end; a checkpoint was then
+    written, and resuming goes on from there.
+
+    Raises
+    ------
+    ValueError
+        Where the directory holds a run already, holds none to resume, cannot be written, or is
+        being written by another process.
+    RunError
+        Where the run cannot go on: the disk is full, or ten meta-gradients in a row were not
+        finite. What is left is the last good checkpoint.
+    """
+    trainer = Trainer(config, task)
+    with run.locked():
+        if not resume:
+            run.require_new()
+        state, done = trainer.init(), 0
+        if resume:
+            state, done = _resume(trainer, run, state, observer)
+        else:
+            run.create(config, lambda: _begin(run, config, state))
+        try:
+            with Writer(run, forget_from=_first_line(done)) as writer:
+                loop = Loop(trainer, run, writer, state, done, monitor, observer, stop)
+                loop.run_on()
+            if loop.done == config.outer_steps:
+                origin = {"run": asdict(config), "outer_steps": loop.done, "versions": versions()}
+                save(run.result, loop.state.theta, config.star_config, origin)
+        except OSError as error:
+            raise run.cannot_write(error) from None
+    return loop.done
+
+
+def _begin(run: RunDirectory, config: TrainConfig, state: TrainState) -> None:
+    """Write what a run begins from."""
+    save(run.initial, state.theta, config.star_config)
+    write_first(run.checkpoints, 0, state)
+
+
+def _resume(
+    trainer: Trainer, run: RunDirectory, state: TrainState, observer: Observer | None
+) -> tuple[TrainState, int]:
+    """The newest good state, and everything written after it removed: the run does it again."""
+    newest = read_newest(run.checkpoints, state)
+    for message in newest.damaged:
+        if observer:
+            observer.warn(f"{message} Going on from outer step {newest.outer_step}.")
+    try:
+        for outer_step in steps(run.checkpoints):
+            if outer_step > newest.outer_step:
+                remove_checkpoint(run.checkpoints, outer_step)
+        run.cut_metrics(_first_line(newest.outer_step))
+    except OSError as error:
+        raise run.cannot_write(error) from None
+    return trainer.place(newest.state), newest.outer_step
+
+
+def _first_line(done: int) -> int:
+    """The outer step of the first line that a run writes which goes on after `done`: before the
+    first outer step there is a measurement.
+    """
+    return done + 1 if done else 0
+
+
+class Loop:
+    """The remaining outer steps of a run.
+
+    Everything that is due after an outer step happens in this order: its metrics, a measurement,
+    what follows from the measurement, a checkpoint.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        run: RunDirectory,
+        writer: Writer,
+        state: TrainState,
+        done: int,
+        monitor: Monitor | None = None,
+        observer: Observer | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.trainer, self.config, self.run, self.writer = trainer, trainer.config, run, writer
+        self.state, self.done = state, done
+        self.monitor, self.observer, self.stop = monitor, observer, stop
+        self.stopping = False
+        self.checkpoint_owed = False
+        self.streak = Streak(state.meta_optimizer)
+        self.verdict = "none yet"
+
+    def run_on(self) -> None:
+        """Go on to the last outer step, or to where `stopping` is set."""
+        outer_steps, every = self.config.outer_steps, self.config.checkpoint_every
+        if self.done == 0:
+            self._measure()
+        while self.done < outer_steps and not self.stopping:
+            self._outer_step()
+            if self.done == outer_steps or self._is_multiple(self.config.monitor_every):
+                self._measure()
+            self.stopping = self.stopping or self.stop()
+            self.checkpoint_owed |= self.done % every == 0
+            self._checkpoint()
+            self.writer.check()
+        self.writer.wait()
+
+    def _outer_step(self) -> None:
+        start = time.perf_counter()
+        self.state, seen = self.trainer.step(self.state, self.done)
+        nonfinite_step = seen.pop("nonfinite_step", None)
+        values = {n: np.asarray(v).item() for n, v in seen.items() if n in Progress._fields}
+        inner_steps = 2 * self.config.pairs * self.config.truncation
+        rate = inner_steps / (time.perf_counter() - start)
+        self.done += 1
+        progress = Progress(outer_step=self.done, inner_steps_per_second=rate, **values)
+        self.writer.line(progress._asdict())
+        if self.observer:
+            self.observer.step(progress)
+        self.streak.add(progress.skipped, nonfinite_step)
+        if self.streak.is_over:
+            self.writer.wait()
+            raise self._not_finite()
+
+    def _measure(self) -> None:
+        """Measure the eigenvalues, if they are watched."""
+        if self.monitor is None or not self.config.monitor_every:
+            return
+        measurement = self.monitor(self.state.theta)
+        self.writer.line({"outer_step": self.done, "monitor": measurement.to_json()})
+        if self.observer:
+            self.observer.measured(self.done, measurement)
+        self._react(measurement)
+
+    def _react(self, measurement: Measurement) -> None:
+        """What follows from a measurement. Here a rule can set `checkpoint_owed` or `stopping`,
+        or change `state`: the checkpoint of this outer step is still to come.
+        """
+        self.verdict = f"{measurement.text()} (after outer step {self.done})"
+
+    def _checkpoint(self) -> None:
+        """Have a checkpoint written where one is owed; one that is due while meta-gradients are
+        not finite waits until they are, so that the newest one is good.
+        """
+        last = self.stopping or self.done == self.config.outer_steps
+        if last or (self.checkpoint_owed and self.streak.length == 0):
+            self.writer.checkpoint(self.done, self.state)
+            self.checkpoint_owed = False
+
+    def _is_multiple(self, every: int) -> bool:
+        return every > 0 and self.done % every == 0
+
+    def _not_finite(self) -> RunError:
+        """The diagnosis: what happened where, what is left, what to do."""
+        first = self.done - self.streak.length + 1
+        particles = self.streak.particles()
+        where = f" First not finite: {particles}." if particles else ""
+        last = checkpoint_path(self.run.checkpoints, steps(self.run.checkpoints)[-1])
+        return RunError(
+            f"{self.streak.length} meta-gradients in a row were not finite (outer steps {first} to "
+            f"{self.done}); the meta-parameters are those of outer step {first - 1}.{where} "
+            f"The monitor's last verdict: {self.verdict}. The last good checkpoint is {last}; "
+            f"lopt train --resume {self.run.path} repeats the same steps, so start a new run with "
+            "a smaller --sigma, --learning-rate or --nominal-step, or give the task a finite "
+            "loss_ceiling."
+        )

@@ -1,0 +1,151 @@
+"""Everything that a run writes while it trains, by one thread and in the order of the requests."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
+
+from lopt.meta.checkpoint import host_copy, write_checkpoint
+from lopt.meta.run import RunDirectory
+
+# A reader of the metrics waits at most about so long for a line.
+FLUSH_SECONDS = 5.0
+
+
+class Writer:
+    """Metrics as JSON lines and as TensorBoard events, and checkpoints; training goes on meanwhile.
+
+    A checkpoint is written after all metrics up to it are on the disk, and the next request for
+    one waits for it. What goes wrong in the thread is raised by the next `check`, `checkpoint` or
+    `wait`.
+
+    Parameters
+    ----------
+    run
+        Where to write.
+    forget_from
+        TensorBoard forgets what it has seen from this outer step on.
+    """
+
+    def __init__(self, run: RunDirectory, *, forget_from: int) -> None:
+        self.run = run
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="lopt-writer")
+        self._metrics = run.metrics_file.open("a")
+        self._events = _events(run.path, forget_from)
+        self._flushed = time.monotonic()
+        self._pending: Future[None] | None = None
+        self._error: Exception | None = None
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+        for file in (self._metrics, self._events):
+            with suppress(OSError):  # `wait` has told of it, or another error is on its way
+                file.close()
+
+    def line(self, values: dict[str, Any]) -> None:
+        """Add a line to the metrics; its numbers become TensorBoard's scalars."""
+        self._submit(self._write_line, values)
+
+    def checkpoint(self, outer_step: int, state: Any) -> None:
+        """Copy the state from the device, and have it written once an earlier one is."""
+        if self._pending:
+            self._pending.result()
+        self.check()
+        self._pending = self._submit(self._write_checkpoint, outer_step, host_copy(state))
+
+    def wait(self) -> None:
+        """Until everything asked for is on the disk."""
+        self._submit(self._flush, True).result()
+        self.check()
+
+    def check(self) -> None:
+        """Raise what has gone wrong.
+
+        Raises
+        ------
+        OSError
+            Where there is no room or no permission.
+        """
+        if self._error:
+            raise self._error
+
+    def _submit(self, do: Callable[..., None], *arguments: Any) -> "Future[None]":
+        return self._thread.submit(self._guarded, do, *arguments)
+
+    def _guarded(self, do: Callable[..., None], *arguments: Any) -> None:
+        """After the first error nothing more is written, so that no checkpoint lacks metrics."""
+        if self._error:
+            return
+        try:
+            do(*arguments)
+        except Exception as error:
+            self._error = error
+
+    def _write_line(self, values: dict[str, Any]) -> None:
+        self._metrics.write(json.dumps(_finite(values), allow_nan=False) + "\n")
+        scalars = [Summary.Value(tag=t, simple_value=v) for t, v in _scalars(values)]
+        step = int(values["outer_step"])
+        self._events.write_event(
+            Event(wall_time=time.time(), step=step, summary=Summary(value=scalars))
+        )
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self._flush(False)
+
+    def _write_checkpoint(self, outer_step: int, state: Any) -> None:
+        self._flush(True)
+        write_checkpoint(self.run.checkpoints, outer_step, state)
+
+    def _flush(self, durably: bool) -> None:
+        self._flushed = time.monotonic()
+        self._metrics.flush()
+        self._events.flush()
+        if durably:
+            os.fsync(self._metrics.fileno())
+
+
+def _events(folder: Path, purge_step: int) -> EventsWriter:
+    """A new event file; what earlier ones hold from `purge_step` on is forgotten.
+
+    tensorboardX's SummaryWriter hands its events to a thread of its own: what it has not written
+    yet when a checkpoint is would be lost, and on a full disk its queue never empties.
+    """
+    suffix = f".{purge_step:08d}.{os.getpid()}"
+    writer = EventsWriter(str(folder / "events"), suffix)
+    writer.write_event(Event(step=purge_step, session_log=SessionLog(status=SessionLog.START)))
+    return writer
+
+
+def _scalars(values: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """Tags and numbers: those of the outer step itself, and those of each measured inner step."""
+    for name, value in values.items():
+        if _is_number(value) and name != "outer_step":
+            yield name, value
+    for point in values.get("monitor", {}).get("points", ()):
+        for name, value in point.items():
+            if _is_number(value) and name != "inner_step":
+                yield f"monitor/inner_step_{point['inner_step']}/{name}", value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for what JSON has no word for: NaN and the infinities."""
+    if isinstance(value, dict):
+        return {name: _finite(x) for name, x in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(x) for x in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
