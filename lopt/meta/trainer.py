@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lopt.meta.checkpoint import read_newest, write_checkpoint
 from lopt.meta.config import TrainConfig
-from lopt.meta.estimators import PES, Pairs
+from lopt.meta.estimators import Estimate
 from lopt.meta.run import RunDirectory, versions
 from lopt.optimizers.saved import save
 from lopt.optimizers.star import MetaParameters, init_meta_parameters
@@ -30,7 +30,8 @@ class TrainState(NamedTuple):
 
     theta: MetaParameters
     meta_optimizer: Any
-    pairs: Pairs
+    pairs: Any
+    """State of the estimator, spread over the devices."""
 
 
 class Progress(NamedTuple):
@@ -72,14 +73,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, task: Task | None = None) -> None:
         self.config = config
         self.task = task or config.make_task()
-        self.pes = PES(
-            task=self.task,
-            make_optimizer=config.make_optimizer,
-            horizon=config.horizon,
-            truncation=config.truncation,
-            pairs=config.pairs,
-            sigma=config.sigma,
-        )
+        self.estimator = config.make_estimator(self.task)
         self.meta_optimizer = config.make_meta_optimizer()
         self.key = jax.random.key(config.seed)
         self.mesh = _mesh(config.devices)
@@ -88,12 +82,14 @@ class Trainer:
         placement: list[Any] = [self.everywhere, self.everywhere, spread]
         self.placement = TrainState(*placement)
         self.data = jax.device_put(self.task.data, self.everywhere)
+        names = ("meta_loss", "diverged", "gradient_norm", "skipped")
+        seen = {**dict.fromkeys(names, self.everywhere), "nonfinite_step": spread}
         # Named shardings on both sides: inferred ones would differ after the first step and
         # compile it twice.
         self._step = jax.jit(
             self._outer_step,
             in_shardings=(self.placement, self.everywhere, self.everywhere),
-            out_shardings=(self.placement, self.everywhere),
+            out_shardings=(self.placement, seen),
             donate_argnums=0,
         )
 
@@ -101,7 +97,7 @@ class Trainer:
         """The state before the first outer step."""
         theta_key, pairs_key, _ = jax.random.split(self.key, 3)
         theta = init_meta_parameters(theta_key, self.config.star_config)
-        pairs = jax.jit(self.pes.init)(theta, pairs_key)
+        pairs = jax.jit(self.estimator.init)(theta, pairs_key)
         return self.place(TrainState(theta, self.meta_optimizer.init(theta), pairs))
 
     def place(self, state: TrainState) -> TrainState:
@@ -110,7 +106,11 @@ class Trainer:
         return TrainState(*placed)
 
     def step(self, state: TrainState, outer_step: int) -> tuple[TrainState, dict[str, jax.Array]]:
-        """One outer step, the `outer_step`-th counted from 0; `state` is used up."""
+        """One outer step, the `outer_step`-th counted from 0; `state` is used up.
+
+        Beside it what was seen: scalars, and "nonfinite_step" of every pair (see `Estimate`),
+        spread over the devices.
+        """
         return self._step(state, self.data, jnp.uint32(outer_step))
 
     def _outer_step(
@@ -119,17 +119,19 @@ class Trainer:
         key = jax.random.fold_in(jax.random.split(self.key, 3)[2], outer_step)
         each = self.config.pairs // self.config.devices
 
-        def local(theta: MetaParameters, pairs: Pairs, data: Any, key: jax.Array) -> Any:
+        def local(theta: MetaParameters, pairs: Any, data: Any, key: jax.Array) -> Any:
             first = jax.lax.axis_index(AXIS) * each
-            estimate, pairs = self.pes.estimate(theta, pairs, data, key, first)
-            return jax.lax.pmean(estimate, AXIS), pairs
+            estimate, pairs = self.estimator.estimate(theta, pairs, data, key, first)
+            gradient, loss, diverged = jax.lax.pmean(estimate[:3], AXIS)
+            return Estimate(gradient, loss, diverged, estimate.nonfinite_step), pairs
 
         everywhere, spread = PartitionSpec(), PartitionSpec(AXIS)
+        reduced: list[Any] = [everywhere, everywhere, everywhere, spread]
         estimate, pairs = jax.shard_map(
             local,
             mesh=self.mesh,
             in_specs=(everywhere, spread, everywhere, everywhere),
-            out_specs=(everywhere, spread),
+            out_specs=(Estimate(*reduced), spread),
             check_vma=False,
         )(state.theta, state.pairs, data, key)
         updates, meta_state = self.meta_optimizer.update(
@@ -141,6 +143,7 @@ class Trainer:
             "diverged": estimate.diverged,
             "gradient_norm": optax.tree.norm(estimate.gradient),
             "skipped": meta_state.total_notfinite,
+            "nonfinite_step": estimate.nonfinite_step,
         }
         return TrainState(theta, meta_state, pairs), seen
 
@@ -207,7 +210,8 @@ def _steps(
     for outer_step in range(done, config.outer_steps):
         start = time.perf_counter()
         state, seen = trainer.step(state, outer_step)
-        values = {name: np.asarray(value).item() for name, value in seen.items()}
+        scalars = {name: x for name, x in seen.items() if name != "nonfinite_step"}
+        values = {name: np.asarray(value).item() for name, value in scalars.items()}
         rate = inner_steps / (time.perf_counter() - start)
         progress = Progress(outer_step=outer_step + 1, inner_steps_per_second=rate, **values)
         metrics.write(json.dumps(progress._asdict()) + "\n")
