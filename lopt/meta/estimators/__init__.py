@@ -4,7 +4,8 @@ noise-reuse, full-horizon) and backpropagation (truncated, full), and how long e
 
 from lopt.meta.estimators.es import PES, Pairs
 from lopt.meta.estimators.full_es import FullES
-from lopt.meta.estimators.gradient import FullBackprop, Particles, TruncatedBackprop
+from lopt.meta.estimators.full_gradient import FullBackprop
+from lopt.meta.estimators.gradient import Particles, TruncatedBackprop
 from lopt.meta.estimators.interface import Estimate, Estimator, MakeOptimizer, MetaParameters
 from lopt.meta.estimators.schedule import Constant, Growing, LogUniform, Schedule
 from lopt.meta.estimators.unroll import Count
