@@ -6,11 +6,23 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, get_args, get_type_hints
 
 import jax
 import optax
 
+from lopt.meta.estimators import (
+    PES,
+    Constant,
+    Estimator,
+    FullBackprop,
+    FullES,
+    Growing,
+    LogUniform,
+    Schedule,
+    TruncatedBackprop,
+)
 from lopt.optimizers.star import (
     BLACKBOX,
     HYPERPARAM,
@@ -30,6 +42,8 @@ OPTIMIZERS: dict[str, StarConfig] = {"star": STAR, "blackbox": BLACKBOX, "hyperp
 NOMINAL: dict[str, NominalTerm | None] = {**{term: term for term in NOMINAL_TERMS}, "none": None}
 PLAIN = {str, int, float, bool, type(None)}
 BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent")
+ESTIMATORS = ("pes", "nres", "truncated-es", "full-es", "truncated-backprop", "full-backprop")
+HORIZON_SCHEDULES = ("constant", "log-uniform", "growing")
 
 
 def _field(default: Any, help: str, paper: Any = None) -> Any:
@@ -57,9 +71,23 @@ class TrainConfig:
     nominal_exponent: float | None = _field(None, "beta_2", 1e-3)
     blackbox_step: float | None = _field(None, "beta_3", 1e-3)
     blackbox_exponent: float | None = _field(None, "beta_4", 1e-3)
-    horizon: int = _field(500, "inner steps an episode", 2000)
-    truncation: int = _field(50, "inner steps between two outer steps", 50)
-    pairs: int = _field(16, "antithetic pairs of particles")
+    estimator: str = _field("pes", f"of the meta-gradient: {', '.join(ESTIMATORS)}", "pes")
+    horizon: int = _field(500, "inner steps an episode, or at most", 2000)
+    horizon_schedule: str = _field(
+        "constant",
+        "an episode's length: constant, log-uniform or growing up to the horizon",
+        "constant",
+    )
+    horizon_min: int | None = _field(
+        None, "the least length, or the first one; for the log-uniform and the growing schedule"
+    )
+    horizon_growth: float = _field(
+        0.5, "share of the outer steps after which a growing schedule is at the horizon"
+    )
+    truncation: int = _field(
+        50, "inner steps between two outer steps; the full estimators take an episode", 50
+    )
+    pairs: int = _field(16, "antithetic pairs of particles; particles for backpropagation")
     sigma: float = _field(0.01, "standard deviation of a perturbation", 0.01)
     outer_steps: int = _field(1500, "steps of meta-training")
     learning_rate: float = _field(1e-3, "of AdamW on the meta-parameters", 1e-4)
@@ -102,6 +130,8 @@ class TrainConfig:
             0 <= self.final_learning_rate <= 1,
             "in [0, 1]",
         )
+        _member("estimator", self.estimator, dict.fromkeys(ESTIMATORS))
+        _check_horizon(self)
         _require("seed", self.seed, 0 <= self.seed < 2**32, "in [0, 2^32)")
         if self.pairs % self.devices:
             raise ValueError(
@@ -128,6 +158,40 @@ class TrainConfig:
     ) -> optax.GradientTransformationExtraArgs:
         """The inner optimizer of meta-parameters theta; see `lopt.star` for `fused`."""
         return star(theta, self.star_config, fused=fused)
+
+    def make_schedule(self) -> Schedule:
+        """The distribution of an episode's length."""
+        if self.horizon_schedule == "constant" or self.horizon_min is None:
+            return Constant(self.horizon)
+        if self.horizon_schedule == "log-uniform":
+            return LogUniform(self.horizon_min, self.horizon)
+        growth = max(1, round(self.horizon_growth * self.outer_steps))
+        return Growing(self.horizon_min, self.horizon, growth)
+
+    def make_estimator(self, task: Task) -> Estimator:
+        """The estimator of the meta-gradient on a task.
+
+        Backpropagation takes the unfused optimizer, whose update can be differentiated cheaply.
+        """
+        horizon, make, pairs = self.make_schedule(), self.make_optimizer, self.pairs
+        unfused = partial(make, fused=False)
+        match self.estimator:
+            case "full-es":
+                return FullES(task, make, horizon, pairs, self.sigma)
+            case "truncated-backprop":
+                return TruncatedBackprop(task, unfused, horizon, self.truncation, pairs)
+            case "full-backprop":
+                return FullBackprop(task, unfused, horizon, pairs)
+        return PES(
+            task,
+            make,
+            horizon,
+            self.truncation,
+            pairs,
+            self.sigma,
+            persistent=self.estimator != "truncated-es",
+            noise="shared" if self.estimator == "nres" else "individual",
+        )
 
     def make_meta_optimizer(self) -> optax.GradientTransformationExtraArgs:
         """AdamW with clipping as in Appendix B; weight decay acts on the network's weights alone
@@ -176,6 +240,23 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
         kind = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
         raise ValueError(f"{name} must be of type {kind}; it is {value!r}.")
     return value
+
+
+def _check_horizon(config: TrainConfig) -> None:
+    """Raise where the schedule's bounds are missing or out of order."""
+    schedule, least = config.horizon_schedule, config.horizon_min
+    _member("horizon_schedule", schedule, dict.fromkeys(HORIZON_SCHEDULES))
+    if schedule == "constant":
+        if least is not None:
+            raise ValueError(
+                f"horizon_min is {least}, but horizon_schedule is constant. Leave it out, or take "
+                "log-uniform or growing."
+            )
+    elif least is None:
+        raise ValueError(f"horizon_schedule {schedule} needs horizon_min, from 1 to the horizon.")
+    else:
+        _require("horizon_min", least, 1 <= least <= config.horizon, "from 1 to the horizon")
+    _require("horizon_growth", config.horizon_growth, 0 < config.horizon_growth <= 1, "in (0, 1]")
 
 
 def _member(name: str, value: str, known: Mapping[str, Any]) -> None:

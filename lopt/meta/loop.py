@@ -175,7 +175,7 @@ class Loop:
         self.state, seen = self.trainer.step(self.state, self.done)
         nonfinite_step = seen.pop("nonfinite_step", None)
         values = {n: np.asarray(v).item() for n, v in seen.items() if n in Progress._fields}
-        inner_steps = 2 * self.config.pairs * self.config.truncation
+        inner_steps = self.trainer.estimator.inner_steps
         rate = inner_steps / (time.perf_counter() - start)
         self.done += 1
         progress = Progress(outer_step=self.done, inner_steps_per_second=rate, **values)

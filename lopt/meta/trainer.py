@@ -9,7 +9,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lopt.meta.config import TrainConfig
-from lopt.meta.estimators import PES, Pairs
+from lopt.meta.estimators import Estimate
 from lopt.optimizers.star import MetaParameters, init_meta_parameters
 from lopt.tasks.task import Task
 
@@ -21,7 +21,8 @@ class TrainState(NamedTuple):
 
     theta: MetaParameters
     meta_optimizer: Any
-    pairs: Pairs
+    pairs: Any
+    """State of the estimator, spread over the devices."""
 
 
 class Trainer:
@@ -35,14 +36,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, task: Task | None = None) -> None:
         self.config = config
         self.task = task or config.make_task()
-        self.pes = PES(
-            task=self.task,
-            make_optimizer=config.make_optimizer,
-            horizon=config.horizon,
-            truncation=config.truncation,
-            pairs=config.pairs,
-            sigma=config.sigma,
-        )
+        self.estimator = config.make_estimator(self.task)
         self.meta_optimizer = config.make_meta_optimizer()
         self.key = jax.random.key(config.seed)
         self.mesh = _mesh(config.devices)
@@ -51,12 +45,14 @@ class Trainer:
         placement: list[Any] = [self.everywhere, self.everywhere, spread]
         self.placement = TrainState(*placement)
         self.data = jax.device_put(self.task.data, self.everywhere)
+        names = ("meta_loss", "diverged", "gradient_norm", "skipped")
+        seen = {**dict.fromkeys(names, self.everywhere), "nonfinite_step": spread}
         # Named shardings on both sides: inferred ones would differ after the first step and
         # compile it twice.
         self._step = jax.jit(
             self._outer_step,
             in_shardings=(self.placement, self.everywhere, self.everywhere),
-            out_shardings=(self.placement, self.everywhere),
+            out_shardings=(self.placement, seen),
             donate_argnums=0,
         )
 
@@ -64,7 +60,7 @@ class Trainer:
         """The state before the first outer step."""
         theta_key, pairs_key, _ = jax.random.split(self.key, 3)
         theta = init_meta_parameters(theta_key, self.config.star_config)
-        pairs = jax.jit(self.pes.init)(theta, pairs_key)
+        pairs = jax.jit(self.estimator.init)(theta, pairs_key)
         return self.place(TrainState(theta, self.meta_optimizer.init(theta), pairs))
 
     def place(self, state: TrainState) -> TrainState:
@@ -73,7 +69,11 @@ class Trainer:
         return TrainState(*placed)
 
     def step(self, state: TrainState, outer_step: int) -> tuple[TrainState, dict[str, jax.Array]]:
-        """One outer step, the `outer_step`-th counted from 0; `state` is used up."""
+        """One outer step, the `outer_step`-th counted from 0; `state` is used up.
+
+        Beside it what was seen: scalars, and "nonfinite_step" of every pair (see `Estimate`),
+        spread over the devices.
+        """
         return self._step(state, self.data, jnp.uint32(outer_step))
 
     def _outer_step(
@@ -82,17 +82,19 @@ class Trainer:
         key = jax.random.fold_in(jax.random.split(self.key, 3)[2], outer_step)
         each = self.config.pairs // self.config.devices
 
-        def local(theta: MetaParameters, pairs: Pairs, data: Any, key: jax.Array) -> Any:
+        def local(theta: MetaParameters, pairs: Any, data: Any, key: jax.Array) -> Any:
             first = jax.lax.axis_index(AXIS) * each
-            estimate, pairs = self.pes.estimate(theta, pairs, data, key, first)
-            return jax.lax.pmean(estimate, AXIS), pairs
+            estimate, pairs = self.estimator.estimate(theta, pairs, data, key, first)
+            gradient, loss, diverged = jax.lax.pmean(estimate[:3], AXIS)
+            return Estimate(gradient, loss, diverged, estimate.nonfinite_step), pairs
 
         everywhere, spread = PartitionSpec(), PartitionSpec(AXIS)
+        reduced: list[Any] = [everywhere, everywhere, everywhere, spread]
         estimate, pairs = jax.shard_map(
             local,
             mesh=self.mesh,
             in_specs=(everywhere, spread, everywhere, everywhere),
-            out_specs=(everywhere, spread),
+            out_specs=(Estimate(*reduced), spread),
             check_vma=False,
         )(state.theta, state.pairs, data, key)
         updates, meta_state = self.meta_optimizer.update(
@@ -104,6 +106,7 @@ class Trainer:
             "diverged": estimate.diverged,
             "gradient_norm": optax.tree.norm(estimate.gradient),
             "skipped": meta_state.total_notfinite,
+            "nonfinite_step": estimate.nonfinite_step,
         }
         return TrainState(theta, meta_state, pairs), seen
 

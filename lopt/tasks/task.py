@@ -31,6 +31,11 @@ class Task:
         Examples a batch.
     loss_ceiling
         Where the meta-loss is clipped: a diverged inner run counts as this much, and so does NaN.
+    normalize
+        Elementwise, from clipped losses to what the meta-loss averages: ``jnp.log``, or a division
+        by the loss at initialization, so that tasks of different scales weigh the same. The
+        meta-gradient is that of the normalized losses; reported losses keep the task's units. None
+        leaves the losses as they are.
 
     Examples
     --------
@@ -48,6 +53,7 @@ class Task:
     data: Any = field(default=(), repr=False)
     batch_size: int = 1
     loss_ceiling: float = float("inf")
+    normalize: Callable[[jax.Array], jax.Array] | None = None
 
     @property
     def examples(self) -> int:

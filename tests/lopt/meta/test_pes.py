@@ -124,7 +124,7 @@ def test_nan_losses_are_clipped() -> None:
 def test_the_pairs_start_staggered() -> None:
     pes = lopt.PES(task(), constant_step, 10, 2, 4, 0.1)
     pairs = pes.init(jnp.float32(0), jax.random.key(0))
-    assert pairs.inner_step.tolist() == [0, 2, 5, 7]
+    assert pairs.episode.inner_step.tolist() == [0, 2, 5, 7]
 
 
 def test_spread_over_devices_is_the_same_estimate() -> None:
@@ -166,8 +166,8 @@ def test_small_sigma_gives_the_gradient_of_the_unroll() -> None:
     pes = lopt.PES(quadratic, make, horizon, horizon, pairs, sigma)
     state, key = pes.init(theta, jax.random.key(1)), jax.random.key(2)
     estimate, after = jax.jit(pes.estimate)(theta, state, (), key)
-    noise = jax.tree.map(lambda x: x[0], after.perturbation)
-    start = jax.tree.map(lambda x: x[0, 0], state.params)
+    noise = jax.tree.map(lambda x: x[0, 0], after.perturbation)
+    start = jax.tree.map(lambda x: x[0, 0], state.episode.params)
 
     def unroll(theta):
         optimizer = make(theta)

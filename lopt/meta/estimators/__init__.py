@@ -1,0 +1,29 @@
+"""Estimators of the meta-gradient behind one interface: evolution strategies (PES, truncated,
+noise-reuse, full-horizon) and backpropagation (truncated, full), and how long episodes last.
+"""
+
+from lopt.meta.estimators.es import PES, Pairs
+from lopt.meta.estimators.full_es import FullES
+from lopt.meta.estimators.full_gradient import FullBackprop
+from lopt.meta.estimators.gradient import Particles, TruncatedBackprop
+from lopt.meta.estimators.interface import Estimate, Estimator, MakeOptimizer, MetaParameters
+from lopt.meta.estimators.schedule import Constant, Growing, LogUniform, Schedule
+from lopt.meta.estimators.unroll import Count
+
+__all__ = [
+    "PES",
+    "Constant",
+    "Count",
+    "Estimate",
+    "Estimator",
+    "FullBackprop",
+    "FullES",
+    "Growing",
+    "LogUniform",
+    "MakeOptimizer",
+    "MetaParameters",
+    "Pairs",
+    "Particles",
+    "Schedule",
+    "TruncatedBackprop",
+]

@@ -1,0 +1,88 @@
+"""What every estimator of the meta-gradient takes and gives."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import jax
+import jax.numpy as jnp
+import optax
+
+MetaParameters = Any
+MakeOptimizer = Callable[[MetaParameters], optax.GradientTransformation]
+State = TypeVar("State")
+
+
+class Estimate(NamedTuple):
+    """A meta-gradient and what was seen on the way."""
+
+    gradient: MetaParameters
+    """Of the meta-loss with the task's normalization, where it has one."""
+    meta_loss: jax.Array
+    """Mean clipped loss over particles and inner steps, in the task's units: not normalized."""
+    diverged: jax.Array
+    """The share of losses that were not finite or above the task's ceiling."""
+    nonfinite_step: jax.Array
+    """Where a particle met a loss that is not finite: the inner step of its episode at which that
+    first happened, -1 where none; int32 ``[pairs, 2]``, ``[particles]`` for backpropagation.
+    """
+
+
+class Estimator(Protocol):
+    """An unbiased or truncated estimator of the gradient of the meta-loss.
+
+    The meta-loss is the expected sum of an episode's training losses over its expected length:
+    every inner step weighs the same. A loss is measured on the batch that also gives that step's
+    gradient, before the step; it is clipped at the task's ceiling, then normalized where the task
+    says how.
+    """
+
+    @property
+    def inner_steps(self) -> int:
+        """Inner steps that one call of `estimate` computes, over all particles."""
+        ...
+
+    def init(self, theta: MetaParameters, key: jax.Array) -> Any:
+        """The state before the first estimate; every leaf has a leading axis over the pairs (for
+        backpropagation, the particles), over which it can be spread on devices.
+        """
+        ...
+
+    def estimate(
+        self,
+        theta: MetaParameters,
+        state: Any,
+        data: Any,
+        key: jax.Array,
+        first: jax.Array | int = 0,
+    ) -> tuple[Estimate, Any]:
+        """The mean estimate of the pairs in `state`, and the state afterwards.
+
+        `first` is the index of the first pair held here, so that pairs spread over devices draw
+        what they would draw on one.
+        """
+        ...
+
+
+def require_at_least_one(**values: int) -> None:
+    """Raise where one of the named integers is below 1."""
+    for name, value in values.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1; it is {value}.")
+
+
+def each(
+    one: Callable[[MetaParameters, State, Any, jax.Array], tuple[Estimate, State]],
+    theta: MetaParameters,
+    state: State,
+    data: Any,
+    key: jax.Array,
+    first: jax.Array | int,
+) -> tuple[Estimate, State]:
+    """The estimator `one` of a single pair for every pair: the mean, and each one's steps where
+    it was not finite.
+    """
+    index = first + jnp.arange(jax.tree.leaves(state)[0].shape[0])
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
+    terms, state = jax.vmap(one, in_axes=(None, 0, None, 0))(theta, state, data, keys)
+    gradient, loss, diverged = jax.tree.map(lambda x: jnp.mean(x, axis=0), terms[:3])
+    return Estimate(gradient, loss, diverged, terms.nonfinite_step), state

@@ -1,0 +1,168 @@
+"""The inner loop: steps of one particle, with a fresh episode wherever the old one is over."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lopt.meta.estimators.interface import Estimate, MakeOptimizer, MetaParameters
+from lopt.meta.estimators.schedule import Schedule
+from lopt.tasks.task import Task, take
+
+
+class Episode(NamedTuple):
+    """One particle in the middle of its episode."""
+
+    params: Any
+    state: Any
+    """Hidden state of the optimizer."""
+    inner_step: jax.Array
+    """Inner steps since the episode began, int32."""
+    length: jax.Array
+    """Inner steps until it is over, int32."""
+    nonfinite_step: jax.Array
+    """The first inner step of the episode whose loss was not finite, int32; -1 so far none."""
+
+
+class Trace(NamedTuple):
+    """What an unroll saw; the leading axis runs over its steps."""
+
+    losses: jax.Array
+    current: jax.Array
+    """Whether the step belongs to the episode that the unroll began in."""
+    nonfinite_step: jax.Array
+    """Where the loss is not finite, the first such step of its episode; -1 elsewhere."""
+
+
+class Keys(NamedTuple):
+    """Randomness of one unroll, each use its own."""
+
+    fresh: jax.Array
+    batch: jax.Array
+    loss: jax.Array
+    length: jax.Array
+
+
+@dataclass(frozen=True, eq=False)
+class InnerLoop:
+    """Inner training of one task with the optimizer that theta makes."""
+
+    task: Task
+    make_optimizer: MakeOptimizer
+    schedule: Schedule
+
+    def begin(self, theta: MetaParameters, key: jax.Array, length: jax.Array) -> Episode:
+        """A fresh episode of the given length."""
+        params = self.task.init(key)
+        state = self.make_optimizer(theta).init(params)
+        return Episode(params, state, jnp.int32(0), length, jnp.int32(-1))
+
+    def staggered(
+        self, theta: MetaParameters, key: jax.Array, index: jax.Array, count: int, *, stagger: bool
+    ) -> Episode:
+        """The first episode of particle `index` of `count`: as if ``floor(index length / count)``
+        steps had passed, so that particles do not start over all at once.
+        """
+        fresh, drawn = jax.random.split(jax.random.fold_in(key, index))
+        length = self.schedule.draw(drawn, jnp.int32(0))
+        episode = self.begin(theta, fresh, length)
+        passed = (index * length // count).astype(jnp.int32)
+        return episode._replace(inner_step=passed) if stagger else episode
+
+    def unroll(
+        self,
+        theta: MetaParameters,
+        later: MetaParameters | None,
+        episode: Episode,
+        data: Any,
+        keys: Keys,
+        outer_step: jax.Array,
+        *,
+        steps: int,
+        rematerialize: bool = False,
+    ) -> tuple[Trace, Episode]:
+        """So many steps under `theta`, from a fresh episode on under `later` if it is given.
+
+        With `rematerialize` a derivative keeps the episode before each step and nothing inside it.
+        """
+        after = theta if later is None else later
+        fresh = self.begin(after, keys.fresh, episode.length)
+        indices = self.task.indices(keys.batch, steps)
+
+        def step(carry: Any, inputs: Any) -> Any:
+            (episode, restarted), (index, step_indices) = carry, inputs
+            over = episode.inner_step == episode.length
+            length = self.schedule.draw(jax.random.fold_in(keys.length, index), outer_step)
+            now = _where(over, fresh._replace(length=length), episode)
+            restarted = restarted | over
+            used = theta if later is None else _where(restarted, later, theta)
+            loss_key, batch = jax.random.fold_in(keys.loss, index), take(data, step_indices)
+            loss, gradient = jax.value_and_grad(self.task.loss)(now.params, loss_key, batch)
+            updates, state = self.make_optimizer(used).update(gradient, now.state, now.params)
+            finite = jnp.isfinite(loss)
+            first = jnp.where(
+                finite | (now.nonfinite_step >= 0), now.nonfinite_step, now.inner_step
+            )
+            trace = Trace(loss, ~restarted, jnp.where(finite, -1, first))
+            params = optax.apply_updates(now.params, updates)
+            return (Episode(params, state, now.inner_step + 1, now.length, first), restarted), trace
+
+        body = jax.checkpoint(step, prevent_cse=False) if rematerialize else step
+        (episode, _), trace = jax.lax.scan(
+            body, (episode, jnp.bool_(False)), (jnp.arange(steps), indices)
+        )
+        return trace, episode
+
+    def clipped(self, losses: jax.Array) -> jax.Array:
+        """The losses, at most the task's ceiling, which also stands for NaN."""
+        ceiling = self.task.loss_ceiling
+        return jnp.minimum(jnp.where(jnp.isnan(losses), ceiling, losses), ceiling)
+
+    def normalized(self, clipped: jax.Array) -> jax.Array:
+        """What enters the meta-loss, of clipped losses."""
+        return clipped if self.task.normalize is None else self.task.normalize(clipped)
+
+
+def first_nonfinite(trace: Trace) -> jax.Array:
+    """The first entry of the trace's `nonfinite_step` that is not -1, -1 if there is none."""
+    found = trace.nonfinite_step
+    where = jnp.argmax(found >= 0, axis=0)
+    return jnp.take_along_axis(found, where[None], axis=0)[0]
+
+
+class Count(NamedTuple):
+    """What an estimator of whole episodes carries from one estimate to the next."""
+
+    outer_step: jax.Array
+    """Estimates so far, int32, an entry for each pair or particle."""
+
+
+def whole_episode(
+    inner: InnerLoop, trace: Trace, length: jax.Array, outer_step: jax.Array
+) -> tuple[jax.Array, Estimate]:
+    """The sum of normalized losses of the trace's first episode over the expected length, with
+    the axis of the runs where the trace has one, and the estimate without its gradient.
+
+    Not over the length itself: every inner step weighs the same, in a short episode and in a
+    long one, as it does for estimators that go on truncation by truncation.
+    """
+    axes = (slice(None),) + (None,) * (trace.losses.ndim - 1)
+    current = trace.current[axes]
+    clipped = jnp.where(current, inner.clipped(trace.losses), 0.0)
+    normalized = jnp.where(current, inner.normalized(inner.clipped(trace.losses)), 0.0)
+    expected = inner.schedule.mean(outer_step)
+    above = current & ~(trace.losses <= inner.task.loss_ceiling)
+    seen = trace._replace(nonfinite_step=jnp.where(current, trace.nonfinite_step, -1))
+    estimate = Estimate(
+        gradient=(),
+        meta_loss=jnp.mean(jnp.sum(clipped, axis=0) / expected),
+        diverged=jnp.mean(jnp.sum(above, axis=0) / length),
+        nonfinite_step=first_nonfinite(seen),
+    )
+    return jnp.sum(normalized, axis=0) / expected, estimate
+
+
+def _where(condition: jax.Array, left: Any, right: Any) -> Any:
+    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), left, right)
