@@ -13,12 +13,17 @@ from typing import Any
 import jax
 
 from lopt.cli.display import Display
-from lopt.meta.config import OPTIMIZERS, TASKS, TrainConfig
+from lopt.meta.config import OPTIMIZERS, TrainConfig
 from lopt.meta.run import RunDirectory
 from lopt.meta.trainer import train
 from lopt.meta.watch import probe
+from lopt.tasks.registry import task_names
 
-CHOICES = {"task": tuple(TASKS), "optimizer": tuple(OPTIMIZERS)}
+CHOICES = {"optimizer": tuple(OPTIMIZERS)}
+NAMES = {
+    "task": f": {', '.join(task_names())}; a size may stand before the network, as in "
+    "cifar10-16x16-convnet"
+}
 
 
 def add_parser(commands: Any) -> None:
@@ -43,7 +48,7 @@ def add_parser(commands: Any) -> None:
             choices=CHOICES.get(field.name),
             metavar=None if field.name in CHOICES else "X",
             default=argparse.SUPPRESS,
-            help=f"{field.metadata['help']}{default}",
+            help=f"{field.metadata['help']}{NAMES.get(field.name, '')}{default}",
         )
     parser.set_defaults(run_command=run_command)
 

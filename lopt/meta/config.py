@@ -3,7 +3,7 @@ the run directory.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -18,10 +18,9 @@ from lopt.optimizers.star import (
     StarConfig,
     star,
 )
-from lopt.tasks.images import fashion_mnist_8x8_mlp
+from lopt.tasks.registry import make_task, parse_task_name
 from lopt.tasks.task import Task
 
-TASKS: dict[str, Callable[[], Task]] = {"fashion-mnist-8x8-mlp": fashion_mnist_8x8_mlp}
 OPTIMIZERS: dict[str, StarConfig] = {"star": STAR, "blackbox": BLACKBOX, "hyperparam": HYPERPARAM}
 
 
@@ -67,7 +66,7 @@ class TrainConfig:
     checkpoint_every: int = _field(100, "outer steps between two checkpoints")
 
     def __post_init__(self) -> None:
-        _member("task", self.task, TASKS)
+        parse_task_name(self.task)
         _member("optimizer", self.optimizer, OPTIMIZERS)
         for name in (
             "horizon",
@@ -105,7 +104,7 @@ class TrainConfig:
 
     def make_task(self) -> Task:
         """The inner problem, its data loaded."""
-        return TASKS[self.task]()
+        return make_task(self.task)
 
     def make_optimizer(
         self, theta: MetaParameters, *, fused: bool = True
