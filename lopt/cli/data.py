@@ -31,7 +31,7 @@ def add_parser(commands: Any) -> None:
     )
     fetching.add_argument("name", metavar="NAME", help="as lopt data list shows it")
     fetching.add_argument(
-        "--to", metavar="DIR", type=Path, help=f"the folder to put it in (default {cache_folder()})"
+        "--to", metavar="DIR", type=Path, help="the folder to put it in (default: the user's cache)"
     )
     fetching.add_argument(
         "--url", metavar="BASE", help="an address that has the same files, instead of the authors'"
@@ -50,7 +50,10 @@ def list_command(options: argparse.Namespace) -> int:
     for known in DATASETS.values():
         sizes, where = _state(known)
         table.add_row(known.name, " x ".join(map(str, known.shape)), sizes, where)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = console.measure(table).maximum  # a log wraps no path
+    console.print(table)
     return 0
 
 
@@ -69,21 +72,45 @@ def _state(known: Dataset) -> tuple[str, str]:
 def fetch_command(options: argparse.Namespace) -> int:
     """Fetch, with a bar for every file, and say where the data set lies."""
     wanted = dataset(options.name)
-    folder = options.to or cache_folder()
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    ) as progress:
-        bars: dict[str, Any] = {}
-
-        def report(name: str, done: int, total: int | None) -> None:
-            if name not in bars:
-                bars[name] = progress.add_task(name)
-            progress.update(bars[name], completed=done, total=total)
-
-        path, new = fetch(wanted, folder, base=options.url, report=report)
+    found = None if options.to else wanted.find()
+    if found:
+        wanted.sizes(found)
+        print(f"{found} is there already")
+        return 0
+    with Bars() as bars:
+        folder = options.to or cache_folder()
+        path, new = fetch(wanted, folder, base=options.url, report=bars.report)
     print(f"{path}{'' if new else ' is there already'}")
     return 0
+
+
+class Bars:
+    """A progress bar for every file that is fetched; in a log, nothing."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self.live = console.is_terminal
+        self.tasks: dict[str, Any] = {}
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        )
+
+    def __enter__(self) -> "Bars":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.tasks:
+            self.progress.stop()
+
+    def report(self, name: str, done: int, total: int | None) -> None:
+        """Show how much of a file has come."""
+        if not self.live:
+            return
+        if name not in self.tasks:
+            self.progress.start()
+            self.tasks[name] = self.progress.add_task(name)
+        self.progress.update(self.tasks[name], completed=done, total=total)

@@ -62,14 +62,14 @@ def download(base: str, file: RemoteFile, folder: Path, report: Report = silent)
     url, target = f"{base.rstrip('/')}/{file.name}", folder / file.name
     part = target.with_name(target.name + ".part")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         if not target.is_file():
             _complete(url, file, part, report)
             _verify(url, file, part)
             part.replace(target)
     except OSError as error:
         raise ValueError(
-            f"{folder} cannot be written ({error.strerror or error}). Name another folder with --to."
+            f"{folder} cannot be written ({error.strerror or error}). "
+            "Name another folder with --to."
         ) from None
     return target
 
@@ -81,7 +81,8 @@ def _complete(url: str, file: RemoteFile, part: Path, report: Report) -> None:
         if before and _md5(part) == file.md5:
             return  # it was cut after its last byte
         try:
-            return _fetch_rest(url, file, part, report)
+            _fetch_rest(url, file, part, report)
+            return
         except Interrupted:
             came = part.stat().st_size if part.is_file() else 0
             if attempt == ATTEMPTS or came == before:
@@ -96,6 +97,7 @@ def _fetch_rest(url: str, file: RemoteFile, part: Path, report: Report) -> None:
         begun = begun if resumed else 0
         length = response.headers.get("Content-Length", "")
         total = begun + int(length) if length.isdecimal() else None
+        part.parent.mkdir(parents=True, exist_ok=True)
         with part.open("ab" if resumed else "wb") as out:
             done = _copy(response, out, begun, lambda n: report(file.name, n, total), url)
     if total is not None and done != total:

@@ -110,7 +110,7 @@ def convolution_by_shifts(
     dilated = [*(plain.get("lhs_dilation") or ()), *(plain.get("rhs_dilation") or ())]
     if any(d != 1 for d in dilated) or plain.get("feature_group_count", 1) != 1:
         raise ValueError("convolution_by_shifts has no dilation and no groups; use lax's.")
-    height, width, channels, features = kernel.shape
+    height, width, _, features = kernel.shape
     if isinstance(padding, str):
         padding = jax.lax.padtype_to_pads(inputs.shape[1:3], (height, width), strides, padding)
     padded = jnp.pad(inputs, ((0, 0), *padding, (0, 0)))

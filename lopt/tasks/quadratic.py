@@ -47,7 +47,7 @@ def quadratic_task(
     shape = (quadratic.dimension,)
 
     def init(key: jax.Array) -> jax.Array:
-        return mean + initial_root @ jax.random.normal(key, shape)
+        return jnp.asarray(mean) + initial_root @ jax.random.normal(key, shape)
 
     def loss(params: jax.Array, key: jax.Array, batch: tuple[()]) -> jax.Array:
         del batch

@@ -1,4 +1,4 @@
-"""Where data sets are published, with the checksums of their files; fetching and converting them."""
+"""Where data sets are published, with their checksums; fetching and converting them."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -114,6 +114,7 @@ def fetch(
         shutil.rmtree(begun)
     except OSError as error:
         raise ValueError(
-            f"{target} cannot be written ({error.strerror or error}). Name another folder with --to."
+            f"{target} cannot be written ({error.strerror or error}). "
+            "Name another folder with --to."
         ) from None
     return target, True
