@@ -11,6 +11,9 @@ from rich.table import Table
 from lopt.tasks.datasets import DATASETS, Dataset, cache_folder, dataset
 from lopt.tasks.sources import fetch
 
+# Columns of the table in a log, so that no path is broken.
+UNWRAPPED = 1000
+
 
 def add_parser(commands: Any) -> None:
     """Add ``data`` to the command line."""
@@ -52,7 +55,7 @@ def list_command(options: argparse.Namespace) -> int:
         table.add_row(known.name, " x ".join(map(str, known.shape)), sizes, where)
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = console.measure(table).maximum  # a log wraps no path
+        console.width = UNWRAPPED
     console.print(table)
     return 0
 

@@ -98,7 +98,7 @@ BAD = {
     "not a number": (["train", "--run", "x", "--sigma", "big"], "--sigma"),
     "not finite": (["train", "--run", "x", "--sigma", "nan"], "sigma must be positive and finite"),
     "zero": (["train", "--run", "x", "--pairs", "0"], "pairs must be at least 1"),
-    "unknown task": (["train", "--run", "x", "--task", "mnist"], "--task"),
+    "unknown task": (["train", "--run", "x", "--task", "mnist"], "nearest is mnist-mlp"),
     "no run there": (["train", "--resume", "absent"], "holds no run"),
     "flags with resume": (["train", "--resume", "x", "--sigma", "1"], "--sigma does not go with"),
     "evaluate nothing": (["evaluate", "absent"], "holds no run"),
