@@ -8,7 +8,6 @@ import pytest
 
 import nqm
 from lopt.meta.config import TrainConfig
-from lopt.meta.estimators import PES
 from lopt.meta.evaluate import training_curves
 from lopt.meta.watch import probe
 from lopt.optimizers.linear import linear
@@ -152,17 +151,3 @@ def test_the_probe_finds_the_eigenvalues_of_the_model() -> None:
     for point in report.points:
         found = np.sort_complex(np.asarray(point.frozen.values, complex))
         np.testing.assert_allclose(found, np.sort_complex(expected), atol=1e-4)
-
-
-def test_pes_estimates_on_it() -> None:
-    """The meta-loss of a frozen optimizer is the expected loss of phi_0."""
-    task = quadratic_task(MODEL)
-    pes = PES(task, lambda p: linear(p, 0.0), horizon=4, truncation=4, pairs=4000, sigma=1e-6)
-    zero = jnp.zeros((3, 3))
-
-    @jax.jit
-    def run(key):
-        return pes.estimate(zero, pes.init(zero, key), task.data, key)[0].meta_loss
-
-    losses = np.array([run(key) for key in KEYS[:8]])
-    check_mean(losses, np.trace(H @ (MODEL.initial_second_moment + S)) / 2)
