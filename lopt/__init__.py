@@ -20,6 +20,7 @@ from lopt.optimizers.star import (
     init_meta_parameters,
     star,
 )
+from lopt.tasks.registry import make_task
 from lopt.tasks.task import Task
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "from_released",
     "init_meta_parameters",
     "load",
+    "make_task",
     "released_config",
     "released_meta_parameters",
     "save",

@@ -11,7 +11,8 @@ from nqm.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
-    ROOT / name for name in ("README.md", "docs/lopt.md", "docs/nqm.md", "docs/nqm-moments.md")
+    ROOT / name
+    for name in ("README.md", "docs/lopt.md", "docs/nqm.md", "docs/nqm-moments.md", "docs/tasks.md")
 ]
 
 
@@ -62,6 +63,13 @@ def test_python_examples(page: Path) -> None:
     result = doctest.testfile(str(page), module_relative=False)
     assert result.failed == 0
     assert result.attempted == page.read_text("utf-8").count(">>> ")
+
+
+def test_a_task_of_ones_own_takes_20_lines() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/tasks.md").read_text(), re.DOTALL)
+    assert len(blocks) >= 4
+    for block in blocks:
+        assert len(re.findall(r"^(?:>>>|\.\.\.) ", block, re.MULTILINE)) <= 20
 
 
 def test_readme_names_files_and_targets_that_exist() -> None:

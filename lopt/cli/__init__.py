@@ -1,4 +1,4 @@
-"""The command line: ``lopt train``, ``lopt runs``, ``lopt evaluate``, ``lopt convert``."""
+"""The command line: ``lopt train``, ``runs``, ``evaluate``, ``convert``, ``data``."""
 
 import argparse
 import signal
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from lopt.cli import convert, evaluate, runs, train
+from lopt.cli import convert, data, evaluate, runs, train
 from lopt.meta.run import RunError
 
 
@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     runs.add_parser(commands)
     evaluate.add_parser(commands)
     convert.add_parser(commands)
+    data.add_parser(commands)
     options = parser.parse_args(arguments)
     try:
         return int(options.run_command(options))

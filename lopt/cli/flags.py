@@ -10,11 +10,16 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from lopt.meta.config import NOMINAL, OPTIMIZERS, TASKS, TrainConfig
+from lopt.meta.config import NOMINAL, OPTIMIZERS, TrainConfig
 from lopt.meta.presets import TASKS as PRESET_TASKS
 from lopt.meta.presets import UNPRINTED, presets
+from lopt.tasks.registry import task_names
 
-CHOICES = {"task": tuple(TASKS), "optimizer": tuple(OPTIMIZERS), "nominal_term": tuple(NOMINAL)}
+CHOICES = {"optimizer": tuple(OPTIMIZERS), "nominal_term": tuple(NOMINAL)}
+NAMES = {
+    "task": f": {', '.join(task_names())}; a size may stand before the network, as in "
+    "cifar10-16x16-convnet"
+}
 # Where a field's default is None, what holds instead.
 OWN = "the optimizer's own"
 
@@ -34,6 +39,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         default = OWN if field.default is None else field.default
         paper = field.metadata.get("paper")
         printed = "" if paper is None else f"; paper: {paper}"
+        says = field.metadata["help"] + NAMES.get(field.name, "")
         kind = _plain(hints[field.name])
         shape: dict[str, Any] = {"type": kind, "metavar": kind.__name__.upper()}
         if kind is bool:
@@ -43,7 +49,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--" + field.name.replace("_", "-"),
             default=argparse.SUPPRESS,
-            help=f"{field.metadata['help']} (default: {default}{printed})",
+            help=f"{says} (default: {default}{printed})",
             **shape,
         )
 

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from lopt.meta.config import TASKS
 from lopt.meta.evaluate import Summary, held_out_keys, summarize, training_curves
 from lopt.meta.run import RunDirectory
 from lopt.meta.tuning import Baseline, Constants, baselines, tune
 from lopt.optimizers.saved import Saved, load, shipped
 from lopt.optimizers.star import MetaParameters, StarConfig, star
+from lopt.tasks.registry import make_task
 from lopt.tasks.task import Task
 
 # Where nothing says over how many steps it was meta-trained: the paper's.
@@ -88,7 +88,7 @@ def find(what: str, task: str | None = None, horizon: int | None = None) -> Subj
     return Subject(
         {f"{path.stem}": saved.meta_parameters},
         saved.config,
-        TASKS[task](),
+        make_task(task),
         horizon or _recorded_horizon(saved),
     )
 
@@ -110,7 +110,7 @@ def _of_run(run: RunDirectory, task: str | None, horizon: int | None) -> Subject
         f"{name}, meta-trained": load(run.result).meta_parameters,
         f"{name}, untrained": load(run.initial).meta_parameters,
     }
-    made = TASKS[task]() if task else config.make_task()
+    made = make_task(task) if task else config.make_task()
     return Subject(thetas, config.star_config, made, horizon or config.horizon)
 
 

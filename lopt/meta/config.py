@@ -3,7 +3,7 @@ the run directory.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import partial
@@ -33,10 +33,9 @@ from lopt.optimizers.star import (
     StarConfig,
     star,
 )
-from lopt.tasks.images import fashion_mnist_8x8_mlp
+from lopt.tasks.registry import make_task, parse_task_name
 from lopt.tasks.task import Task
 
-TASKS: dict[str, Callable[[], Task]] = {"fashion-mnist-8x8-mlp": fashion_mnist_8x8_mlp}
 OPTIMIZERS: dict[str, StarConfig] = {"star": STAR, "blackbox": BLACKBOX, "hyperparam": HYPERPARAM}
 
 NOMINAL: dict[str, NominalTerm | None] = {**{term: term for term in NOMINAL_TERMS}, "none": None}
@@ -106,7 +105,7 @@ class TrainConfig:
     checkpoint_every: int = _field(100, "outer steps between two checkpoints")
 
     def __post_init__(self) -> None:
-        _member("task", self.task, TASKS)
+        parse_task_name(self.task)
         _member("optimizer", self.optimizer, OPTIMIZERS)
         if self.nominal_term is not None:
             _member("nominal_term", self.nominal_term, NOMINAL)
@@ -151,7 +150,7 @@ class TrainConfig:
 
     def make_task(self) -> Task:
         """The inner problem, its data loaded."""
-        return TASKS[self.task]()
+        return make_task(self.task)
 
     def make_optimizer(
         self, theta: MetaParameters, *, fused: bool = True

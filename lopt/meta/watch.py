@@ -16,24 +16,29 @@ EXAMPLES = 1024
 def probe(config: TrainConfig, task: Task, examples: int = EXAMPLES) -> Probe:
     """A probe at a tenth of the horizon and at the horizon.
 
-    The trajectory starts from fixed parameters and runs over fixed batches; the eigenvalues are
-    those of one step on a fixed batch of `examples` examples. None of it changes during a run, so
+    The trajectory starts from fixed parameters and runs over fixed batches, a loss that is random
+    in itself over fixed draws; the eigenvalues are those of one step on a fixed batch of
+    `examples` examples. None of it changes during a run, so
     that what changes is the optimizer.
     """
     horizon = config.horizon
     key = jax.random.key(PROBE_KEY)
     init_key, batch_key, examples_key, loss_key = jax.random.split(key, 4)
 
-    def loss(params: Params, batch: Batch) -> jax.Array:
-        return task.loss(params, loss_key, batch)
+    def loss(params: Params, batch_and_key: tuple[Batch, jax.Array]) -> jax.Array:
+        batch, key = batch_and_key
+        return task.loss(params, key, batch)
 
     fixed = jax.random.randint(examples_key, (examples,), 0, task.examples)
     return Probe(
         make_transformation=partial(config.make_optimizer, fused=False),
         loss=loss,
         params=task.init(init_key),
-        batches=jax.vmap(lambda i: take(task.data, i))(task.indices(batch_key, horizon)),
-        batch=take(task.data, fixed),
+        batches=(
+            jax.vmap(lambda i: take(task.data, i))(task.indices(batch_key, horizon)),
+            jax.random.split(loss_key, horizon),
+        ),
+        batch=(take(task.data, fixed), loss_key),
         steps=tuple(sorted({max(1, horizon // 10), horizon})),
         loss_ceiling=task.loss_ceiling,
     )

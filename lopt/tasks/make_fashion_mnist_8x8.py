@@ -10,36 +10,13 @@ compression). Every image is averaged over 8 x 8 boxes of 3.5 x 3.5 pixels, exac
 and rounded half up to uint8.
 """
 
-import gzip
-import hashlib
-import struct
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-SHA256 = {
-    "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",  # noqa: E501
-    "train-labels-idx1-ubyte.gz": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",  # noqa: E501
-    "t10k-images-idx3-ubyte.gz": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-    "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-}
-
-
-def read_idx(path: Path) -> NDArray[np.uint8]:
-    """The uint8 array of one gzipped IDX file, whose unpacked SHA-256 must be that in `SHA256`."""
-    data = gzip.decompress(path.read_bytes())
-    found = hashlib.sha256(data).hexdigest()
-    if found != SHA256[path.name]:
-        raise ValueError(
-            f"{path} unpacks to SHA-256 {found}; the canonical file to {SHA256[path.name]}. "
-            "Fetch the file again."
-        )
-    rank = data[3]
-    shape = struct.unpack(f">{rank}I", data[4 : 4 + 4 * rank])
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape)
+from lopt.tasks.idx import read_idx_folder
 
 
 def box_filter(images: NDArray[np.uint8], size: int = 8) -> NDArray[np.uint8]:
@@ -63,11 +40,11 @@ def main(arguments: list[str]) -> None:
     output = Path(
         arguments[1] if len(arguments) > 1 else Path(__file__).parent / "fashion_mnist_8x8.npz"
     )
-    arrays: dict[str, Any] = {}
-    for split, prefix in (("train", "train"), ("test", "t10k")):
-        arrays[f"{split}_images"] = box_filter(read_idx(folder / f"{prefix}-images-idx3-ubyte.gz"))
-        arrays[f"{split}_labels"] = read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz")
-    np.savez_compressed(output, **arrays)
+    arrays = {
+        name: box_filter(array) if name.endswith("images") else array
+        for name, array in read_idx_folder(folder).items()
+    }
+    np.savez_compressed(output, **arrays)  # type: ignore[arg-type]
     print(f"{output}: {output.stat().st_size / 1e6:.2f} MB")
 
 

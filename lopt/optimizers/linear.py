@@ -1,0 +1,60 @@
+"""The optimizer of the paper's analysis: a dense preconditioner beside a nominal step."""
+
+from typing import Any
+
+import jax
+import optax
+
+from nqm.updates import step_matrix
+
+
+def linear(preconditioner: jax.Array, nominal_step: Any) -> optax.GradientTransformationExtraArgs:
+    """The update -(alpha I + P) g of one parameter vector, equations (5) and (6).
+
+    P is the meta-parameter that Figure 2 trains. On `lopt.tasks.quadratic.quadratic_task` the
+    dynamics are ``nqm.plain_rule(H, P, alpha)``.
+
+    Parameters
+    ----------
+    preconditioner
+        P, any real ``[N, N]``.
+    nominal_step
+        alpha, a scalar.
+
+    Raises
+    ------
+    ValueError
+        On `init` or `update`, where the parameters are not one array ``[N]``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> optimizer = linear(jnp.array([[0.0, 1.0], [0.0, 0.0]]), nominal_step=0.5)
+    >>> params = jnp.zeros(2)
+    >>> update, _ = optimizer.update(jnp.array([2.0, 4.0]), optimizer.init(params))
+    >>> update
+    Array([-5., -2.], dtype=float32)
+    """
+    size = preconditioner.shape[0]
+
+    def check(tree: Any) -> None:
+        shapes = [leaf.shape for leaf in jax.tree.leaves(tree)]
+        if not hasattr(tree, "shape") or shapes != [(size,)]:
+            raise ValueError(
+                f"linear needs parameters that are one vector of {size} numbers; their shapes are "
+                f"{shapes}. Pass jax.flatten_util.ravel_pytree(params)[0]."
+            )
+
+    def init(params: Any) -> optax.EmptyState:
+        check(params)
+        return optax.EmptyState()
+
+    def update(
+        gradients: Any, state: optax.EmptyState, params: Any = None, **extra: Any
+    ) -> tuple[Any, optax.EmptyState]:
+        del params, extra
+        check(gradients)
+        matrix = step_matrix(preconditioner, nominal_step)
+        return -(matrix @ gradients).astype(gradients.dtype), state
+
+    return optax.GradientTransformationExtraArgs(init, update)
