@@ -74,10 +74,10 @@ def test_jax_differentiates_the_loss(x64: bool) -> None:
 
         @jit
         def both(P: jax.Array) -> Any:
-            slope = jax.grad(lambda P: expected_meta_loss(MODEL, P, ALPHA, horizon=HORIZON))
-            return slope(P), expected_meta_gradient(MODEL, P, ALPHA, horizon=HORIZON)
+            slope = jax.grad(lambda P: expected_meta_loss(MODEL, P, ALPHA, horizon=4))
+            return slope(P), expected_meta_gradient(MODEL, P, ALPHA, horizon=4)
 
-        exact = expected_meta_gradient(MODEL, P, ALPHA, horizon=HORIZON)
+        exact = expected_meta_gradient(MODEL, P, ALPHA, horizon=4)
         for found in both(jnp.asarray(P, dtype)):
             assert found.dtype == dtype
             np.testing.assert_allclose(found, exact, atol=1e-13 if x64 else 1e-5)
@@ -109,13 +109,13 @@ def test_pes_and_backprop_have_the_exact_gradient_for_their_mean() -> None:
 
 
 def test_exact_behind_the_interface() -> None:
-    exact = ExactMetaGradient(MODEL, ALPHA, HORIZON)
+    exact = ExactMetaGradient(MODEL, ALPHA, 4)
     theta = jnp.asarray(P, jnp.float32)
     state = exact.init(theta, jax.random.key(0))
     estimate, after = jit(exact.estimate)(theta, state, (), jax.random.key(1))
-    expected = expected_meta_gradient(MODEL, P, ALPHA, horizon=HORIZON)
+    expected = expected_meta_gradient(MODEL, P, ALPHA, horizon=4)
     np.testing.assert_allclose(estimate.gradient, expected, atol=1e-5)
-    np.testing.assert_allclose(estimate.meta_loss, summed(P, HORIZON), rtol=1e-5)
+    np.testing.assert_allclose(estimate.meta_loss, summed(P, 4), rtol=1e-5)
     assert estimate.nonfinite_step.tolist() == [-1]
     assert after.outer_step.tolist() == [1]
     assert exact.inner_steps == 0
