@@ -106,7 +106,7 @@ def test_one_run_a_directory(whole: RunDirectory, tiny: TrainConfig) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"task": "mnist"}, "task must be one of fashion-mnist-8x8-mlp; it is 'mnist'"),
+        ({"task": "mnist"}, "no task is called 'mnist'; the nearest is mnist-mlp"),
         ({"sigma": float("nan")}, "sigma must be positive and finite; it is nan"),
         ({"pairs": 3, "devices": 2}, "pairs must be a multiple of devices"),
         ({"weight_decay": -1.0}, "weight_decay must be at least 0"),
