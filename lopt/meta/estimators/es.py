@@ -67,7 +67,8 @@ class PES:
     antithetic, baseline
         See `Perturbations`.
     staggered
-        Pair ``i`` of ``n`` begins as if ``floor(i length / n)`` steps of its episode had passed.
+        Pair ``i`` of ``n`` begins as if ``floor(i length / n)`` steps of its episode had passed,
+        rounded down to whole truncations where the truncation divides a constant length.
         False begins them all at step 0.
 
     Examples
@@ -126,7 +127,9 @@ class PES:
 
         def one(index: jax.Array) -> Pairs:
             begin, noise = jax.random.split(key)
-            episode = self._inner.staggered(theta, begin, index, self.pairs, stagger=self.staggered)
+            episode = self._inner.staggered(
+                theta, begin, index, self.pairs, self.truncation, stagger=self.staggered
+            )
             drawn = self._perturbations.draw(jax.random.fold_in(noise, index), theta)
             # Where the noise is shared the first episode needs its perturbation already.
             kept = drawn if self.noise == "shared" else jax.tree.map(jnp.zeros_like, drawn)

@@ -89,7 +89,7 @@ class TruncatedBackprop:
 
         def one(index: jax.Array) -> Particles:
             episode = self._inner.staggered(
-                theta, key, index, self.particles, stagger=self.staggered
+                theta, key, index, self.particles, self.truncation, stagger=self.staggered
             )
             return Particles(episode, jnp.int32(0))
 

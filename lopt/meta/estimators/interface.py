@@ -10,6 +10,8 @@ import optax
 MetaParameters = Any
 MakeOptimizer = Callable[[MetaParameters], optax.GradientTransformation]
 State = TypeVar("State")
+# Where the state of pairs that run together still fits into a core's share of the caches.
+CACHED = 4 * 2**20
 
 
 class Estimate(NamedTuple):
@@ -70,6 +72,18 @@ def require_at_least_one(**values: int) -> None:
             raise ValueError(f"{name} must be at least 1; it is {value}.")
 
 
+def pairs_at_once(state: Any) -> int:
+    """How many of the pairs in `state` run together: all of them on an accelerator; on a CPU a
+    divisor of their number, so many that their state has at most `CACHED` bytes.
+    """
+    leaves = jax.tree.leaves(state)
+    count = int(leaves[0].shape[0])
+    if jax.default_backend() != "cpu":
+        return count
+    most = max(1, CACHED * count // sum(x.size * x.dtype.itemsize for x in leaves))
+    return max(k for k in range(1, count + 1) if count % k == 0 and k <= most)
+
+
 def each(
     one: Callable[[MetaParameters, State, Any, jax.Array], tuple[Estimate, State]],
     theta: MetaParameters,
@@ -80,9 +94,21 @@ def each(
 ) -> tuple[Estimate, State]:
     """The estimator `one` of a single pair for every pair: the mean, and each one's steps where
     it was not finite.
+
+    On a CPU as many pairs run at once as its cache holds: it is their inner steps, not the pairs,
+    that read the same memory again.
     """
-    index = first + jnp.arange(jax.tree.leaves(state)[0].shape[0])
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(index)
-    terms, state = jax.vmap(one, in_axes=(None, 0, None, 0))(theta, state, data, keys)
+    count = jax.tree.leaves(state)[0].shape[0]
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(count))
+
+    def run(state: State, key: jax.Array) -> tuple[Estimate, State]:
+        return one(theta, state, data, key)
+
+    together = pairs_at_once(state)
+    if together == count:
+        terms, state = jax.vmap(run)(state, keys)
+    else:
+        batch = together if together > 1 else None
+        terms, state = jax.lax.map(lambda pair: run(*pair), (state, keys), batch_size=batch)
     gradient, loss, diverged = jax.tree.map(lambda x: jnp.mean(x, axis=0), terms[:3])
     return Estimate(gradient, loss, diverged, terms.nonfinite_step), state

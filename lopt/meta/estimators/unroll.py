@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from lopt.meta.estimators.interface import Estimate, MakeOptimizer, MetaParameters
-from lopt.meta.estimators.schedule import Schedule
+from lopt.meta.estimators.schedule import Constant, Schedule
 from lopt.tasks.task import Task, take
 
 
@@ -59,16 +59,31 @@ class InnerLoop:
         state = self.make_optimizer(theta).init(params)
         return Episode(params, state, jnp.int32(0), length, jnp.int32(-1))
 
+    def aligned(self, truncation: int) -> bool:
+        """Whether every episode ends where a truncation does, given that the first one does: then
+        no inner step has to ask, which would read and write the whole state.
+        """
+        return isinstance(self.schedule, Constant) and self.schedule.steps % truncation == 0
+
     def staggered(
-        self, theta: MetaParameters, key: jax.Array, index: jax.Array, count: int, *, stagger: bool
+        self,
+        theta: MetaParameters,
+        key: jax.Array,
+        index: jax.Array,
+        count: int,
+        truncation: int,
+        *,
+        stagger: bool,
     ) -> Episode:
         """The first episode of particle `index` of `count`: as if ``floor(index length / count)``
-        steps had passed, so that particles do not start over all at once.
+        steps had passed, so that particles do not start over all at once; whole truncations where
+        all episodes are.
         """
         fresh, drawn = jax.random.split(jax.random.fold_in(key, index))
         length = self.schedule.draw(drawn, jnp.int32(0))
         episode = self.begin(theta, fresh, length)
-        passed = (index * length // count).astype(jnp.int32)
+        unit = truncation if self.aligned(truncation) else 1
+        passed = (index * (length // unit) // count * unit).astype(jnp.int32)
         return episode._replace(inner_step=passed) if stagger else episode
 
     def unroll(
@@ -90,14 +105,20 @@ class InnerLoop:
         after = theta if later is None else later
         fresh = self.begin(after, keys.fresh, episode.length)
         indices = self.task.indices(keys.batch, steps)
+        only_at_start = self.aligned(steps)
 
-        def step(carry: Any, inputs: Any) -> Any:
-            (episode, restarted), (index, step_indices) = carry, inputs
+        def restart(episode: Episode, restarted: jax.Array, index: jax.Array | int) -> Any:
             over = episode.inner_step == episode.length
             length = self.schedule.draw(jax.random.fold_in(keys.length, index), outer_step)
             now = _where(over, fresh._replace(length=length), episode)
             restarted = restarted | over
-            used = theta if later is None else _where(restarted, later, theta)
+            return now, restarted, theta if later is None else _where(restarted, later, theta)
+
+        def step(carry: Any, inputs: Any) -> Any:
+            (episode, restarted), (index, step_indices) = carry, inputs
+            now, used = episode, first_used
+            if not only_at_start:
+                now, restarted, used = restart(episode, restarted, index)
             loss_key, batch = jax.random.fold_in(keys.loss, index), take(data, step_indices)
             loss, gradient = jax.value_and_grad(self.task.loss)(now.params, loss_key, batch)
             updates, state = self.make_optimizer(used).update(gradient, now.state, now.params)
@@ -109,10 +130,12 @@ class InnerLoop:
             params = optax.apply_updates(now.params, updates)
             return (Episode(params, state, now.inner_step + 1, now.length, first), restarted), trace
 
+        restarted, first_used = jnp.bool_(False), theta
+        if only_at_start:
+            episode, restarted, first_used = restart(episode, restarted, 0)
         body = jax.checkpoint(step, prevent_cse=False) if rematerialize else step
-        (episode, _), trace = jax.lax.scan(
-            body, (episode, jnp.bool_(False)), (jnp.arange(steps), indices)
-        )
+        carry = (episode, restarted)
+        (episode, _), trace = jax.lax.scan(body, carry, (jnp.arange(steps), indices))
         return trace, episode
 
     def clipped(self, losses: jax.Array) -> jax.Array:
