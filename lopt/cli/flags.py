@@ -4,7 +4,7 @@ import argparse
 import json
 import tomllib
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from types import UnionType
@@ -14,7 +14,11 @@ from lopt.meta.config import NOMINAL, OPTIMIZERS, TASKS, TrainConfig
 from lopt.meta.presets import TASKS as PRESET_TASKS
 from lopt.meta.presets import UNPRINTED, presets
 
-CHOICES = {"task": tuple(TASKS), "optimizer": tuple(OPTIMIZERS), "nominal_term": tuple(NOMINAL)}
+CHOICES: dict[str, Mapping[str, Any]] = {
+    "task": TASKS,
+    "optimizer": OPTIMIZERS,
+    "nominal_term": NOMINAL,
+}
 # Where a field's default is None, what holds instead.
 OWN = "the optimizer's own"
 
@@ -39,7 +43,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         if kind is bool:
             shape = {"action": argparse.BooleanOptionalAction}
         elif field.name in CHOICES:
-            shape = {"choices": CHOICES[field.name]}
+            shape = {"choices": tuple(CHOICES[field.name])}
         parser.add_argument(
             "--" + field.name.replace("_", "-"),
             default=argparse.SUPPRESS,

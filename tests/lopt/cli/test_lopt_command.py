@@ -152,6 +152,7 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_line_and_exit_code_2(case, tmp_path, capsys, monkeypatch) -> None:
     arguments, message = BAD[case]
+    jax.devices()  # started, so that its devices can no longer be multiplied
     monkeypatch.chdir(tmp_path)
     try:
         code = main(arguments)
