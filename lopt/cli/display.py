@@ -18,6 +18,12 @@ WIDE = 130
 STYLES = {"stable": "green", "marginal": "yellow", "unstable": "red", "diverged": "bold red"}
 
 
+def table_console() -> Console:
+    """Where tables are printed: a log has no width of its own, and shows all of them."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE)
+
+
 class Display:
     """An observer that shows outer step, meta-loss, eigenvalue verdict, inner steps a second
     and the time left.

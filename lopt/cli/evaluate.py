@@ -7,16 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from lopt.cli.display import table_console
 from lopt.meta.compare import HORIZON, Evaluation, evaluate, find
 from lopt.meta.tuning import baselines
 from lopt.optimizers.whole import written_whole
-
-# A log has no width of its own; every number of the table fits.
-LOG_WIDTH = 120
 
 
 def add_parser(commands: Any) -> None:
@@ -57,9 +54,7 @@ def run_command(options: argparse.Namespace) -> int:
             raise ValueError(f"--{name} must be at least {least}; it is {value}.")
     subject = find(options.run, options.task, options.horizon)
     steps = options.steps or options.horizons * subject.horizon
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=LOG_WIDTH)
+    console = table_console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         compared = baselines(options.search)
         total = len(subject.thetas) * steps

@@ -4,24 +4,27 @@ import argparse
 import json
 import tomllib
 import typing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import fields
 from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from lopt.meta.config import NOMINAL, OPTIMIZERS, TrainConfig
+from lopt.meta.config import ESTIMATORS, HORIZON_SCHEDULES, NOMINAL, OPTIMIZERS, TrainConfig
 from lopt.meta.presets import TASKS as PRESET_TASKS
 from lopt.meta.presets import UNPRINTED, presets
 from lopt.tasks.registry import task_names
 
-CHOICES = {"optimizer": tuple(OPTIMIZERS), "nominal_term": tuple(NOMINAL)}
+CHOICES: dict[str, Collection[str]] = {
+    "optimizer": OPTIMIZERS,
+    "nominal_term": NOMINAL,
+    "estimator": ESTIMATORS,
+    "horizon_schedule": HORIZON_SCHEDULES,
+}
 NAMES = {
     "task": f": {', '.join(task_names())}; a size may stand before the network, as in "
     "cifar10-16x16-convnet"
 }
-# Where a field's default is None, what holds instead.
-OWN = "the optimizer's own"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +39,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     hints = typing.get_type_hints(TrainConfig)
     for field in fields(TrainConfig):
-        default = OWN if field.default is None else field.default
+        default = field.metadata["unset"] if field.default is None else field.default
         paper = field.metadata.get("paper")
         printed = "" if paper is None else f"; paper: {paper}"
         says = field.metadata["help"] + NAMES.get(field.name, "")
@@ -45,7 +48,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         if kind is bool:
             shape = {"action": argparse.BooleanOptionalAction}
         elif field.name in CHOICES:
-            shape = {"choices": CHOICES[field.name]}
+            shape = {"choices": tuple(CHOICES[field.name])}
         parser.add_argument(
             "--" + field.name.replace("_", "-"),
             default=argparse.SUPPRESS,

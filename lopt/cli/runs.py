@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from lopt.cli.display import table_console
 from lopt.meta.config import TrainConfig
 from lopt.meta.run import RunDirectory
 
@@ -62,7 +62,7 @@ def run_command(options: argparse.Namespace) -> int:
         ]
         print(json.dumps(document, indent=2))
         return 0
-    Console(soft_wrap=True).print(_differences(rows, differences) if options.diff else _list(rows))
+    table_console().print(_differences(rows, differences) if options.diff else _list(rows))
     return 0
 
 

@@ -71,7 +71,9 @@ def write_checkpoint(folder: Path, outer_step: int, state: Any) -> Path:
     try:
         _require_room(part, arrays)
         try:
-            ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).save(part, ocp.args.PyTreeSave(arrays))
+            ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).save(
+                part.absolute(), ocp.args.PyTreeSave(arrays)
+            )
         except ValueError as error:  # tensorstore's word for a failed write
             raise OSError(None, str(error).splitlines()[0]) from None
         _sign(part)
@@ -100,7 +102,7 @@ def read_checkpoint(folder: Path, outer_step: int, template: Any) -> Any:
     _verify(path)
     checkpointer = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
     needed = {name: x for name, x in _named(template).items() if x.size}
-    held = checkpointer.metadata(path).item_metadata.tree
+    held = checkpointer.metadata(path.absolute()).item_metadata.tree
     differ = sorted(set(held) ^ set(needed)) or [
         name
         for name, x in needed.items()
@@ -109,7 +111,7 @@ def read_checkpoint(folder: Path, outer_step: int, template: Any) -> Any:
     if differ:
         raise ValueError(f"{path} was written with another configuration: {differ[0]} differs.")
     host = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in needed}
-    arrays = checkpointer.restore(path, ocp.args.PyTreeRestore(restore_args=host))
+    arrays = checkpointer.restore(path.absolute(), ocp.args.PyTreeRestore(restore_args=host))
     leaves = [
         np.asarray(arrays[name]) if name in arrays else np.zeros(x.shape, x.dtype)
         for name, x in _named(template).items()

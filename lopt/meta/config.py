@@ -45,9 +45,11 @@ ESTIMATORS = ("pes", "nres", "truncated-es", "full-es", "truncated-backprop", "f
 HORIZON_SCHEDULES = ("constant", "log-uniform", "growing")
 
 
-def _field(default: Any, help: str, paper: Any = None) -> Any:
-    """A dataclass field that documents itself; `paper` is the paper's value where it prints one."""
-    return field(default=default, metadata={"help": help, "paper": paper})
+def _field(default: Any, help: str, paper: Any = None, unset: str = "the optimizer's own") -> Any:
+    """A dataclass field that documents itself; `paper` is the paper's value where it prints one,
+    `unset` what a default of None stands for.
+    """
+    return field(default=default, metadata={"help": help, "paper": paper, "unset": unset})
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,9 @@ class TrainConfig:
         "constant",
     )
     horizon_min: int | None = _field(
-        None, "the least length, or the first one; for the log-uniform and the growing schedule"
+        None,
+        "the least length, or the first one; for the log-uniform and the growing schedule",
+        unset="none",
     )
     horizon_growth: float = _field(
         0.5, "share of the outer steps after which a growing schedule is at the horizon"

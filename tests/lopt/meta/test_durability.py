@@ -142,18 +142,23 @@ def test_killed_twenty_times_and_resumed_is_bit_for_bit(tmp_path: Path) -> None:
     assert not list(run.checkpoints.glob("*.part*"))
 
 
-def test_checkpoints_give_back_what_they_were_given(tmp_path: Path) -> None:
+def test_checkpoints_give_back_what_they_were_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder that is named from where the process stands, as on a command line."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("run/checkpoints")
     for step in range(5):
-        write_checkpoint(tmp_path, step, STATE)
-    assert steps(tmp_path) == [2, 3, 4]
-    newest = read_newest(tmp_path, STATE)
+        write_checkpoint(folder, step, STATE)
+    assert steps(folder) == [2, 3, 4]
+    newest = read_newest(folder, STATE)
     assert (newest.outer_step, newest.damaged) == (4, ())
     for a, b in zip(jax.tree.leaves(newest.state), jax.tree.leaves(STATE), strict=True):
         np.testing.assert_array_equal(a, b)
         assert a.dtype == b.dtype
     for other in ({**STATE, "finite": np.zeros(3, bool)}, {**STATE, "more": np.zeros(1)}):
         with pytest.raises(ValueError, match="written with another configuration"):
-            read_checkpoint(tmp_path, 4, other)
+            read_checkpoint(folder, 4, other)
 
 
 def test_a_host_copy_does_not_change_with_the_device() -> None:
