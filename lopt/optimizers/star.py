@@ -297,7 +297,6 @@ def _tensor_update(
 ) -> tuple[jax.Array, Accumulators]:
     """The step and the new accumulators of one tensor."""
     g, p = jnp.asarray(gradient, jnp.float32), jnp.asarray(parameter, jnp.float32)
-    g = lax.optimization_barrier(g) if fused else g
     a, x, squares, factors = sweep(accumulators, g, p, decays, blocked=fused)
     heads: list[jax.Array] = []
     if config.heads and fused:
