@@ -1,4 +1,4 @@
-"""The command line: ``lopt train``, ``lopt evaluate``, ``lopt convert``."""
+"""The command line of lopt: one subcommand a module."""
 
 import argparse
 import signal
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from lopt.cli import convert, evaluate, train
+from lopt.cli import convert, evaluate, inspect, monitor, train
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train.add_parser(commands)
     evaluate.add_parser(commands)
     convert.add_parser(commands)
+    inspect.add_parser(commands)
+    monitor.add_parser(commands)
     options = parser.parse_args(arguments)
     try:
         return int(options.run_command(options))

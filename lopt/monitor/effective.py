@@ -44,9 +44,9 @@ class StepSummary:
     def to_json(self) -> dict[str, Any]:
         """Every number, as plain Python."""
         return {
-            "quantiles": {f"{k:g}": v for k, v in self.quantiles.items()},
-            "tensors": self.tensors,
-            "off_diagonal": self.off_diagonal if np.isfinite(self.off_diagonal) else None,
+            "quantiles": {f"{k:g}": _plain(v) for k, v in self.quantiles.items()},
+            "tensors": {name: _plain(v) for name, v in self.tensors.items()},
+            "off_diagonal": _plain(self.off_diagonal),
         }
 
 
@@ -62,3 +62,7 @@ def summarize_steps(alpha: Any, off_diagonal: float, params: Any) -> StepSummary
     levels = np.quantile(flat, QUANTILES)
     quantiles = {q: float(v) for q, v in zip(QUANTILES, levels, strict=True)}
     return StepSummary(quantiles, tensors, off_diagonal)
+
+
+def _plain(value: float) -> float | None:
+    return value if np.isfinite(value) else None

@@ -56,17 +56,19 @@ class EigenEstimate:
         return float(sure.max()) if sure.size else float("nan")
 
     def shifted(self) -> "EigenEstimate":
-        """The estimate of I - A from that of A: the same residuals and errors."""
+        """The estimate of I - A from that of A, float32 rounding of 1 added to its errors."""
         values = 1.0 - self.values
+        rounding = ROUNDING_UNITS * float(np.finfo(np.float32).eps)
+        errors = self.errors + rounding
         order = np.argsort(-np.abs(values), kind="stable")
         # The tolerance is relative to the largest modulus, which is another one here.
         least = self.tolerance * np.abs(values).max(initial=0.0)
         return replace(
             self,
             values=values[order],
-            residuals=self.residuals[order],
-            errors=self.errors[order],
-            converged=(self.errors <= least)[order],
+            residuals=self.residuals[order] + rounding,
+            errors=errors[order],
+            converged=(errors <= least)[order],
             vectors=self.vectors[:, order],
         )
 
@@ -95,6 +97,7 @@ def ritz_values(
     factorization: KrylovFactorization,
     *,
     left: KrylovFactorization | None = None,
+    overlap: Any = None,
     symmetric: bool = False,
     tolerance: float = 1e-2,
 ) -> EigenEstimate:
@@ -113,6 +116,8 @@ def ritz_values(
         are a result, not an error.
     left : KrylovFactorization, optional
         Of the transpose of A. Without it `errors` is the estimate within the Krylov space.
+    overlap : array, shape (m, m), optional
+        left.basis @ factorization.basis.T where it was computed before; the bases are not read.
     symmetric : bool
         A is symmetric: the tridiagonal part of H is used, the values are real, and the errors are
         bounds.
@@ -147,7 +152,7 @@ def ritz_values(
     errors = residuals * condition
     if left is not None:
         errors = np.maximum(
-            errors, _two_sided_errors(factorization, left, values, vectors, residuals)
+            errors, _two_sided_errors(factorization, left, overlap, values, vectors, residuals)
         )
         matvecs *= 2
     order = np.argsort(-np.abs(values), kind="stable")
@@ -195,6 +200,7 @@ def skew_norm(factorization: KrylovFactorization, size: float, tolerance: float)
 def _two_sided_errors(
     right: KrylovFactorization,
     left: KrylovFactorization,
+    overlap: Any,
     values: np.ndarray,
     vectors: np.ndarray,
     residuals: np.ndarray,
@@ -208,7 +214,9 @@ def _two_sided_errors(
     distance = np.abs(others[:, None] - values[None, :])
     nearest = distance.argmin(axis=0)
     # A^T w = theta w, so that z = conj(w) and z^H x = w^T x.
-    overlap = np.asarray(left.basis, np.float64)[:size] @ np.asarray(right.basis, np.float64).T
+    if overlap is None:
+        overlap = np.asarray(left.basis, np.float64) @ np.asarray(right.basis, np.float64).T
+    overlap = np.asarray(overlap, np.float64)[:size]
     cosine = np.abs(
         np.sum(left_vectors[:, nearest] * (overlap[:, : len(values)] @ vectors), axis=0)
     )

@@ -38,8 +38,9 @@ def inspect(
 
     * M = du/dg. Effective alpha is the diagonal of M's nominal part: of all of M, or of M - P
       where the blackbox part's P is told apart by `blackbox`.
-    * A = I - du/dparams - M H, the dynamics at a frozen incoming hidden state; "preconditioned
-      sharpness" is the largest Re lambda(M H), see `Inspection.normalized_sharpness`.
+    * "preconditioned sharpness" is the largest Re lambda(M H), see
+      `Inspection.normalized_sharpness`.
+    * A = I - du/dparams - M H, the dynamics at a frozen incoming hidden state.
     * the joint dynamics of parameters and hidden state, see `JointOperator`.
     * Theorem 1 and Theorem 1' for this M and H, see `theorem_margins`.
 
@@ -135,14 +136,12 @@ def _resolve(
     tolerance = settings.tolerance
     maps = found.maps
     hessian = ritz_values(found.hessian, symmetric=True, tolerance=tolerance)
-    joint, frozen = (
-        ritz_values(maps[name], left=maps[f"{name} left"], tolerance=tolerance)
-        for name in ("joint", "frozen")
-    )
-    if "product" in maps:
-        product = ritz_values(maps["product"], left=maps["product left"], tolerance=tolerance)
-    else:
-        product = frozen.shifted()
+    both = {
+        name: ritz_values(maps[name], left=maps[f"{name} left"], overlap=o, tolerance=tolerance)
+        for name, o in found.overlaps.items()
+    }
+    joint, product = both["joint"], both["product"]
+    frozen = both.get("frozen") or product.shifted()
     sharpness, smallest = extreme(hessian, largest=True), extreme(hessian, largest=False)
     diagonal = np.asarray(found.total, np.float64) if found.diagonal else None
     response = _response(found, "", diagonal, tolerance)

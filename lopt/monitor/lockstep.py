@@ -33,6 +33,8 @@ from lopt.monitor.step import (
 __all__ = ["InspectSettings", "StepFactorization", "factorize_step"]
 
 PROBE_ROUNDING = 16.0
+# Equations up to which a derivative's code is repeated rather than mapped over.
+SHORT_PROGRAM = 100
 # The maps of the parameters alone, by the names of their processes.
 FREE = ("frozen", "product")
 
@@ -77,14 +79,16 @@ class InspectSettings:
 class StepFactorization(NamedTuple):
     """What `factorize_step` leaves for the host.
 
-    `maps` holds a factorization by name: "joint", "frozen", "product" (of M H, where it is not
-    I - A) each with its "... left"; of the update's M the "symmetric" and the "skew" part, the
-    "distance" (M - I/h)^T (M - I/h), and of the blackbox part P the "blackbox symmetric" and
-    "blackbox skew". Where `diagonal`, those of the update are empty: `total` is M's diagonal.
+    `maps` holds a factorization by name: "joint", "product" (of M H) and, where A is not I - M H,
+    "frozen" (of A), each with its "... left"; of the update's M the "symmetric" and the "skew"
+    part, the "distance" (M - I/h)^T (M - I/h), and of the blackbox part P the "blackbox symmetric"
+    and "blackbox skew". Their bases are dropped; `overlaps` holds what is needed of them. Where
+    `diagonal`, those of the update are empty: `total` is M's diagonal.
     """
 
     hessian: KrylovFactorization
     maps: dict[str, KrylovFactorization]
+    overlaps: dict[str, Array]
     alpha: Array
     alpha_spread: Array
     total: Array
@@ -132,7 +136,7 @@ def factorize_step(
     Parameters
     ----------
     moves_with_params : bool
-        Whether the update reads the parameters besides the gradient: then M H is not I - A.
+        Whether the update reads the parameters besides the gradient: then A is not I - M H.
     """
     step = linearize_step(transformation, loss, params, state, batch, blackbox)
     n = step.params.shape[0]
@@ -149,7 +153,7 @@ def factorize_step(
         split=blackbox is not None,
         key=keys[2],
     )
-    names = ["joint", "frozen", *(["product"] if moves_with_params else [])]
+    names = ["joint", "product", *(["frozen"] if moves_with_params else [])]
     parts = ["symmetric", "skew"]
     update = [*parts, "distance", *(f"blackbox {part}" for part in parts if blackbox)]
     starts = {name: start if name == "joint" else start[:n] for name in names}
@@ -165,9 +169,14 @@ def factorize_step(
         total=_no_probes(step.params),
     )
     carry = jax.lax.fori_loop(0, settings.sweeps + together.rounds, together.advance, carry)
+    found = {name: finish(process) for name, process in carry.maps.items()}
     return StepFactorization(
-        hessian=hessian,
-        maps={name: finish(process) for name, process in carry.maps.items()},
+        hessian=_without_basis(hessian),
+        maps={name: _without_basis(f) for name, f in found.items()},
+        overlaps={
+            name: jnp.matmul(found[f"{name} left"].basis, found[name].basis.T, precision="highest")
+            for name in names
+        },
         alpha=carry.nominal.sum / settings.sweeps,
         alpha_spread=carry.nominal.spread(settings.sweeps),
         total=carry.total.sum / settings.sweeps,
@@ -175,6 +184,12 @@ def factorize_step(
         held=jnp.sum(together.held),
         loss=step.loss,
     )
+
+
+def _without_basis(factorization: KrylovFactorization) -> KrylovFactorization:
+    """What the host needs: a basis of a large network is gigabytes to move."""
+    nothing = jnp.zeros((0, 0), factorization.basis.dtype)
+    return factorization._replace(basis=nothing, following=nothing)
 
 
 def _inverse_sharpness(hessian: KrylovFactorization) -> Array:
@@ -214,8 +229,9 @@ class _Lockstep(NamedTuple):
     def advance(self, index: Array, carry: _Carry) -> _Carry:
         late = index >= self.sweeps
         general = late & ~self.is_diagonal(carry)
-        signs = random_signs(jax.random.fold_in(self.key, index), carry.scale)
-        vectors = self._vectors(carry.maps, jnp.where(late, 0.0, signs), late)
+        key, size = jax.random.fold_in(self.key, index), carry.scale
+        signs = jax.lax.cond(late, jnp.zeros_like, lambda s: random_signs(key, s), size)
+        vectors = self._vectors(carry.maps, signs, late)
         right = self._right(carry, vectors, signs, late, general)
         left = self._left(carry, vectors, right, late, general)
         products = self._products(carry.scale, vectors, right, left)
@@ -308,6 +324,8 @@ class _Lockstep(NamedTuple):
         slopes = self._hessians({name: left[name].gradient for name in lefts}, jnp.array(True))
         found = {}
         for name in ("joint", "frozen"):
+            if name not in vectors:
+                continue
             answer, cause = right[name], left[f"{name} left"]
             ahead = [vectors[name][:n] + answer.update / scale[:n]]
             slope = slopes[f"{name} left"]
@@ -318,9 +336,8 @@ class _Lockstep(NamedTuple):
             for which, parts in ((name, ahead), (f"{name} left", back)):
                 whole = flat_vector(parts)
                 found[which] = jnp.where(self.held[: whole.shape[0]], 0.0, whole)
-        if "product" in vectors:
-            found["product"] = self._free(-right["product"].update / scale[:n])
-            found["product left"] = self._free(-slopes["product left"] * scale[:n])
+        found["product"] = self._free(-right["product"].update / scale[:n])
+        found["product left"] = self._free(-slopes["product left"] * scale[:n])
         for name in _update_maps(vectors):
             answer, transposed = right[name], -left[name].gradient
             product = -(answer.blackbox if "blackbox" in name else answer.update)
@@ -377,7 +394,11 @@ def _within(process: KrylovProcess, count: Array, product: Array, rounds: int) -
 
 
 def _mapped(apply: Callable, calls: dict[str, tuple[Any, Array]]) -> dict[str, Any]:
-    """`apply` to every argument that is active, else zeros: one copy of its code in the program."""
+    """`apply` to every argument that is active, else zeros.
+
+    A long program, such as a learned optimizer's derivative, is compiled once and mapped over the
+    arguments; a short one is repeated, which saves stacking them.
+    """
     arguments, active = zip(*calls.values(), strict=True)
     shape = jax.eval_shape(apply, arguments[0])
     empty = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)
@@ -385,6 +406,16 @@ def _mapped(apply: Callable, calls: dict[str, tuple[Any, Array]]) -> dict[str, A
     def one(call: tuple[Any, Array]) -> Any:
         return jax.lax.cond(call[1], apply, lambda _: empty, call[0])
 
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *arguments)
+    if len(jax.make_jaxpr(apply)(arguments[0]).eqns) <= SHORT_PROGRAM:
+        return {name: one(call) for name, call in calls.items()}
+    stacked = jax.tree.map(_stacked, *arguments)
     answers = jax.lax.map(one, (stacked, jnp.stack(active)))
     return {name: jax.tree.map(lambda leaf, i=i: leaf[i], answers) for i, name in enumerate(calls)}
+
+
+def _stacked(*leaves: Array) -> Array:
+    """The leaves along a new leading axis, written one by one; see `flat_vector`."""
+    whole = jnp.zeros((len(leaves), *leaves[0].shape), leaves[0].dtype)
+    for index, leaf in enumerate(leaves):
+        whole = whole.at[index].set(leaf)
+    return whole

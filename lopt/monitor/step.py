@@ -86,8 +86,9 @@ def linearize_step(
     """
     require_float(params)
     split = split_state(state)
-    at, unravel = ravel_pytree(params)
-    hidden, unravel_state = ravel_pytree([off_zero(leaf) for leaf in split.floats])
+    floats = [off_zero(leaf) for leaf in split.floats]
+    at, unravel = flat_vector(params), ravel_pytree(params)[1]
+    hidden, unravel_state = flat_vector(floats), ravel_pytree(floats)[1]
     update = optax.with_extra_args_support(transformation).update
     partial = optax.with_extra_args_support(blackbox).update if blackbox else None
 
