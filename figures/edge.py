@@ -54,10 +54,10 @@ class Run:
 
 
 RUNS = (
-    Run("sgd", 0.15, 4000),
-    Run("sgd", 0.25, 4000),
-    Run("momentum", 0.2, 2000),
-    Run("momentum", 0.3, 2000),
+    Run("sgd", 0.12, 6000),
+    Run("sgd", 0.15, 6000),
+    Run("momentum", 0.16, 3000),
+    Run("momentum", 0.2, 3000),
     Run("adam", 5e-3, 2000),
     Run("adam", 1e-2, 2000),
 )

@@ -10,7 +10,9 @@ import pytest
 from nqm.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / name for name in ("README.md", "docs/nqm.md", "docs/nqm-moments.md")]
+PAGES = [
+    ROOT / name for name in ("README.md", "docs/monitor.md", "docs/nqm.md", "docs/nqm-moments.md")
+]
 
 
 def shown() -> list[tuple[str, str]]:
