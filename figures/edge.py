@@ -133,13 +133,15 @@ def _short(value: Any) -> Any:
 
 
 def draw(data: dict[str, Any]) -> Any:
-    """A panel for each optimizer: sharpness over the steps, dashed where theory puts its edge."""
+    """A panel for each optimizer: converged sharpness over the steps, dashed where the edge is."""
     use_style()
     figure, panels = plt.subplots(1, 3, figsize=(11, 3.3))
     for axes, (name, title) in zip(panels, TITLES.items(), strict=True):
         runs = [run for run in data.values() if run["optimizer"] == name]
         for run, colour in zip(runs, (BLUE, ORANGE), strict=True):
-            axes.plot(run["step"], run["sharpness"], color=colour, label=f"step {run['rate']:g}")
+            seen = zip(run["step"], run["sharpness"], run["converged"], strict=True)
+            steps, heights = zip(*((s, h) for s, h, sure in seen if sure), strict=True)
+            axes.plot(steps, heights, color=colour, label=f"step {run['rate']:g}")
             axes.axhline(run["threshold"], color=colour, ls="--", lw=1)
         top = max(run["threshold"] for run in runs)
         axes.set(title=title, xlabel="step", ylim=(0, 1.25 * top), xlim=(0, None))

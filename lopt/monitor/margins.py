@@ -65,7 +65,6 @@ def theorem_margins(
     asymmetry: Value,
     distance: Value,
     alpha: float,
-    loss: str = "",
 ) -> tuple[Margin, Margin]:
     """Theorem 1 and Theorem 1' with M = du/dgrad = alpha I + P, whatever alpha is.
 
@@ -85,15 +84,13 @@ def theorem_margins(
         |M - I/h|_2.
     alpha : float
         The nominal step that the bounds are printed for.
-    loss : str
-        Why the statements do not apply in the first place, if so.
 
     Returns
     -------
     pair of Margin
     """
     h, low = largest_curvature, smallest_curvature
-    reason = loss or _indefinite(low, h)
+    reason = _indefinite(low, h)
     size = max(abs(smallest_response.value), abs(largest_response.value))
     if h.value > 0:
         bounds = (-alpha, 2 / h.value - alpha)

@@ -30,9 +30,9 @@ def saved() -> lopt.Saved:
 
 @pytest.fixture(scope="module")
 def looks(saved) -> list[command.Look]:
-    """Two inspections on a small network."""
-    task = mlp_task("tiny", fashion_mnist_8x8().train, hidden=(4,), batch_size=16)
-    settings = InspectSettings(vectors=8, hessian_vectors=12)
+    """Two inspections on a linear classifier."""
+    task = mlp_task("tiny", fashion_mnist_8x8().train, hidden=(), batch_size=16)
+    settings = InspectSettings(vectors=4, hessian_vectors=12)
     return command.look(saved, task, STEPS, 32, settings)
 
 
