@@ -1,4 +1,4 @@
-"""Training at the edge of stability (Cohen et al. 2021, 2022), as `lopt.monitor.inspect` sees it.
+"""Training at the edge of stability (Cohen et al. 2021, 2022), as `lopt.monitor` sees it.
 
     python -m figures.edge [--again]
 
@@ -14,17 +14,26 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import optax
 
 from figures.style import BLUE, GREY, ORANGE, plt, use_style
-from lopt.monitor import InspectSettings, inspect, update_map
+from lopt.monitor import (
+    InspectSettings,
+    KrylovFactorization,
+    arnoldi,
+    hessian_operator,
+    inspect,
+    ritz_values,
+    update_map,
+)
 from lopt.tasks.datasets import fashion_mnist_8x8
 from lopt.tasks.images import mlp_init
 
 RESULTS = Path(__file__).parent / "results" / "edge.json"
 PICTURE = Path(__file__).parents[1] / "docs" / "edge.png"
-SETTINGS = InspectSettings(hessian_vectors=16, vectors=16)
+SETTINGS = InspectSettings(hessian_vectors=24, vectors=16)
 
 
 @dataclass(frozen=True)
@@ -86,11 +95,23 @@ def problem(images: int, width: int) -> tuple[Any, Any]:
     return mlp_init(jax.random.key(0), (inputs.shape[1], width, 10)), (inputs, targets)
 
 
+@jax.jit
+def _lanczos(params: Any, batch: Any) -> KrylovFactorization:
+    """Of the Hessian alone, which is all that descent without a preconditioner needs."""
+    apply = hessian_operator(loss, params, batch)
+    flat, unravel = jax.flatten_util.ravel_pytree(params)
+    start = jax.random.normal(jax.random.key(0), flat.shape)
+    product = lambda v: jax.flatten_util.ravel_pytree(apply(unravel(v)))[0]  # noqa: E731
+    return arnoldi(product, start, SETTINGS.hessian_vectors)
+
+
 def measure(run: Run, images: int, width: int, every: int) -> dict[str, Any]:
     """Loss and sharpness every so many steps of a run; of P^-1 H for Adam."""
     optimizer = run.make()
     params, batch = problem(images, width)
     state = optimizer.init(params)
+
+    value_of = jax.jit(loss)
 
     @jax.jit
     def advance(params: Any, state: Any, batch: Any) -> Any:
@@ -100,13 +121,16 @@ def measure(run: Run, images: int, width: int, every: int) -> dict[str, Any]:
     seen: dict[str, Any] = {"step": [], "loss": [], "sharpness": [], "converged": []}
     for count in range(every, run.steps + 1, every):
         params, state = advance(params, state, batch)
-        found = inspect(optimizer, loss, params, state, batch, settings=SETTINGS)
         if run.optimizer == "adam":
+            found = inspect(optimizer, loss, params, state, batch, settings=SETTINGS)
             sharpness = found.normalized_sharpness(run.step, run.momentum)
             converged = found.preconditioned_sharpness.converged
         else:
-            sharpness, converged = found.sharpness.value, found.sharpness.converged
-        for name, value in zip(seen, (count, found.loss, sharpness, converged), strict=True):
+            values = ritz_values(_lanczos(params, batch), symmetric=True)
+            top = int(values.values.argmax())
+            sharpness, converged = float(values.values[top]), bool(values.converged[top])
+        measured = (count, float(value_of(params, batch)), sharpness, converged)
+        for name, value in zip(seen, measured, strict=True):
             seen[name].append(value)
     return seen
 

@@ -11,12 +11,12 @@ from figures.edge import PICTURE, RESULTS, RUNS, Run, measure
 
 @pytest.mark.parametrize(
     "run",
-    [Run("sgd", 0.2, 800), Run("momentum", 0.25, 800), Run("adam", 1e-2, 1400)],
+    [Run("sgd", 0.15, 1400), Run("momentum", 0.2, 1800), Run("adam", 1e-2, 1400)],
     ids=lambda run: run.optimizer,
 )
 def test_sharpness_settles_at_the_threshold(run) -> None:
     """2/step, 2 (1 + b)/step, and 38/step for Adam's preconditioned sharpness: within 10 %."""
-    seen = measure(run, images=300, width=16, every=run.steps // 20)
+    seen = measure(run, images=1000, width=32, every=run.steps // 20)
     late = np.array(seen["sharpness"][12:]) / run.threshold
     assert abs(np.median(late) - 1) < 0.1
     assert late.max() < 1.3
