@@ -22,7 +22,7 @@ from lopt.tasks.task import Batch, Params, Task, take
 # Set apart from what training, its monitor and the evaluation draw.
 INSPECT_KEY = 0x1115
 DEFAULT_TASK = next(iter(TASKS))
-DEFAULTS = InspectSettings(vectors=24, hessian_vectors=20)
+DEFAULTS = InspectSettings(vectors=40, hessian_vectors=24)
 
 
 class Look(NamedTuple):
