@@ -11,8 +11,8 @@ from nqm.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
-    ROOT / name
-    for name in ("README.md", "docs/lopt.md", "docs/nqm.md", "docs/nqm-moments.md", "docs/tasks.md")
+    ROOT / "README.md",
+    *(ROOT / f"docs/{name}.md" for name in ("lopt", "monitor", "nqm", "nqm-moments", "tasks")),
 ]
 
 

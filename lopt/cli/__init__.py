@@ -1,4 +1,4 @@
-"""The command line: ``lopt train``, ``runs``, ``evaluate``, ``convert``, ``data``."""
+"""The command line of lopt: one subcommand a module."""
 
 import argparse
 import signal
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from lopt.cli import convert, data, evaluate, runs, train
+from lopt.cli import convert, data, evaluate, inspect, monitor, runs, train
 from lopt.meta.run import RunError
 
 
@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     evaluate.add_parser(commands)
     convert.add_parser(commands)
     data.add_parser(commands)
+    inspect.add_parser(commands)
+    monitor.add_parser(commands)
     options = parser.parse_args(arguments)
     try:
         return int(options.run_command(options))

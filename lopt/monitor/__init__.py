@@ -1,6 +1,10 @@
 """Watch the eigenvalues of training dynamics: linearize, find them matrix-free, judge, probe."""
 
-from lopt.monitor.eigen import EigenEstimate, KrylovFactorization, arnoldi, ritz_values
+from lopt.monitor.effective import StepSummary
+from lopt.monitor.eigen import EigenEstimate, ritz_values
+from lopt.monitor.growth import Growth, growth
+from lopt.monitor.inspection import inspect
+from lopt.monitor.krylov import KrylovFactorization, arnoldi
 from lopt.monitor.linearize import (
     JointOperator,
     balance,
@@ -8,27 +12,42 @@ from lopt.monitor.linearize import (
     joint_operator,
     update_map,
 )
+from lopt.monitor.lockstep import InspectSettings
+from lopt.monitor.margins import Margin
 from lopt.monitor.point import PointSpectrum, ProbeSettings, factorize, resolve
 from lopt.monitor.probe import Probe, ProbeReport
+from lopt.monitor.report import Inspection, ResponseSummary
+from lopt.monitor.split import star_blackbox
+from lopt.monitor.values import Value
 from lopt.monitor.verdict import Judgement, VerdictRule, judge
 
 __all__ = [
     "EigenEstimate",
+    "Growth",
+    "InspectSettings",
+    "Inspection",
     "JointOperator",
     "Judgement",
     "KrylovFactorization",
+    "Margin",
     "PointSpectrum",
     "Probe",
     "ProbeReport",
     "ProbeSettings",
+    "ResponseSummary",
+    "StepSummary",
+    "Value",
     "VerdictRule",
     "arnoldi",
     "balance",
     "factorize",
+    "growth",
     "hessian_operator",
+    "inspect",
     "joint_operator",
     "judge",
     "resolve",
     "ritz_values",
+    "star_blackbox",
     "update_map",
 ]

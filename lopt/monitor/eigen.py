@@ -1,135 +1,15 @@
-"""Matrix-free eigenvalues: a Krylov factorization inside `jit`, its small eigenproblem on the host.
+"""Eigenvalues of a Krylov factorization with their residuals and errors, on the host in float64."""
 
-Written here rather than taken from matfree (0.6.3), whose `hessenberg` divides by the norm of the
-residual without a test for breakdown, leaves the second Gram-Schmidt pass out of H, and returns
-eigenvalues without a residual. All three matter here: update maps have few distinct eigenvalues.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
-from jax import Array
 
-__all__ = ["EigenEstimate", "KrylovFactorization", "arnoldi", "ritz_values"]
+from lopt.monitor.krylov import ROUNDING_UNITS, KrylovFactorization
 
-Operator = Callable[[Array], Array]
-
-ROUNDING_UNITS = 16.0
-
-
-class KrylovFactorization(NamedTuple):
-    """A Q^T = Q^T H + h q e_m^T, Q Q^T = I: the result of `arnoldi`, a pytree of arrays.
-
-    Attributes
-    ----------
-    basis : Array, shape (m, n)
-        Q, orthonormal rows; the rows from `size` on are zero.
-    projection : Array, shape (m, m)
-        H = Q A Q^T, upper Hessenberg; zero from `size` on.
-    coupling : Array, shape ()
-        h >= 0, the norm of the residual; zero when the Krylov space is invariant.
-    following : Array, shape (n,)
-        q, the unit vector that would come next; zero when the space is invariant.
-    size : Array, shape ()
-        The dimension of the space, m unless it became invariant sooner.
-    """
-
-    basis: Array
-    projection: Array
-    coupling: Array
-    following: Array
-    size: Array
-
-
-def arnoldi(operator: Operator, start: Array, vectors: int) -> KrylovFactorization:
-    """A Q^T = Q^T H + h q e_m^T by Arnoldi's method, every vector orthogonalized three times.
-
-    Exactly `vectors` products are taken, so the function can be jitted and vmapped. Gram-Schmidt
-    runs twice on the product ("twice is enough" unless it lies numerically inside the space) and
-    once on the normalized remainder, whose rounding errors the division has blown up. A remainder
-    below the rounding error of the product ends the process: the space is invariant, the
-    remaining rows are zero, and the eigenvalues of H are eigenvalues of A. For a symmetric
-    operator this is Lanczos with full reorthogonalization, at the same cost.
-
-    Parameters
-    ----------
-    operator : callable, (n,) -> (n,)
-        v -> A v, linear.
-    start : Array, shape (n,)
-        The first vector, not zero.
-    vectors : int
-        m, the number of products; at most n are of use.
-
-    Returns
-    -------
-    KrylovFactorization
-
-    References
-    ----------
-    .. [1] Arnoldi, Quart. Appl. Math. 9 (1951) 17-29.
-    .. [2] Giraud, Langou, Rozloznik, van den Eshof, Numer. Math. 101 (2005) 87-100.
-
-    Examples
-    --------
-    >>> A = jnp.array([[0.0, 1.0], [-1.0, 0.0]])
-    >>> f = arnoldi(lambda v: A @ v, jnp.array([3.0, 4.0]), 2)
-    >>> bool(jnp.allclose(A @ f.basis.T, f.basis.T @ f.projection, atol=1e-6))
-    True
-    """
-    dimension, dtype = start.shape[0], start.dtype
-    unit = jnp.finfo(dtype).eps
-
-    def expand(index: Array, carry: tuple) -> tuple:
-        basis, columns, vector, size, scale = carry
-        basis = basis.at[index].set(vector)
-        product = operator(vector)
-        scale = jnp.maximum(scale, jnp.linalg.norm(product))
-        remainder, first = _orthogonalize(product, basis)
-        remainder, second = _orthogonalize(remainder, basis)
-        length = jnp.linalg.norm(remainder)
-        # A non-finite product must stay visible, hence the negated comparison.
-        alive = ~(length <= ROUNDING_UNITS * unit * scale) & (size == index + 1)
-        vector = _normalize(remainder, length)
-        vector = _orthogonalize(vector, basis)[0]
-        vector = _normalize(vector, jnp.linalg.norm(vector))
-        column = (first + second).at[index + 1].set(jnp.where(alive, length, 0.0))
-        columns = columns.at[:, index].set(jnp.where(size > index, column[: vectors + 1], 0.0))
-        vector = jnp.where(alive, vector, 0.0)
-        return basis, columns, vector, size + alive, scale
-
-    first = _normalize(start, jnp.linalg.norm(start))
-    carry = (
-        jnp.zeros((vectors + 1, dimension), dtype),
-        jnp.zeros((vectors + 1, vectors), dtype),
-        first,
-        jnp.array(1),
-        jnp.array(0.0, dtype),
-    )
-    basis, columns, vector, size, _ = jax.lax.fori_loop(0, vectors, expand, carry)
-    return KrylovFactorization(
-        basis=basis[:vectors],
-        projection=columns[:vectors],
-        coupling=columns[vectors, vectors - 1],
-        following=vector,
-        size=jnp.minimum(size, vectors),
-    )
-
-
-def _orthogonalize(vector: Array, basis: Array) -> tuple[Array, Array]:
-    """The part of `vector` orthogonal to the rows of `basis`, and its coefficients along them."""
-    coefficients = jnp.matmul(basis, vector, precision=jax.lax.Precision.HIGHEST)
-    along = jnp.matmul(coefficients, basis, precision=jax.lax.Precision.HIGHEST)
-    return vector - along, coefficients
-
-
-def _normalize(vector: Array, length: Array) -> Array:
-    """`vector / length`, and zero where the length is zero."""
-    return vector / jnp.where(length == 0, 1.0, length)
+__all__ = ["EigenEstimate", "ritz_values", "skew_norm"]
 
 
 @dataclass(frozen=True)
@@ -156,6 +36,8 @@ class EigenEstimate:
     invariant : bool
         The Krylov space became invariant: the values are exact up to rounding, and they are all
         those that the start vector has a part in (one copy of each).
+    tolerance : float
+        Of `converged`.
     """
 
     values: np.ndarray
@@ -165,12 +47,30 @@ class EigenEstimate:
     vectors: np.ndarray
     matvecs: int
     invariant: bool
+    tolerance: float = 1e-2
 
     @property
     def radius(self) -> float:
         """max |theta| over the converged values, NaN if there is none."""
         sure = np.abs(self.values[self.converged])
         return float(sure.max()) if sure.size else float("nan")
+
+    def shifted(self) -> "EigenEstimate":
+        """The estimate of I - A from that of A, float32 rounding of 1 added to its errors."""
+        values = 1.0 - self.values
+        rounding = ROUNDING_UNITS * float(np.finfo(np.float32).eps)
+        errors = self.errors + rounding
+        order = np.argsort(-np.abs(values), kind="stable")
+        # The tolerance is relative to the largest modulus, which is another one here.
+        least = self.tolerance * np.abs(values).max(initial=0.0)
+        return replace(
+            self,
+            values=values[order],
+            residuals=self.residuals[order] + rounding,
+            errors=errors[order],
+            converged=(errors <= least)[order],
+            vectors=self.vectors[:, order],
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Every number as plain Python; a complex value as [real, imaginary]; NaN as None."""
@@ -197,6 +97,7 @@ def ritz_values(
     factorization: KrylovFactorization,
     *,
     left: KrylovFactorization | None = None,
+    overlap: Any = None,
     symmetric: bool = False,
     tolerance: float = 1e-2,
 ) -> EigenEstimate:
@@ -215,6 +116,8 @@ def ritz_values(
         are a result, not an error.
     left : KrylovFactorization, optional
         Of the transpose of A. Without it `errors` is the estimate within the Krylov space.
+    overlap : array, shape (m, m), optional
+        left.basis @ factorization.basis.T where it was computed before; the bases are not read.
     symmetric : bool
         A is symmetric: the tridiagonal part of H is used, the values are real, and the errors are
         bounds.
@@ -231,6 +134,7 @@ def ritz_values(
 
     Examples
     --------
+    >>> from lopt.monitor import arnoldi
     >>> A = jnp.array([[0.0, 1.0], [-1.0, 0.0]])
     >>> e = ritz_values(arnoldi(lambda v: A @ v, jnp.array([3.0, 4.0]), 2))
     >>> bool(np.allclose(sorted(e.values.imag), [-1, 1])), e.converged.tolist()
@@ -248,7 +152,7 @@ def ritz_values(
     errors = residuals * condition
     if left is not None:
         errors = np.maximum(
-            errors, _two_sided_errors(factorization, left, values, vectors, residuals)
+            errors, _two_sided_errors(factorization, left, overlap, values, vectors, residuals)
         )
         matvecs *= 2
     order = np.argsort(-np.abs(values), kind="stable")
@@ -260,12 +164,43 @@ def ritz_values(
         vectors=vectors[:, order],
         matvecs=matvecs,
         invariant=coupling == 0.0,
+        tolerance=tolerance,
     )
+
+
+class SkewNorm(NamedTuple):
+    """The fields of a `Value`."""
+
+    value: float
+    residual: float
+    error: float
+    converged: bool
+
+
+def skew_norm(factorization: KrylovFactorization, size: float, tolerance: float) -> SkewNorm:
+    """|K|_2 of a skew-symmetric K, the largest |Ritz value|; converged within tolerance * size.
+
+    K is normal, so residuals bound errors as for a symmetric operator. `size` is the norm of what
+    K is a part of, against which a rounding error is judged.
+    """
+    count = int(factorization.size)
+    projection = np.asarray(factorization.projection, np.float64)[:count, :count]
+    coupling = float(factorization.coupling)
+    if not (np.isfinite(projection).all() and np.isfinite(coupling)):
+        return SkewNorm(*(float("nan"),) * 3, False)
+    values, vectors = np.linalg.eigh(0.5j * (projection - projection.T))
+    i = int(np.abs(values).argmax())
+    unit = float(jnp.finfo(factorization.projection.dtype).eps)
+    rounding = ROUNDING_UNITS * unit * max(size, float(np.abs(values[i])))
+    residual = coupling * float(np.abs(vectors[-1, i])) + rounding
+    largest = max(size, float(np.abs(values[i])))
+    return SkewNorm(float(np.abs(values[i])), residual, residual, residual <= tolerance * largest)
 
 
 def _two_sided_errors(
     right: KrylovFactorization,
     left: KrylovFactorization,
+    overlap: Any,
     values: np.ndarray,
     vectors: np.ndarray,
     residuals: np.ndarray,
@@ -279,7 +214,9 @@ def _two_sided_errors(
     distance = np.abs(others[:, None] - values[None, :])
     nearest = distance.argmin(axis=0)
     # A^T w = theta w, so that z = conj(w) and z^H x = w^T x.
-    overlap = np.asarray(left.basis, np.float64)[:size] @ np.asarray(right.basis, np.float64).T
+    if overlap is None:
+        overlap = np.asarray(left.basis, np.float64) @ np.asarray(right.basis, np.float64).T
+    overlap = np.asarray(overlap, np.float64)[:size]
     cosine = np.abs(
         np.sum(left_vectors[:, nearest] * (overlap[:, : len(values)] @ vectors), axis=0)
     )

@@ -1,20 +1,27 @@
 """The linear maps whose eigenvalues are watched: the loss Hessian and one optimizer step."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jax.flatten_util import ravel_pytree
+
+from lopt.monitor.step import (
+    Batch,
+    Cause,
+    Loss,
+    Params,
+    Response,
+    State,
+    StepDerivative,
+    flat_vector,
+    linearize_step,
+)
 
 __all__ = ["JointOperator", "balance", "hessian_operator", "joint_operator", "update_map"]
 
-Params = Any
-State = Any
-Batch = Any
-Loss = Callable[[Params, Batch], Array]
 StepMap = Callable[[Params, State], tuple[Params, State]]
 
 
@@ -156,37 +163,58 @@ def joint_operator(
     >>> [round(float(x), 4) for x in (jnp.trace(J), jnp.linalg.det(J))]   # 1 + 0.9 - 0.2, 0.9
     [1.7, 0.9]
     """
-    _require_float(params)
-    split = _split(state)
-    point, unravel = ravel_pytree((params, [_off_zero(leaf) for leaf in split.floats]))
-    step = update_map(transformation, loss, batch)
-
-    def flat_step(vector: Array) -> Array:
-        at, floats = unravel(vector)
-        params_next, state_next = step(at, split.join(floats))
-        return ravel_pytree((params_next, _split(state_next).floats))[0]
-
-    successor, tangent = jax.linearize(flat_step, point)
-    cotangent = jax.linear_transpose(tangent, point)
-    held = ~jnp.isfinite(tangent(_signs(jax.random.key(0), point)))
-    count = ravel_pytree(params)[0].shape[0]
-
-    def keep(vector: Array) -> Array:
-        return jnp.where(held, 0.0, vector)
+    step = linearize_step(transformation, loss, params, state, batch)
+    held = held_coordinates(step)
+    count = step.params.shape[0]
 
     def operator(scale: Array) -> tuple[Callable, Callable]:
-        return (
-            lambda z: keep(tangent(keep(z) * scale) / scale),
-            lambda z: keep(cotangent(keep(z) / scale)[0] * scale),
-        )
+        return scaled_step(step, held, scale), scaled_transpose(step, held, scale)
 
-    scale = balance(operator, _leaf_scale(unravel(point), unravel(successor)), sweeps)
+    scale = balance(operator, step.scale, sweeps)
     apply, transpose = operator(scale)
 
     def frozen(vector: Array) -> Array:
-        return apply(jnp.zeros_like(point).at[:count].set(vector))[:count]
+        return apply(jnp.zeros_like(scale).at[:count].set(vector))[:count]
 
     return JointOperator(apply, transpose, frozen, scale, held)
+
+
+def held_coordinates(step: StepDerivative) -> Array:
+    """Where the step has no finite derivative; see `JointOperator`."""
+    ones = jnp.ones_like(step.scale)
+    everything = scaled_step(step, jnp.zeros(ones.shape, bool), ones)
+    return ~jnp.isfinite(everything(random_signs(jax.random.key(0), ones)))
+
+
+def scaled_step(step: StepDerivative, held: Array, scale: Array) -> Callable[[Array], Array]:
+    """z -> D^-1 J D z, with the rows and columns of held coordinates zero."""
+    count = step.params.shape[0]
+
+    def apply(z: Array) -> Array:
+        moved = jnp.where(held, 0.0, z) * scale
+        dp, ds = moved[:count], moved[count:]
+        answer = step.forward(Cause(dp, step.hessian(dp), ds))
+        return jnp.where(held, 0.0, flat_vector((dp + answer.update, answer.state)) / scale)
+
+    return apply
+
+
+def scaled_transpose(step: StepDerivative, held: Array, scale: Array) -> Callable[[Array], Array]:
+    """The transpose of `scaled_step`; the Hessian is its own."""
+    count, blackbox = step.params.shape[0], jax.eval_shape(step.forward, _zero_cause(step)).blackbox
+
+    def transpose(z: Array) -> Array:
+        moved = jnp.where(held, 0.0, z) / scale
+        du, ds = moved[:count], moved[count:]
+        cause = step.backward(Response(du, ds, jnp.zeros(blackbox.shape, blackbox.dtype)))
+        dp = du + cause.params + step.hessian(cause.gradient)
+        return jnp.where(held, 0.0, flat_vector((dp, cause.state)) * scale)
+
+    return transpose
+
+
+def _zero_cause(step: StepDerivative) -> Cause:
+    return Cause(*(jnp.zeros_like(x) for x in (step.params, step.gradient, step.state)))
 
 
 def balance(
@@ -223,69 +251,21 @@ def balance(
 
     def sweep(index: Array, scale: Array) -> Array:
         apply, transpose = operator(scale)
-        signs = _signs(jax.random.fold_in(jax.random.key(1), index), scale)
-        row, column = jnp.abs(apply(signs)), jnp.abs(transpose(signs))
-        usable = (row > 0) & (column > 0) & jnp.isfinite(row) & jnp.isfinite(column)
-        ratio = jnp.where(usable, row, 1.0) / jnp.where(usable, column, 1.0)
-        exponent = 0.5 / jnp.maximum(index - 1.0, 1.0)
-        return scale * jnp.clip(
-            ratio.astype(scale.dtype) ** exponent.astype(scale.dtype), 1e-3, 1e3
-        )
+        signs = random_signs(jax.random.fold_in(jax.random.key(1), index), scale)
+        return balancing_sweep(index, scale, apply(signs), transpose(signs))
 
     return jax.lax.fori_loop(0, sweeps, sweep, scale)
 
 
-def _signs(key: Array, like: Array) -> Array:
+def balancing_sweep(index: Array, scale: Array, row: Array, column: Array) -> Array:
+    """D after sweep number `index` of `balance`, from the products A z and A^T z with signs z."""
+    row, column = jnp.abs(row), jnp.abs(column)
+    usable = (row > 0) & (column > 0) & jnp.isfinite(row) & jnp.isfinite(column)
+    ratio = jnp.where(usable, row, 1.0) / jnp.where(usable, column, 1.0)
+    exponent = 0.5 / jnp.maximum(index - 1.0, 1.0)
+    return scale * jnp.clip(ratio.astype(scale.dtype) ** exponent.astype(scale.dtype), 1e-3, 1e3)
+
+
+def random_signs(key: Array, like: Array) -> Array:
+    """Independent +1 and -1, shaped like `like`."""
     return jax.random.rademacher(key, like.shape).astype(like.dtype)
-
-
-class _SplitState(NamedTuple):
-    floats: list[Array]
-    join: Callable[[list[Array]], State]
-
-
-def _is_float(leaf: Any) -> bool:
-    return jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
-
-
-def _split(state: State) -> _SplitState:
-    """The float leaves of a state, and the state as a function of them."""
-    leaves, structure = jax.tree.flatten(state)
-    places = [i for i, leaf in enumerate(leaves) if _is_float(leaf)]
-
-    def join(floats: list[Array]) -> State:
-        replaced = dict(zip(places, floats, strict=True))
-        merged = [replaced.get(i, leaf) for i, leaf in enumerate(leaves)]
-        return jax.tree.unflatten(structure, merged)
-
-    return _SplitState([jnp.asarray(leaves[i]) for i in places], join)
-
-
-def _off_zero(leaf: Array) -> Array:
-    """`leaf` with 1e-20 in place of exact zeros, see `joint_operator`."""
-    tiny = max(1e-20, float(jnp.finfo(leaf.dtype).tiny))
-    return jnp.where(leaf == 0, jnp.asarray(tiny, leaf.dtype), leaf)
-
-
-def _leaf_scale(*trees: Any) -> Array:
-    """The root mean square of each leaf over equal trees, one value for all its entries.
-
-    A leaf of zeros gets 1. The step's result counts as well as its start: at the first step the
-    hidden state is zero, and what the step makes of it shows its size.
-    """
-
-    def spread(*leaves: Array) -> Array:
-        size = jnp.sqrt(jnp.mean(jnp.square(jnp.stack(leaves))))
-        return jnp.full_like(leaves[0], jnp.where((size > 0) & jnp.isfinite(size), size, 1.0))
-
-    return ravel_pytree(jax.tree.map(spread, *trees))[0]
-
-
-def _require_float(params: Params) -> None:
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        if not _is_float(leaf):
-            name = jax.tree_util.keystr(path) or "itself"
-            raise ValueError(
-                f"params must be real floating point; leaf {name} is "
-                f"{jnp.result_type(leaf)}. Convert it, or keep it out of params."
-            )

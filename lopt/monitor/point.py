@@ -11,8 +11,10 @@ import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from lopt.monitor.eigen import EigenEstimate, KrylovFactorization, arnoldi, ritz_values
-from lopt.monitor.linearize import Batch, Loss, Params, State, hessian_operator, joint_operator
+from lopt.monitor.eigen import EigenEstimate, ritz_values
+from lopt.monitor.krylov import KrylovFactorization, arnoldi
+from lopt.monitor.linearize import hessian_operator, joint_operator
+from lopt.monitor.step import Batch, Loss, Params, State, flat_vector
 from lopt.monitor.verdict import Judgement, VerdictRule, judge
 
 __all__ = ["PointFactorization", "PointSpectrum", "ProbeSettings", "factorize", "resolve"]
@@ -80,7 +82,7 @@ def factorize(
     apply_hessian = hessian_operator(loss, params, batch)
 
     def hessian(vector: Array) -> Array:
-        return ravel_pytree(apply_hessian(unravel(vector)))[0]
+        return flat_vector(apply_hessian(unravel(vector)))
 
     operator = joint_operator(transformation, loss, params, state, batch, sweeps=settings.sweeps)
     (n_joint,), (n,) = operator.scale.shape, flat.shape

@@ -13,8 +13,9 @@ import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from lopt.monitor.linearize import Batch, Loss, Params, update_map
+from lopt.monitor.linearize import update_map
 from lopt.monitor.point import PointFactorization, PointSpectrum, ProbeSettings, factorize, resolve
+from lopt.monitor.step import Batch, Loss, Params
 from lopt.monitor.verdict import SEVERITY
 
 __all__ = ["Probe", "ProbeReport"]

@@ -1,0 +1,167 @@
+"""``lopt inspect``: the stability of a trained optimizer, inside its horizon and beyond."""
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from lopt.meta.config import TASKS
+from lopt.meta.run import RunDirectory
+from lopt.monitor import Inspection, InspectSettings, inspect, star_blackbox, update_map
+from lopt.monitor.values import Value
+from lopt.optimizers.saved import Saved, load
+from lopt.optimizers.star import star
+from lopt.tasks.task import Batch, Params, Task, take
+
+# Set apart from what training, its monitor and the evaluation draw.
+INSPECT_KEY = 0x1115
+DEFAULT_TASK = next(iter(TASKS))
+DEFAULTS = InspectSettings(vectors=40, hessian_vectors=24)
+
+
+class Look(NamedTuple):
+    """An inspection after so many inner steps."""
+
+    inner_step: int
+    found: Inspection
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``inspect`` to the command line."""
+    parser = commands.add_parser(
+        "inspect",
+        help="look at the stability of a trained optimizer",
+        description="Train one inner problem with a trained optimizer and measure sharpness, "
+        "effective step, blackbox response and eigenvalues at the inner steps given. "
+        "A ? marks a number that has not converged; more --vectors help.",
+    )
+    parser.add_argument(
+        "source", metavar="FILE_OR_RUN", help="saved meta-parameters, a name, or a run directory"
+    )
+    parser.add_argument(
+        "--task", choices=tuple(TASKS), help=f"the inner problem (the run's, else {DEFAULT_TASK})"
+    )
+    parser.add_argument(
+        "--steps", type=int, nargs="+", default=[50, 500, 2500], metavar="N", help="inner steps"
+    )
+    parser.add_argument(
+        "--examples", type=int, default=1024, help="of the fixed batch looked at (default 1024)"
+    )
+    parser.add_argument(
+        "--vectors", type=int, default=DEFAULTS.vectors, help="Krylov vectors (default %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the inner problem (default 0)")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.set_defaults(run_command=run_command)
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Look and print the table."""
+    steps = sorted(set(options.steps))
+    if steps[0] < 0:
+        raise ValueError(f"--steps must be at least 0; one is {steps[0]}.")
+    if options.examples < 1:
+        raise ValueError(f"--examples must be at least 1; it is {options.examples}.")
+    settings = InspectSettings(
+        hessian_vectors=DEFAULTS.hessian_vectors, vectors=options.vectors, seed=options.seed
+    )
+    saved, own_task = _source(options.source)
+    task = TASKS[options.task or own_task]()
+    looks = look(saved, task, steps, options.examples, settings, options.seed)
+    if options.json:
+        print(json.dumps([{"inner_step": x.inner_step, **x.found.to_json()} for x in looks]))
+        return 0
+    Console().print(table(f"{options.source} on {task.name}, seed {options.seed}", looks))
+    for one in looks:
+        for margin in (one.found.theorem1, one.found.theorem1_prime):
+            print(f"step {one.inner_step}: {margin.text()}")
+    return 0
+
+
+def _source(name: str) -> tuple[Saved, str]:
+    """The meta-parameters meant, and the task that they were trained on where it is known."""
+    if not Path(name).is_dir():
+        return load(name), DEFAULT_TASK
+    run = RunDirectory(name)
+    config = run.read_config()
+    if not run.result.exists():
+        raise ValueError(
+            f"{name} is not complete. Finish it with: lopt train --resume {name}; or look at what "
+            f"it began from: {run.initial}"
+        )
+    return load(run.result), config.task
+
+
+def look(
+    saved: Saved,
+    task: Task,
+    steps: list[int],
+    examples: int,
+    settings: InspectSettings,
+    seed: int = 0,
+) -> list[Look]:
+    """Inspections along one trajectory from fixed parameters over fixed minibatches."""
+    optimizer = star(saved.meta_parameters, saved.config, fused=False)
+    blackbox = star_blackbox(saved.meta_parameters, saved.config)
+    key = jax.random.fold_in(jax.random.key(INSPECT_KEY), seed)
+    init_key, batch_key, examples_key, loss_key = jax.random.split(key, 4)
+
+    def loss(params: Params, batch: Batch) -> jax.Array:
+        return task.loss(params, loss_key, batch)
+
+    @partial(jax.jit, donate_argnums=0)
+    def advance(carry: Any, data: Any, begin: jax.Array, end: jax.Array) -> Any:
+        def step(index: jax.Array, carry: Any) -> Any:
+            batch = task.sample(jax.random.fold_in(batch_key, index), data)
+            return update_map(optimizer, loss, batch)(*carry)
+
+        return jax.lax.fori_loop(begin, end, step, carry)
+
+    params = task.init(init_key)
+    carry, at, looks = (params, optimizer.init(params)), 0, []
+    batch = take(task.data, jax.random.randint(examples_key, (examples,), 0, task.examples))
+    for end in steps:
+        carry, at = advance(carry, task.data, at, end), end
+        found = inspect(
+            optimizer, loss, carry[0], carry[1], batch, blackbox=blackbox, settings=settings
+        )
+        looks.append(Look(end, found))
+    return looks
+
+
+def table(title: str, looks: list[Look]) -> Table:
+    """A row for each quantity, a column for each inner step."""
+    result = Table(title=title, caption="? has not converged. Edge of a radius: 1.")
+    result.add_column("at inner step", no_wrap=True)
+    for one in looks:
+        result.add_column(str(one.inner_step), justify="right", no_wrap=True)
+    found = [one.found for one in looks]
+    rows: dict[str, list[str]] = {
+        "loss": [f"{f.loss:.4g}" for f in found],
+        "sharpness": [_short(f.sharpness) for f in found],
+        "smallest curvature": [_short(f.smallest_curvature) for f in found],
+        "effective alpha, median": [f"{f.steps.median:.3g}" for f in found],
+        "preconditioned sharpness": [_short(f.preconditioned_sharpness) for f in found],
+        "radius, state frozen": [_short(f.frozen_radius) for f in found],
+        "radius, joint": [_short(f.radius) for f in found],
+    }
+    if found[0].blackbox is not None:
+        parts = [f.blackbox for f in found if f.blackbox is not None]
+        rows["blackbox P, smallest"] = [_short(p.smallest) for p in parts]
+        rows["blackbox P, largest"] = [_short(p.largest) for p in parts]
+        rows["blackbox P, asymmetry"] = [_short(p.asymmetry) for p in parts]
+    for name, cells in rows.items():
+        result.add_row(name, *cells)
+    return result
+
+
+def _short(value: Value) -> str:
+    if not np.isfinite(value.value):
+        return "-"
+    return f"{value.value:.4g}{'' if value.converged else '?'}"

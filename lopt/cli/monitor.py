@@ -1,0 +1,56 @@
+"""``lopt monitor``: the eigenvalues of training over a meta-training run, as a picture."""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from lopt.meta.run import RunDirectory
+from lopt.monitor.picture import pyplot, spectra_over_time
+
+
+def add_parser(commands: Any) -> None:
+    """Add ``monitor`` to the command line."""
+    parser = commands.add_parser(
+        "monitor",
+        help="draw the eigenvalues over a meta-training run",
+        description="Read the measurements of a finished or running meta-training run, say what "
+        "they were, and draw them: the eigenvalues in the complex plane and their radius over the "
+        "outer steps.",
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="the run directory")
+    parser.add_argument(
+        "--out", metavar="PNG", type=Path, help="the picture to write (RUN/monitor.png)"
+    )
+    parser.set_defaults(run_command=run_command)
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Draw, and print the verdicts."""
+    run = RunDirectory(options.run)
+    run.read_config()
+    seen = [line for line in run.read_metrics() if "monitor" in line]
+    if not seen:
+        raise ValueError(
+            f"{run.path} has no measurements of the eigenvalues yet: they are written every "
+            "--monitor-every outer steps, and not at all where that is 0."
+        )
+    out = options.out or run.path / "monitor.png"
+    if not out.absolute().parent.is_dir():
+        raise ValueError(f"the folder of {out} does not exist. Make it first.")
+    plt = pyplot()
+    plt.switch_backend("Agg")
+    figure = spectra_over_time(seen)
+    try:
+        figure.savefig(out, dpi=150)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{out} cannot be written ({error}).") from None
+    finally:
+        plt.close(figure)
+    verdicts = Counter(line["monitor"]["verdict"] for line in seen)
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
+    last = seen[-1]
+    print(f"{len(seen)} measurements: {counts}; at outer step {last['outer_step']}: ", end="")
+    print(last["monitor"]["verdict"])
+    print(f"Wrote {out}")
+    return 0

@@ -1,0 +1,68 @@
+"""Effective step sizes: the elementwise response of the nominal term to the gradient."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+__all__ = ["QUANTILES", "StepSummary", "summarize_steps"]
+
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+
+@dataclass(frozen=True)
+class StepSummary:
+    """The distribution of effective alpha_i = d u_i / d g_i of the nominal term.
+
+    Attributes
+    ----------
+    quantiles : dict
+        Value by its level, over all parameters.
+    tensors : dict
+        Median by the name of the tensor.
+    off_diagonal : float
+        Root of the sum of squares of the response off its diagonal, over that of what was probed:
+        0 where the nominal term is elementwise. alpha is exact then, else an average over a few
+        random signs with this relative error.
+    """
+
+    quantiles: dict[float, float]
+    tensors: dict[str, float]
+    off_diagonal: float
+
+    @property
+    def median(self) -> float:
+        """The median over all parameters."""
+        return self.quantiles[0.5]
+
+    def text(self) -> str:
+        """One line: the range and the median."""
+        q = self.quantiles
+        return f"median {q[0.5]:.4g}, 5% {q[0.05]:.4g}, 95% {q[0.95]:.4g}, largest {q[1.0]:.4g}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Every number, as plain Python."""
+        return {
+            "quantiles": {f"{k:g}": _plain(v) for k, v in self.quantiles.items()},
+            "tensors": {name: _plain(v) for name, v in self.tensors.items()},
+            "off_diagonal": _plain(self.off_diagonal),
+        }
+
+
+def summarize_steps(alpha: Any, off_diagonal: float, params: Any) -> StepSummary:
+    """The quantiles of the flat vector `alpha`, and the median of each tensor of `params`."""
+    flat = np.asarray(alpha, np.float64)
+    tensors, offset = {}, 0
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        size = int(np.size(leaf))
+        name = jax.tree_util.keystr(path) or "params"
+        tensors[name] = float(np.median(flat[offset : offset + size]))
+        offset += size
+    levels = np.quantile(flat, QUANTILES)
+    quantiles = {q: float(v) for q, v in zip(QUANTILES, levels, strict=True)}
+    return StepSummary(quantiles, tensors, off_diagonal)
+
+
+def _plain(value: float) -> float | None:
+    return value if np.isfinite(value) else None

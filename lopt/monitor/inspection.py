@@ -1,0 +1,216 @@
+"""One look at the stability of training at a state: `inspect`."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from lopt.monitor.effective import summarize_steps
+from lopt.monitor.eigen import EigenEstimate, ritz_values, skew_norm
+from lopt.monitor.growth import growth
+from lopt.monitor.lockstep import InspectSettings, StepFactorization, factorize_step
+from lopt.monitor.margins import theorem_margins
+from lopt.monitor.report import Inspection, ResponseSummary
+from lopt.monitor.step import Batch, Loss, Params, State
+from lopt.monitor.values import Value, dominant, extreme
+
+__all__ = ["inspect"]
+
+
+def inspect(
+    transformation: optax.GradientTransformation,
+    loss: Loss,
+    params: Params,
+    state: State,
+    batch: Batch,
+    *,
+    blackbox: optax.GradientTransformation | None = None,
+    batches: Batch | None = None,
+    settings: InspectSettings | None = None,
+) -> Inspection:
+    """Sharpness, effective step and preconditioner, eigenvalues and margins of training, here.
+
+    With u(params, g) the step that is subtracted, g the gradient, H the Hessian of the loss on
+    `batch`, and the hidden state updating inside u:
+
+    * M = du/dg. Effective alpha is the diagonal of M's nominal part: of all of M, or of M - P
+      where the blackbox part's P is told apart by `blackbox`.
+    * "preconditioned sharpness" is the largest Re lambda(M H), see
+      `Inspection.normalized_sharpness`.
+    * A = I - du/dparams - M H, the dynamics at a frozen incoming hidden state.
+    * the joint dynamics of parameters and hidden state, see `JointOperator`.
+    * Theorem 1 and Theorem 1' for this M and H, see `theorem_margins`.
+
+    Everything is found from products with these maps, in one compiled call. It is compiled anew
+    for another `transformation`, `loss`, `blackbox` (compared by identity), `settings` or shapes.
+
+    Parameters
+    ----------
+    transformation : optax.GradientTransformation
+        Any. For STAR take `lopt.star(theta, config, fused=False)`, which compiles far sooner.
+    loss : callable, (params, batch) -> scalar
+    params, state : pytrees
+        Where to look; `state` is the transformation's.
+    batch : pytree
+        The data that is looked at; no other is drawn.
+    blackbox : optax.GradientTransformation, optional
+        The blackbox part alone, over the same state; `star_blackbox` gives STAR's.
+    batches : pytree, optional
+        Minibatches with a leading axis; with them the growth along real steps is measured too,
+        see `growth`.
+    settings : InspectSettings, optional
+
+    Returns
+    -------
+    Inspection
+
+    Raises
+    ------
+    ValueError
+        If `params` is not real floating point or a setting is out of range.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> optimizer, params = optax.sgd(0.25), jnp.ones(3)
+    >>> found = inspect(optimizer, lambda p, c: jnp.sum(c * p**2) / 2, params,
+    ...                 optimizer.init(params), jnp.array([1.0, 2.0, 4.0]))
+    >>> [round(v.value, 3) for v in (found.sharpness, found.preconditioned_sharpness, found.radius)]
+    [4.0, 1.0, 0.75]
+    """
+    settings = settings or InspectSettings()
+    moves = _reads_params(transformation, params, state)
+    run = _compiled(transformation, loss, blackbox, settings, moves)
+    found = jax.device_get(run(params, state, batch))
+    over_window = None
+    if batches is not None:
+        over_window = growth(transformation, loss, params, state, batches, seed=settings.seed)
+    return _resolve(found, params, settings, blackbox is not None, over_window)
+
+
+@lru_cache(maxsize=16)
+def _compiled(
+    transformation: optax.GradientTransformation,
+    loss: Loss,
+    blackbox: optax.GradientTransformation | None,
+    settings: InspectSettings,
+    moves_with_params: bool,
+) -> Callable[[Params, State, Batch], StepFactorization]:
+    def run(params: Params, state: State, batch: Batch) -> StepFactorization:
+        return factorize_step(
+            transformation,
+            loss,
+            params,
+            state,
+            batch,
+            settings,
+            blackbox=blackbox,
+            moves_with_params=moves_with_params,
+        )
+
+    return jax.jit(run)
+
+
+def _reads_params(
+    transformation: optax.GradientTransformation, params: Params, state: State
+) -> bool:
+    """Whether the update fails without the parameters, or reads the loss: then M H is not I - A."""
+    try:
+        jax.eval_shape(lambda g, s: transformation.update(g, s), params, state)
+    except Exception:
+        return True
+    return False
+
+
+def _resolve(
+    found: StepFactorization,
+    params: Params,
+    settings: InspectSettings,
+    split: bool,
+    over_window: Any,
+) -> Inspection:
+    """The numbers of one factorization (host, float64)."""
+    tolerance = settings.tolerance
+    maps = found.maps
+    hessian = ritz_values(found.hessian, symmetric=True, tolerance=tolerance)
+    both = {
+        name: ritz_values(maps[name], left=maps[f"{name} left"], overlap=o, tolerance=tolerance)
+        for name, o in found.overlaps.items()
+    }
+    joint, product = both["joint"], both["product"]
+    frozen = both.get("frozen") or product.shifted()
+    sharpness, smallest = extreme(hessian, largest=True), extreme(hessian, largest=False)
+    diagonal = np.asarray(found.total, np.float64) if found.diagonal else None
+    response = _response(found, "", diagonal, tolerance)
+    distance = _distance(found, diagonal, sharpness, tolerance)
+    steps = summarize_steps(found.alpha, float(found.alpha_spread), params)
+    theorem1, theorem1_prime = theorem_margins(
+        sharpness,
+        smallest,
+        response.smallest,
+        response.largest,
+        response.asymmetry,
+        distance,
+        alpha=steps.median,
+    )
+    return Inspection(
+        loss=float(found.loss),
+        hessian=hessian,
+        sharpness=sharpness,
+        smallest_curvature=smallest,
+        steps=steps,
+        response=response,
+        blackbox=_response(found, "blackbox ", None, tolerance) if split else None,
+        frozen=frozen,
+        frozen_radius=dominant(frozen, np.abs(frozen.values)),
+        product=product,
+        preconditioned_sharpness=dominant(product, np.real(product.values)),
+        joint=joint,
+        radius=dominant(joint, np.abs(joint.values)),
+        theorem1=theorem1,
+        theorem1_prime=theorem1_prime,
+        growth=over_window,
+        held=int(found.held),
+    )
+
+
+def _response(
+    found: StepFactorization, part: str, diagonal: np.ndarray | None, tolerance: float
+) -> ResponseSummary:
+    """Extremes of the symmetric part and norm of the skew part, exact where M is diagonal."""
+    if diagonal is not None:
+        rounding = 16.0 * float(np.finfo(found.total.dtype).eps) * float(np.abs(diagonal).max())
+        low, high, zero = (
+            Value(float(v), rounding, rounding, converged=bool(np.isfinite(v)))
+            for v in (diagonal.min(), diagonal.max(), 0.0)
+        )
+        return ResponseSummary(low, high, zero)
+    symmetric = ritz_values(found.maps[f"{part}symmetric"], symmetric=True, tolerance=tolerance)
+    size = float(np.abs(symmetric.values).max())
+    return ResponseSummary(
+        smallest=extreme(symmetric, largest=False),
+        largest=extreme(symmetric, largest=True),
+        asymmetry=Value(*skew_norm(found.maps[f"{part}skew"], size, tolerance)),
+    )
+
+
+def _distance(
+    found: StepFactorization, diagonal: np.ndarray | None, sharpness: Value, tolerance: float
+) -> Value:
+    """|M - I/h|_2, the root of the largest eigenvalue of (M - I/h)^T (M - I/h)."""
+    if diagonal is not None:
+        rounding = 16.0 * float(np.finfo(found.total.dtype).eps)
+        inverse = 1 / sharpness.value if sharpness.value > 0 else 0.0
+        size = float(np.abs(diagonal - inverse).max())
+        return Value(size, rounding * size, rounding * size, converged=bool(np.isfinite(size)))
+    squared: EigenEstimate = ritz_values(
+        found.maps["distance"], symmetric=True, tolerance=tolerance
+    )
+    top = extreme(squared, largest=True)
+    root = float(np.sqrt(max(top.value, 0.0)))
+    # |sqrt a - sqrt b| <= |a - b| / sqrt a.
+    scale = 1 / root if root > 0 else float("inf")
+    return Value(root, top.residual * scale, top.error * scale, top.converged)

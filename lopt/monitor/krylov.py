@@ -1,0 +1,163 @@
+"""Krylov factorizations inside `jit`, matrix-free.
+
+Written here rather than taken from matfree (0.6.3), whose `hessenberg` divides by the norm of the
+residual without a test for breakdown and leaves the second Gram-Schmidt pass out of H. Both matter
+here: update maps have few distinct eigenvalues.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+__all__ = [
+    "KrylovFactorization",
+    "KrylovProcess",
+    "arnoldi",
+    "begin",
+    "expand",
+    "finish",
+]
+
+Operator = Callable[[Array], Array]
+
+ROUNDING_UNITS = 16.0
+
+
+class KrylovFactorization(NamedTuple):
+    """A Q^T = Q^T H + h q e_m^T, Q Q^T = I: the result of `arnoldi`, a pytree of arrays.
+
+    Attributes
+    ----------
+    basis : Array, shape (m, n)
+        Q, orthonormal rows; the rows from `size` on are zero.
+    projection : Array, shape (m, m)
+        H = Q A Q^T, upper Hessenberg; zero from `size` on.
+    coupling : Array, shape ()
+        h >= 0, the norm of the residual; zero when the Krylov space is invariant.
+    following : Array, shape (n,)
+        q, the unit vector that would come next; zero when the space is invariant.
+    size : Array, shape ()
+        The dimension of the space, m unless it became invariant sooner.
+    """
+
+    basis: Array
+    projection: Array
+    coupling: Array
+    following: Array
+    size: Array
+
+
+def arnoldi(operator: Operator, start: Array, vectors: int) -> KrylovFactorization:
+    """A Q^T = Q^T H + h q e_m^T by Arnoldi's method, every vector orthogonalized three times.
+
+    Exactly `vectors` products are taken, so the function can be jitted and vmapped. Gram-Schmidt
+    runs twice on the product ("twice is enough" unless it lies numerically inside the space) and
+    once on the normalized remainder, whose rounding errors the division has blown up. A remainder
+    below the rounding error of the product ends the process: the space is invariant, the
+    remaining rows are zero, and the eigenvalues of H are eigenvalues of A. For a symmetric
+    operator this is Lanczos with full reorthogonalization, at the same cost.
+
+    Parameters
+    ----------
+    operator : callable, (n,) -> (n,)
+        v -> A v, linear.
+    start : Array, shape (n,)
+        The first vector, not zero.
+    vectors : int
+        m, the number of products; at most n are of use.
+
+    Returns
+    -------
+    KrylovFactorization
+
+    References
+    ----------
+    .. [1] Arnoldi, Quart. Appl. Math. 9 (1951) 17-29.
+    .. [2] Giraud, Langou, Rozloznik, van den Eshof, Numer. Math. 101 (2005) 87-100.
+
+    Examples
+    --------
+    >>> A = jnp.array([[0.0, 1.0], [-1.0, 0.0]])
+    >>> f = arnoldi(lambda v: A @ v, jnp.array([3.0, 4.0]), 2)
+    >>> bool(jnp.allclose(A @ f.basis.T, f.basis.T @ f.projection, atol=1e-6))
+    True
+    """
+
+    def body(index: Array, process: KrylovProcess) -> KrylovProcess:
+        return expand(process, index, operator(process.vector))
+
+    return finish(jax.lax.fori_loop(0, vectors, body, begin(start, vectors)))
+
+
+class KrylovProcess(NamedTuple):
+    """Arnoldi's method between two of its steps, for products that are taken elsewhere.
+
+    `vector` is what the operator is to be applied to next; see `begin`, `expand`, `finish`.
+    """
+
+    basis: Array
+    columns: Array
+    vector: Array
+    size: Array
+    scale: Array
+
+
+def begin(start: Array, vectors: int) -> KrylovProcess:
+    """The process before its first product, with room for `vectors` of them."""
+    dimension, dtype = start.shape[0], start.dtype
+    return KrylovProcess(
+        basis=jnp.zeros((vectors + 1, dimension), dtype),
+        columns=jnp.zeros((vectors + 1, vectors), dtype),
+        vector=_normalize(start, jnp.linalg.norm(start)),
+        size=jnp.array(1),
+        scale=jnp.array(0.0, dtype),
+    )
+
+
+def expand(process: KrylovProcess, index: Array, product: Array) -> KrylovProcess:
+    """The process after its product number `index`, counted from 0: `product` is A times its
+    `vector`.
+    """
+    _, columns, vector, size, scale = process
+    vectors, unit = columns.shape[1], jnp.finfo(product.dtype).eps
+    basis = process.basis.at[index].set(vector)
+    scale = jnp.maximum(scale, jnp.linalg.norm(product))
+    remainder, first = _orthogonalize(product, basis)
+    remainder, second = _orthogonalize(remainder, basis)
+    length = jnp.linalg.norm(remainder)
+    # A non-finite product must stay visible, hence the negated comparison.
+    alive = ~(length <= ROUNDING_UNITS * unit * scale) & (size == index + 1)
+    vector = _normalize(remainder, length)
+    vector = _orthogonalize(vector, basis)[0]
+    vector = _normalize(vector, jnp.linalg.norm(vector))
+    column = (first + second).at[index + 1].set(jnp.where(alive, length, 0.0))
+    columns = columns.at[:, index].set(jnp.where(size > index, column[: vectors + 1], 0.0))
+    vector = jnp.where(alive, vector, 0.0)
+    return KrylovProcess(basis, columns, vector, size + alive, scale)
+
+
+def finish(process: KrylovProcess) -> KrylovFactorization:
+    """The factorization after the last product."""
+    vectors = process.columns.shape[1]
+    return KrylovFactorization(
+        basis=process.basis[:vectors],
+        projection=process.columns[:vectors],
+        coupling=process.columns[vectors, vectors - 1],
+        following=process.vector,
+        size=jnp.minimum(process.size, vectors),
+    )
+
+
+def _orthogonalize(vector: Array, basis: Array) -> tuple[Array, Array]:
+    """The part of `vector` orthogonal to the rows of `basis`, and its coefficients along them."""
+    coefficients = jnp.matmul(basis, vector, precision=jax.lax.Precision.HIGHEST)
+    along = jnp.matmul(coefficients, basis, precision=jax.lax.Precision.HIGHEST)
+    return vector - along, coefficients
+
+
+def _normalize(vector: Array, length: Array) -> Array:
+    """`vector / length`, and zero where the length is zero."""
+    return vector / jnp.where(length == 0, 1.0, length)

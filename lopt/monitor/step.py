@@ -1,0 +1,207 @@
+"""One optimizer step taken apart: gradient of the loss, update as a map of that gradient."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jax.flatten_util import ravel_pytree
+
+__all__ = ["StepDerivative", "flat_vector", "linearize_step"]
+
+Params = Any
+State = Any
+Batch = Any
+Loss = Callable[[Params, Batch], Array]
+
+
+class Response(NamedTuple):
+    """What a step answers with: the update, the next float state, the blackbox part's update."""
+
+    update: Array
+    state: Array
+    blackbox: Array
+
+
+class Cause(NamedTuple):
+    """What a step depends on: parameters, gradient, float state."""
+
+    params: Array
+    gradient: Array
+    state: Array
+
+
+class StepDerivative(NamedTuple):
+    """The derivatives of one step (params, state) -> (params + u(params, g, state), state').
+
+    Attributes
+    ----------
+    hessian : callable, (n,) -> (n,)
+        v -> H v.
+    forward : callable, Cause -> Response
+        The derivative of u, of state' and of the blackbox part's u. The loss value, which some
+        transformations read, moves with the parameters.
+    backward : callable, Response -> Cause
+        Its transpose.
+    params, state, gradient : Array, shapes (n,), (m,), (n,)
+        The point: flat parameters, the float leaves of the state, the gradient.
+    successor : Array, shape (n + m,)
+        The parameters and the float state after the step.
+    scale : Array, shape (n + m,)
+        The root mean square of each leaf, see `leaf_scale`.
+    loss : Array, shape ()
+    """
+
+    hessian: Callable[[Array], Array]
+    forward: Callable[[Cause], Response]
+    backward: Callable[[Response], Cause]
+    params: Array
+    state: Array
+    gradient: Array
+    successor: Array
+    scale: Array
+    loss: Array
+
+
+def linearize_step(
+    transformation: optax.GradientTransformation,
+    loss: Loss,
+    params: Params,
+    state: State,
+    batch: Batch,
+    blackbox: optax.GradientTransformation | None = None,
+) -> StepDerivative:
+    """The derivatives of one step at one point, each taken once; products are what costs then.
+
+    Kept apart, the Hessian and the response of the update serve every map built from the two, and
+    the transposed step needs no transposed Hessian. `blackbox` is run on the same state; what it
+    shares with `transformation` is computed once after XLA has merged equal expressions.
+
+    Raises
+    ------
+    ValueError
+        If a leaf of `params` is not real floating point.
+    """
+    require_float(params)
+    split = split_state(state)
+    floats = [off_zero(leaf) for leaf in split.floats]
+    at, unravel = flat_vector(params), ravel_pytree(params)[1]
+    hidden, unravel_state = flat_vector(floats), ravel_pytree(floats)[1]
+    update = optax.with_extra_args_support(transformation).update
+    partial = optax.with_extra_args_support(blackbox).update if blackbox else None
+
+    def slope(p: Array) -> tuple[Array, Array]:
+        value, grad = jax.value_and_grad(loss)(unravel(p), batch)
+        return value, flat_vector(grad)
+
+    (value, gradient), slope_tangent = jax.linearize(slope, at)
+
+    def respond(p: Array, g: Array, value: Array, s: Array) -> Response:
+        grad, full, where = unravel(g), split.join(unravel_state(s)), unravel(p)
+        extra = {"value": value, "grad": grad, "value_fn": lambda q: loss(q, batch)}
+        updates, after = update(grad, full, where, **extra)
+        part = flat_vector(partial(grad, full, where, **extra)[0]) if partial else jnp.zeros(0)
+        return Response(flat_vector(updates), flat_vector(split_state(after).floats), part)
+
+    point = (at, gradient, value, hidden)
+    answer, tangent = jax.linearize(respond, *point)
+    cotangent = jax.linear_transpose(tangent, *point)
+
+    def forward(cause: Cause) -> Response:
+        given = (cause.params, cause.gradient, jnp.vdot(gradient, cause.params), cause.state)
+        return tangent(*(x.astype(at.dtype) for x, at in zip(given, point, strict=True)))
+
+    def backward(response: Response) -> Cause:
+        cast = [x.astype(at.dtype) for x, at in zip(response, answer, strict=True)]
+        p, g, v, s = cotangent(Response(*cast))
+        return Cause(p + v * gradient, g, s)
+
+    successor = flat_vector((at + answer.update, answer.state))
+    after = unravel(at + answer.update), unravel_state(answer.state)
+    before = params, unravel_state(hidden)
+    return StepDerivative(
+        hessian=lambda v: slope_tangent(v)[1],
+        forward=forward,
+        backward=backward,
+        params=at,
+        state=hidden,
+        gradient=gradient,
+        successor=successor,
+        scale=leaf_scale(before, after),
+        loss=value,
+    )
+
+
+def flat_vector(tree: Any) -> Array:
+    """The leaves of a tree one after the other, as `ravel_pytree` orders them.
+
+    On a CPU XLA's concatenation inside a loop takes ten times a Hessian product of a network of a
+    million weights; writing slice by slice does not.
+    """
+    leaves = [jnp.ravel(leaf) for leaf in jax.tree.leaves(tree)]
+    if not leaves:
+        return jnp.zeros(0)
+    whole = jnp.zeros(sum(leaf.size for leaf in leaves), jnp.result_type(*leaves))
+    offset = 0
+    for leaf in leaves:
+        whole = jax.lax.dynamic_update_slice(whole, leaf.astype(whole.dtype), (offset,))
+        offset += leaf.size
+    return whole
+
+
+class SplitState(NamedTuple):
+    """The float leaves of a state, and the state as a function of them."""
+
+    floats: list[Array]
+    join: Callable[[list[Array]], State]
+
+
+def is_float(leaf: Any) -> bool:
+    """Whether a leaf is real floating point."""
+    return jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+
+
+def split_state(state: State) -> SplitState:
+    """The float leaves of a state, and the state as a function of them."""
+    leaves, structure = jax.tree.flatten(state)
+    places = [i for i, leaf in enumerate(leaves) if is_float(leaf)]
+
+    def join(floats: list[Array]) -> State:
+        replaced = dict(zip(places, floats, strict=True))
+        merged = [replaced.get(i, leaf) for i, leaf in enumerate(leaves)]
+        return jax.tree.unflatten(structure, merged)
+
+    return SplitState([jnp.asarray(leaves[i]) for i in places], join)
+
+
+def off_zero(leaf: Array) -> Array:
+    """`leaf` with 1e-20 in place of exact zeros, see `joint_operator`."""
+    tiny = max(1e-20, float(jnp.finfo(leaf.dtype).tiny))
+    return jnp.where(leaf == 0, jnp.asarray(tiny, leaf.dtype), leaf)
+
+
+def leaf_scale(*trees: Any) -> Array:
+    """The root mean square of each leaf over equal trees, one value for all its entries.
+
+    A leaf of zeros gets 1. The step's result counts as well as its start: at the first step the
+    hidden state is zero, and what the step makes of it shows its size.
+    """
+
+    def spread(*leaves: Array) -> Array:
+        size = jnp.sqrt(jnp.mean(jnp.square(jnp.stack(leaves))))
+        return jnp.full_like(leaves[0], jnp.where((size > 0) & jnp.isfinite(size), size, 1.0))
+
+    return flat_vector(jax.tree.map(spread, *trees))
+
+
+def require_float(params: Params) -> None:
+    """An error for parameters that are not real floating point."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if not is_float(leaf):
+            name = jax.tree_util.keystr(path) or "itself"
+            raise ValueError(
+                f"params must be real floating point; leaf {name} is "
+                f"{jnp.result_type(leaf)}. Convert it, or keep it out of params."
+            )

@@ -1,0 +1,158 @@
+"""``lopt inspect`` and ``lopt monitor`` from the outside."""
+
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import lopt
+import lopt.cli.inspect as command
+from lopt.cli import main
+from lopt.meta.config import TrainConfig
+from lopt.meta.run import RunDirectory
+from lopt.monitor import InspectSettings, Probe
+from lopt.tasks.datasets import fashion_mnist_8x8
+from lopt.tasks.images import mlp_task
+
+STEPS = [0, 5]
+
+
+@pytest.fixture(scope="module")
+def saved() -> lopt.Saved:
+    """An untrained hyperparameter controller, which compiles quickest."""
+    theta = lopt.init_meta_parameters(jax.random.key(0), lopt.HYPERPARAM)
+    return lopt.Saved(theta, lopt.HYPERPARAM, {})
+
+
+@pytest.fixture(scope="module")
+def looks(saved) -> list[command.Look]:
+    """Two inspections on a linear classifier."""
+    task = mlp_task("tiny", fashion_mnist_8x8().train, hidden=(), batch_size=16)
+    settings = InspectSettings(vectors=4, hessian_vectors=12)
+    return command.look(saved, task, STEPS, 32, settings)
+
+
+def test_the_looks_are_along_one_trajectory(looks) -> None:
+    first, second = (one.found for one in looks)
+    assert [one.inner_step for one in looks] == STEPS
+    assert first.loss != second.loss
+    assert first.sharpness.value > 0
+    assert first.blackbox is None
+
+
+def test_inspect_prints_a_table_or_json(saved, looks, tmp_path, capsys, monkeypatch) -> None:
+    file = tmp_path / "theta.npz"
+    lopt.save(file, saved.meta_parameters, saved.config)
+    seen = []
+
+    def known(*arguments):
+        seen.append(arguments)
+        return looks
+
+    monkeypatch.setattr(command, "look", known)
+    assert main(["inspect", str(file), "--steps", "5", "0", "5", "--vectors", "8"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert seen[0][2] == STEPS
+    assert seen[0][4].vectors == 8
+    for word in ("sharpness", "radius, joint", "effective alpha", "Theorem 1'"):
+        assert word in out
+    assert main(["inspect", str(file), "--steps", "0", "5", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [entry["inner_step"] for entry in printed] == STEPS
+    assert printed[0]["sharpness"]["value"] == looks[0].found.sharpness.value
+    assert set(printed[0]["radius"]) == {"value", "residual", "error", "converged"}
+
+
+@pytest.fixture
+def run(tmp_path) -> RunDirectory:
+    """A run directory without a run: its configuration, and room for metrics."""
+    run = RunDirectory(tmp_path / "run")
+    run.create(TrainConfig(), lambda: None)
+    return run
+
+
+def test_inspect_wants_a_complete_run(run, capsys) -> None:
+    assert main(["inspect", str(run.path)]) == 2
+    assert "is not complete" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def measurements() -> list[dict]:
+    """What the trainer writes, for an optimizer whose step grows from 0.1 to 0.6."""
+    curvature = jnp.array([1.0, 2.0, 4.0])
+    probe = Probe(
+        optax.sgd, lambda p, c: jnp.sum(c * p**2) / 2, jnp.ones(3), curvature[None], curvature,
+        steps=(1, 3),
+    )  # fmt: skip
+    rates = (0.1, 0.3, 0.6)
+    reports = [probe.measure(rate).to_json() for rate in rates]
+    return [{"outer_step": 50 * i, "monitor": r} for i, r in enumerate(reports)]
+
+
+def test_monitor_draws_what_the_metrics_hold(run, measurements, capsys, tmp_path) -> None:
+    pytest.importorskip("matplotlib")
+    lines = [{"outer_step": 0, "meta_loss": 2.0}, *measurements]
+    run.metrics_file.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"outer')
+    assert main(["monitor", str(run.path)]) == 0
+    out = capsys.readouterr().out
+    assert "3 measurements: 2 stable, 1 unstable" in out.replace("\n", " ")
+    assert "at outer step 100: unstable" in out
+    assert (run.path / "monitor.png").read_bytes().startswith(b"\x89PNG")
+    other = tmp_path / "other.png"
+    assert main(["monitor", str(run.path), "--out", str(other)]) == 0
+    assert other.exists()
+
+
+def test_the_picture_shows_the_eigenvalues_and_radii(measurements) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    from lopt.monitor.picture import converged_values, spectra_over_time
+
+    figure = spectra_over_time(measurements)
+    planes, radii = figure.axes[0:4:2], figure.axes[1:4:2]
+    assert planes[0].get_title(loc="left").endswith("inner step 1")
+    (line,) = [x for x in radii[1].lines if x.get_label() == "radius"]
+    np.testing.assert_allclose(line.get_ydata(), [0.9, 0.7, 1.4], atol=1e-3)
+    values = converged_values(measurements[-1]["monitor"]["points"][0]["joint"])
+    assert np.abs(values - -1.4).min() < 1e-3
+    matplotlib.pyplot.close(figure)
+
+
+BAD = {
+    "no such file": (["inspect", "absent.npz"], "does not exist"),
+    "no such name": (["inspect", "absent"], "neither a file nor the name"),
+    "negative step": (["inspect", "x.npz", "--steps", "-1"], "--steps must be at least 0"),
+    "no number": (["inspect", "x.npz", "--steps", "many"], "--steps"),
+    "no vectors": (["inspect", "x.npz", "--vectors", "0"], "vectors must be at least 1"),
+    "no examples": (["inspect", "x.npz", "--examples", "0"], "--examples must be at least 1"),
+    "unknown task": (["inspect", "x.npz", "--task", "mnist"], "--task"),
+    "no run": (["monitor", "absent"], "holds no run"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(case, tmp_path, capsys, monkeypatch) -> None:
+    arguments, message = BAD[case]
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    err = capsys.readouterr().err
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_monitor_without_measurements_or_place_to_write(run, measurements, capsys) -> None:
+    assert main(["monitor", str(run.path)]) == 2
+    assert "has no measurements of the eigenvalues yet" in capsys.readouterr().err
+    run.metrics_file.write_text(json.dumps(measurements[0]) + "\n")
+    assert main(["monitor", str(run.path), "--out", str(Path("absent") / "x.png")]) == 2
+    assert "does not exist" in capsys.readouterr().err
+    assert main(["monitor", str(run.path), "--out", str(run.path / "x.strange")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
