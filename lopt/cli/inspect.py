@@ -11,17 +11,17 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from lopt.meta.config import TASKS
 from lopt.meta.run import RunDirectory
 from lopt.monitor import Inspection, InspectSettings, inspect, star_blackbox, update_map
 from lopt.monitor.values import Value
 from lopt.optimizers.saved import Saved, load
 from lopt.optimizers.star import star
+from lopt.tasks.registry import make_task
 from lopt.tasks.task import Batch, Params, Task, take
 
 # Set apart from what training, its monitor and the evaluation draw.
 INSPECT_KEY = 0x1115
-DEFAULT_TASK = next(iter(TASKS))
+DEFAULT_TASK = "fashion-mnist-8x8-mlp"
 DEFAULTS = InspectSettings(vectors=40, hessian_vectors=24)
 
 
@@ -45,7 +45,7 @@ def add_parser(commands: Any) -> None:
         "source", metavar="FILE_OR_RUN", help="saved meta-parameters, a name, or a run directory"
     )
     parser.add_argument(
-        "--task", choices=tuple(TASKS), help=f"the inner problem (the run's, else {DEFAULT_TASK})"
+        "--task", metavar="NAME", help=f"the inner problem (the run's, else {DEFAULT_TASK})"
     )
     parser.add_argument(
         "--steps", type=int, nargs="+", default=[50, 500, 2500], metavar="N", help="inner steps"
@@ -72,7 +72,7 @@ def run_command(options: argparse.Namespace) -> int:
         hessian_vectors=DEFAULTS.hessian_vectors, vectors=options.vectors, seed=options.seed
     )
     saved, own_task = _source(options.source)
-    task = TASKS[options.task or own_task]()
+    task = make_task(options.task or own_task)
     looks = look(saved, task, steps, options.examples, settings, options.seed)
     if options.json:
         print(json.dumps([{"inner_step": x.inner_step, **x.found.to_json()} for x in looks]))
