@@ -1,12 +1,14 @@
 """The command line of lopt: one subcommand a module."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
 from lopt.cli import convert, data, evaluate, inspect, monitor, runs, train
+from lopt.meta.processes import several
 from lopt.meta.run import RunError
 
 
@@ -39,7 +41,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (RunError, ValueError) as error:
         line = " ".join(str(error).split())
         print(f"lopt {options.command}: {line}", file=sys.stderr)
-        return 1 if isinstance(error, RunError) else 2
+        return _ended(1 if isinstance(error, RunError) else 2)
     except KeyboardInterrupt:
         print(f"lopt {options.command}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
+
+
+def _ended(code: int) -> int:
+    """The exit code; one of several processes ends at once, because JAX would have it wait until
+    the others do.
+    """
+    if several():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code

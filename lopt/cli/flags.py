@@ -45,7 +45,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         says = field.metadata["help"] + NAMES.get(field.name, "")
         kind = _plain(hints[field.name])
         shape: dict[str, Any] = {"type": kind, "metavar": kind.__name__.upper()}
-        if kind is bool:
+        if field.name == "rules":
+            shape = {"nargs": "+", "metavar": "RULE"}
+            default = "none"
+        elif kind is bool:
             shape = {"action": argparse.BooleanOptionalAction}
         elif field.name in CHOICES:
             shape = {"choices": tuple(CHOICES[field.name])}

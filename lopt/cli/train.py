@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from lopt.cli.flags import add_flags, configuration, given, preset_text
 from lopt.cli.stop import Stop
 from lopt.meta.config import TrainConfig
 from lopt.meta.loop import train
+from lopt.meta.processes import join, writes
 from lopt.meta.run import RunDirectory
 from lopt.meta.watch import probe
 
@@ -35,6 +37,15 @@ def add_parser(commands: Any) -> None:
         type=Path,
         help="go on with the run in this directory; of the other flags only --devices goes with it",
     )
+    shared = parser.add_argument_group(
+        "several processes",
+        "The same command in each, on one host or many; --devices counts those of all of them, and "
+        "all see the run directory. Under Slurm or MPI --distributed alone will do.",
+    )
+    shared.add_argument("--distributed", action="store_true", help="be one of several processes")
+    shared.add_argument("--coordinator", metavar="HOST:PORT", help="where the first one serves")
+    shared.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    shared.add_argument("--process", type=int, metavar="I", help="which one this is, from 0")
     parser.add_argument(
         "--show-config",
         action="store_true",
@@ -56,9 +67,9 @@ def run_command(options: argparse.Namespace) -> int:
         if options.resume and run.result.exists():
             print(f"{run.path} is complete: {run.result}")
             return 0
-        use_devices(config.devices)
+        use_devices(config.devices, options)
         task = config.make_task()
-        with Display(config, run.path) as display:
+        with Display(config, run.path) if writes() else nullcontext() as display:
             done = train(
                 config,
                 run,
@@ -68,6 +79,8 @@ def run_command(options: argparse.Namespace) -> int:
                 observer=display,
                 stop=lambda: stop.signal is not None,
             )
+    if not writes():
+        return 0 if done == config.outer_steps or stop.signal is None else 128 + stop.signal
     if done == config.outer_steps:
         print(f"Wrote {run.result}")
         return 0
@@ -93,10 +106,19 @@ def _what(options: argparse.Namespace) -> tuple[TrainConfig, RunDirectory | None
     return replace(run.read_config(), **set_by_flags), run
 
 
-def use_devices(devices: int) -> None:
-    """Let the CPU appear as so many devices; of no effect once JAX has started."""
-    if devices > 1:
-        try:
-            jax.config.update("jax_num_cpu_devices", devices)
-        except RuntimeError:
-            return
+def use_devices(devices: int, options: argparse.Namespace) -> None:
+    """Join the other processes, if there are any, and let the CPU appear as this one's share of the
+    devices; of no effect once JAX has started.
+    """
+    named = [getattr(options, n) for n in ("coordinator", "processes", "process")]
+    several = options.distributed or any(x is not None for x in named)
+    count = (options.processes or 1) if several else 1
+    if devices % count:
+        raise ValueError(
+            f"--devices counts those of all processes; {devices} is no multiple of {count}."
+        )
+    if devices // count > 1:
+        with suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", devices // count)
+    if several:
+        join(*named)

@@ -48,15 +48,8 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(name[0]) for name in names if name)
 
 
-def host_copy(state: Any) -> Any:
-    """The state as NumPy arrays that share no memory with the device's, which the next outer step
-    overwrites.
-    """
-    return jax.tree.map(lambda x: np.array(x, copy=True), state)
-
-
 def write_checkpoint(folder: Path, outer_step: int, state: Any) -> Path:
-    """Write `state` (a pytree of arrays) and delete all but the newest three checkpoints.
+    """Write `state` (a pytree of NumPy arrays) and delete all but the newest three checkpoints.
 
     Raises
     ------
@@ -67,13 +60,11 @@ def write_checkpoint(folder: Path, outer_step: int, state: Any) -> Path:
     _remove_unfinished(folder)
     path = checkpoint_path(folder, outer_step)
     part = path.with_name(path.name + ".part")
-    arrays = {name: x for name, x in _named(host_copy(state)).items() if x.size}
+    arrays = {name: x for name, x in _named(state).items() if x.size}
     try:
         _require_room(part, arrays)
         try:
-            ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).save(
-                part.absolute(), ocp.args.PyTreeSave(arrays)
-            )
+            _checkpointer().save(part.absolute(), ocp.args.PyTreeSave(arrays))
         except ValueError as error:  # tensorstore's word for a failed write
             raise OSError(None, str(error).splitlines()[0]) from None
         _sign(part)
@@ -100,7 +91,7 @@ def read_checkpoint(folder: Path, outer_step: int, template: Any) -> Any:
     """
     path = checkpoint_path(folder, outer_step)
     _verify(path)
-    checkpointer = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+    checkpointer = _checkpointer()
     needed = {name: x for name, x in _named(template).items() if x.size}
     held = checkpointer.metadata(path.absolute()).item_metadata.tree
     differ = sorted(set(held) ^ set(needed)) or [
@@ -145,6 +136,17 @@ def remove_checkpoint(folder: Path, outer_step: int) -> None:
         gone = path.with_name(path.name + ".part")
         path.rename(gone)
         shutil.rmtree(gone)
+
+
+def _checkpointer() -> ocp.Checkpointer:
+    """One of this process alone, also where it is the first of several."""
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=jax.process_index(),
+        active_processes={jax.process_index()},
+        barrier_sync_key_prefix="first",
+    )
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 def _named(tree: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, get_args, get_type_hints
 
 import jax
+import numpy as np
 import optax
 
 from lopt.meta.estimators import (
@@ -23,6 +24,7 @@ from lopt.meta.estimators import (
     Schedule,
     TruncatedBackprop,
 )
+from lopt.monitor.rules import WarningRule
 from lopt.optimizers.star import (
     BLACKBOX,
     HYPERPARAM,
@@ -106,6 +108,11 @@ class TrainConfig:
     monitor_every: int = _field(
         50, "outer steps between two measurements of the eigenvalues; 0 is off"
     )
+    rules: tuple[str, ...] = _field(
+        (),
+        "what to do about eigenvalues, as 'radius>1.05 for 3: stop' (also log, checkpoint, "
+        "raise-weight-decay)",
+    )
     checkpoint_every: int = _field(100, "outer steps between two checkpoints")
 
     def __post_init__(self) -> None:
@@ -135,6 +142,10 @@ class TrainConfig:
         )
         _member("estimator", self.estimator, dict.fromkeys(ESTIMATORS))
         _check_horizon(self)
+        for rule in self.rules:
+            WarningRule.parse(rule)
+        if self.rules and not self.monitor_every:
+            raise ValueError("rules need measurements, but monitor_every is 0. Take e.g. 50.")
         _require("seed", self.seed, 0 <= self.seed < 2**32, "in [0, 2^32)")
         if self.pairs % self.devices:
             raise ValueError(
@@ -205,8 +216,14 @@ class TrainConfig:
         rate: Any = self.learning_rate
         if self.final_learning_rate < 1:
             rate = optax.cosine_decay_schedule(rate, self.outer_steps, self.final_learning_rate)
-        adamw = optax.adamw(rate, weight_decay=self.weight_decay, mask=_decayed)
-        chain = optax.chain(optax.clip_by_global_norm(self.clip), adamw)
+        decay = optax.inject_hyperparams(optax.add_decayed_weights, static_args="mask")
+        chain = optax.chain(
+            optax.clip_by_global_norm(self.clip),
+            optax.scale_by_adam(),
+            # In the state, so that a rule of the monitor can raise it.
+            decay(weight_decay=self.weight_decay, mask=_decayed),
+            optax.scale_by_learning_rate(rate),
+        )
         return optax.apply_if_finite(chain, max_consecutive_errors=10)
 
     @classmethod
@@ -226,6 +243,17 @@ class TrainConfig:
         return cls(**{key: _typed(key, value, hints[key]) for key, value in values.items()})
 
 
+def raise_weight_decay(meta_optimizer_state: Any) -> tuple[float, Any]:
+    """Twice the weight decay, at least 0.1, and the state of the meta-optimizer that has it.
+
+    Section 5.3 finds 0.1 to 0.5 the good range; weight decay of the network shrinks the blackbox
+    term's gain (section 5.1).
+    """
+    now = float(optax.tree_utils.tree_get(meta_optimizer_state, "weight_decay"))
+    raised = np.float32(max(0.1, 2.0 * now))
+    return float(raised), optax.tree_utils.tree_set(meta_optimizer_state, weight_decay=raised)
+
+
 def _decayed(theta: MetaParameters) -> MetaParameters:
     """Which meta-parameters weight decay acts on: the network, not the decays' offsets nor
     the nominal scale.
@@ -236,6 +264,10 @@ def _decayed(theta: MetaParameters) -> MetaParameters:
 
 def _typed(name: str, value: Any, hint: Any) -> Any:
     """The value as the field's type; a whole number will do for a float."""
+    if hint == tuple[str, ...]:
+        if isinstance(value, list | tuple) and all(isinstance(x, str) for x in value):
+            return tuple(value)
+        raise ValueError(f"{name} must be a list of strings; it is {value!r}.")
     kinds = get_args(hint) or (hint,)
     if type(value) is int and float in kinds and int not in kinds:
         return float(value)

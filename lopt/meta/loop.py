@@ -2,18 +2,22 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any, NamedTuple, Protocol
 
+import jax
 import numpy as np
 
 from lopt.meta.checkpoint import checkpoint_path, read_newest, remove_checkpoint, steps
 from lopt.meta.checkpoint import write_checkpoint as write_first
-from lopt.meta.config import TrainConfig
+from lopt.meta.config import TrainConfig, raise_weight_decay
 from lopt.meta.nonfinite import Streak
+from lopt.meta.processes import any_of, first_does, host_copy, several, writes
 from lopt.meta.run import RunDirectory, RunError, versions
 from lopt.meta.trainer import Trainer, TrainState
-from lopt.meta.writer import Writer
+from lopt.meta.writer import Silent, Writer
+from lopt.monitor.rules import ACTIONS, WarningRule, Warnings
 from lopt.optimizers.saved import save
 from lopt.optimizers.star import MetaParameters
 from lopt.tasks.task import Task
@@ -78,24 +82,44 @@ def train(
         finite. What is left is the last good checkpoint.
     """
     trainer = Trainer(config, task)
-    with run.locked():
-        if not resume:
-            run.require_new()
-        state, done = trainer.init(), 0
-        if resume:
-            state, done = _resume(trainer, run, state, observer)
-        else:
-            run.create(config, lambda: _begin(run, config, state))
+    with ExitStack() as held:
+        first_does(lambda: _claim(run, held, resume=resume), None)
+        initial = host_copy(trainer.init())
+
+        def begin() -> tuple[TrainState, int]:
+            if resume:
+                return _resume(run, initial, observer)
+            run.create(config, lambda: _begin(run, config, initial))
+            return initial, 0
+
+        saved, done = first_does(begin, (initial, 0))
+        state, done = trainer.place(saved), int(done)
         try:
-            with Writer(run, forget_from=_first_line(done)) as writer:
+            with _writer(run, done) as writer:
                 loop = Loop(trainer, run, writer, state, done, monitor, observer, stop)
                 loop.run_on()
-            if loop.done == config.outer_steps:
+            if loop.done == config.outer_steps and writes():
                 origin = {"run": asdict(config), "outer_steps": loop.done, "versions": versions()}
-                save(run.result, loop.state.theta, config.star_config, origin)
+                theta = host_copy(loop.state.theta)
+                save(run.result, theta, config.star_config, origin)
         except OSError as error:
             raise run.cannot_write(error) from None
+        except (jax.errors.JaxRuntimeError, ValueError) as error:
+            if several():  # JAX reports a broken connection as the one or the other
+                raise run.left_alone(error) from None
+            raise
     return loop.done
+
+
+def _claim(run: RunDirectory, held: ExitStack, *, resume: bool) -> None:
+    """Be the only one that writes here; a new run needs a new directory."""
+    held.enter_context(run.locked())
+    if not resume:
+        run.require_new()
+
+
+def _writer(run: RunDirectory, done: int) -> Writer | Silent:
+    return Writer(run, forget_from=_first_line(done)) if writes() else Silent()
 
 
 def _begin(run: RunDirectory, config: TrainConfig, state: TrainState) -> None:
@@ -105,7 +129,7 @@ def _begin(run: RunDirectory, config: TrainConfig, state: TrainState) -> None:
 
 
 def _resume(
-    trainer: Trainer, run: RunDirectory, state: TrainState, observer: Observer | None
+    run: RunDirectory, state: TrainState, observer: Observer | None
 ) -> tuple[TrainState, int]:
     """The newest good state, and everything written after it removed: the run does it again."""
     newest = read_newest(run.checkpoints, state)
@@ -119,7 +143,7 @@ def _resume(
         run.cut_metrics(_first_line(newest.outer_step))
     except OSError as error:
         raise run.cannot_write(error) from None
-    return trainer.place(newest.state), newest.outer_step
+    return newest.state, newest.outer_step
 
 
 def _first_line(done: int) -> int:
@@ -140,7 +164,7 @@ class Loop:
         self,
         trainer: Trainer,
         run: RunDirectory,
-        writer: Writer,
+        writer: Writer | Silent,
         state: TrainState,
         done: int,
         monitor: Monitor | None = None,
@@ -154,6 +178,10 @@ class Loop:
         self.checkpoint_owed = False
         self.streak = Streak(state.meta_optimizer)
         self.verdict = "none yet"
+        self.warnings = Warnings([WarningRule.parse(text) for text in self.config.rules])
+        for line in run.read_metrics() if writes() and self.warnings.rules else ():
+            if "monitor" in line:  # a resumed run goes on counting
+                self.warnings.see(*line["monitor"]["points"])
 
     def run_on(self) -> None:
         """Go on to the last outer step, or to where `stopping` is set."""
@@ -164,7 +192,7 @@ class Loop:
             self._outer_step()
             if self.done == outer_steps or self._is_multiple(self.config.monitor_every):
                 self._measure()
-            self.stopping = self.stopping or self.stop()
+            self.stopping = self.stopping or any_of(self.stop())
             self.checkpoint_owed |= self.done % every == 0
             self._checkpoint()
             self.writer.check()
@@ -182,7 +210,9 @@ class Loop:
         self.writer.line(progress._asdict())
         if self.observer:
             self.observer.step(progress)
-        self.streak.add(progress.skipped, nonfinite_step)
+        # Spread over the devices: not worth fetching where every particle was well.
+        skipped = progress.skipped > self.streak.skipped
+        self.streak.add(progress.skipped, host_copy(nonfinite_step) if skipped else None)
         if self.streak.is_over:
             self.writer.wait()
             raise self._not_finite()
@@ -191,17 +221,34 @@ class Loop:
         """Measure the eigenvalues, if they are watched."""
         if self.monitor is None or not self.config.monitor_every:
             return
-        measurement = self.monitor(self.state.theta)
-        self.writer.line({"outer_step": self.done, "monitor": measurement.to_json()})
-        if self.observer:
-            self.observer.measured(self.done, measurement)
-        self._react(measurement)
+        due = np.zeros(len(ACTIONS), bool)
+        if writes():
+            measurement = self.monitor(host_copy(self.state.theta))
+            self.writer.line({"outer_step": self.done, "monitor": measurement.to_json()})
+            if self.observer:
+                self.observer.measured(self.done, measurement)
+            self.verdict = f"{measurement.text()} (after outer step {self.done})"
+            for rule in self.warnings.see(*measurement.to_json()["points"]):
+                due[ACTIONS.index(rule.action)] = True
+                self._warn(f"outer step {self.done}: {rule.text()} ({measurement.text()})")
+        if self.warnings.rules:
+            self._react(first_does(lambda: due, due))
 
-    def _react(self, measurement: Measurement) -> None:
-        """What follows from a measurement. Here a rule can set `checkpoint_owed` or `stopping`,
-        or change `state`: the checkpoint of this outer step is still to come.
-        """
-        self.verdict = f"{measurement.text()} (after outer step {self.done})"
+    def _react(self, due: np.ndarray) -> None:
+        """Do what the rules ask for; the checkpoint of this outer step is still to come."""
+        asked = {action for action, is_due in zip(ACTIONS, due, strict=True) if is_due}
+        self.stopping |= "stop" in asked
+        self.checkpoint_owed |= "checkpoint" in asked
+        if "raise-weight-decay" in asked:
+            raised, meta_optimizer = raise_weight_decay(host_copy(self.state.meta_optimizer))
+            self.state = self.trainer.place(self.state._replace(meta_optimizer=meta_optimizer))
+            self._warn(f"outer step {self.done}: weight decay raised to {raised:g}")
+
+    def _warn(self, message: str) -> None:
+        """Say it, and keep it in the metrics."""
+        self.writer.line({"outer_step": self.done, "warning": message})
+        if self.observer:
+            self.observer.warn(message)
 
     def _checkpoint(self) -> None:
         """Have a checkpoint written where one is owed; one that is due while meta-gradients are
@@ -209,7 +256,7 @@ class Loop:
         """
         last = self.stopping or self.done == self.config.outer_steps
         if last or (self.checkpoint_owed and self.streak.length == 0):
-            self.writer.checkpoint(self.done, self.state)
+            self.writer.checkpoint(self.done, host_copy(self.state))
             self.checkpoint_owed = False
 
     def _is_multiple(self, every: int) -> bool:

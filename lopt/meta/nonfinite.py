@@ -33,7 +33,7 @@ class Streak:
 
     def __init__(self, meta_optimizer_state: Any) -> None:
         self.length = int(optax.tree_utils.tree_get(meta_optimizer_state, "notfinite_count"))
-        self._skipped = int(optax.tree_utils.tree_get(meta_optimizer_state, "total_notfinite"))
+        self.skipped = int(optax.tree_utils.tree_get(meta_optimizer_state, "total_notfinite"))
         self._first: np.ndarray | None = None
 
     def add(self, skipped: int, nonfinite_step: Any = None) -> None:
@@ -41,8 +41,8 @@ class Streak:
         int32 ``[pairs, 2]``: the inner step of its episode at which each particle's loss first was
         not finite, -1 for none.
         """
-        self.length = self.length + 1 if skipped > self._skipped else 0
-        self._skipped = skipped
+        self.length = self.length + 1 if skipped > self.skipped else 0
+        self.skipped = skipped
         self._first = None if nonfinite_step is None else np.asarray(nonfinite_step)
 
     @property

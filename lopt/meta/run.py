@@ -95,6 +95,16 @@ class RunDirectory:
             f"is {left}. Make room there, then go on with: lopt train --resume {self.path}"
         )
 
+    def left_alone(self, error: Exception) -> RunError:
+        """What to tell where another process of the run is gone."""
+        held = steps(self.checkpoints)
+        left = f"after outer step {held[-1]}" if held else "missing"
+        return RunError(
+            f"another process of this run has ended, and this one cannot go on alone "
+            f"({str(error).splitlines()[0][:200]}). The last good checkpoint is {left}. Start all "
+            f"processes again with: lopt train --resume {self.path}"
+        )
+
     def _unwritable(self, error: OSError) -> ValueError:
         return ValueError(
             f"{self.path} cannot be written ({error.strerror}). Name another directory, or make "

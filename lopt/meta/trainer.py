@@ -3,13 +3,13 @@
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lopt.meta.config import TrainConfig
 from lopt.meta.estimators import Estimate
+from lopt.meta.processes import place
 from lopt.optimizers.star import MetaParameters, init_meta_parameters
 from lopt.tasks.task import Task
 
@@ -46,7 +46,7 @@ class Trainer:
         spread = NamedSharding(self.mesh, PartitionSpec(AXIS))
         placement: list[Any] = [self.everywhere, self.everywhere, spread]
         self.placement = TrainState(*placement)
-        self.data = jax.device_put(self.task.data, self.everywhere)
+        self.data = place(self.task.data, self.everywhere)
         names = ("meta_loss", "diverged", "gradient_norm", "skipped")
         seen = {**dict.fromkeys(names, self.everywhere), "nonfinite_step": spread}
         # Named shardings on both sides: inferred ones would differ after the first step and
@@ -68,8 +68,7 @@ class Trainer:
 
     def place(self, state: TrainState) -> TrainState:
         """The state on its devices: pairs spread over them, the rest on each."""
-        placed = [jax.device_put(x, s) for x, s in zip(state, self.placement, strict=True)]
-        return TrainState(*placed)
+        return TrainState(*(place(x, s) for x, s in zip(state, self.placement, strict=True)))
 
     def step(self, state: TrainState, outer_step: int) -> tuple[TrainState, dict[str, jax.Array]]:
         """One outer step, the `outer_step`-th counted from 0; `state` is used up.
@@ -77,7 +76,7 @@ class Trainer:
         Beside it what was seen: scalars, and "nonfinite_step" of every pair (see `Estimate`),
         spread over the devices.
         """
-        return self._step(state, self.data, jnp.uint32(outer_step))
+        return self._step(state, self.data, np.uint32(outer_step))
 
     def _outer_step(
         self, state: TrainState, data: Any, outer_step: jax.Array
@@ -115,7 +114,7 @@ class Trainer:
 
 
 def _mesh(devices: int) -> Mesh:
-    """A mesh over the first `devices` devices."""
+    """A mesh over the first `devices` devices of all processes."""
     present = jax.devices()
     if devices > len(present):
         raise ValueError(

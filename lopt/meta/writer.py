@@ -14,7 +14,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
-from lopt.meta.checkpoint import host_copy, write_checkpoint
+from lopt.meta.checkpoint import write_checkpoint
 from lopt.meta.run import RunDirectory
 
 # A reader of the metrics waits at most about so long for a line.
@@ -59,11 +59,11 @@ class Writer:
         self._submit(self._write_line, values)
 
     def checkpoint(self, outer_step: int, state: Any) -> None:
-        """Copy the state from the device, and have it written once an earlier one is."""
+        """Have the state, NumPy arrays, written once an earlier one is."""
         if self._pending:
             self._pending.result()
         self.check()
-        self._pending = self._submit(self._write_checkpoint, outer_step, host_copy(state))
+        self._pending = self._submit(self._write_checkpoint, outer_step, state)
 
     def wait(self) -> None:
         """Until everything asked for is on the disk."""
@@ -113,6 +113,28 @@ class Writer:
         self._events.flush()
         if durably:
             os.fsync(self._metrics.fileno())
+
+
+class Silent:
+    """The writer of a process that does not write."""
+
+    def __enter__(self) -> "Silent":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def line(self, values: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def checkpoint(self, outer_step: int, state: Any) -> None:
+        """Nothing."""
+
+    def wait(self) -> None:
+        """Nothing."""
+
+    def check(self) -> None:
+        """Nothing."""
 
 
 def _events(folder: Path, purge_step: int) -> EventsWriter:
