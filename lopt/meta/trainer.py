@@ -1,5 +1,6 @@
 """Meta-training step by step: PES estimates, AdamW on the meta-parameters."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -47,6 +48,8 @@ class Trainer:
         placement: list[Any] = [self.everywhere, self.everywhere, spread]
         self.placement = TrainState(*placement)
         self.data = place(self.task.data, self.everywhere)
+        self._windows: Iterator[Any] = iter(())
+        self._due = -1
         names = ("meta_loss", "diverged", "gradient_norm", "skipped")
         seen = {**dict.fromkeys(names, self.everywhere), "nonfinite_step": spread}
         # Named shardings on both sides: inferred ones would differ after the first step and
@@ -76,7 +79,16 @@ class Trainer:
         Beside it what was seen: scalars, and "nonfinite_step" of every pair (see `Estimate`),
         spread over the devices.
         """
-        return self._step(state, self.data, np.uint32(outer_step))
+        return self._step(state, self._data(outer_step), np.uint32(outer_step))
+
+    def _data(self, outer_step: int) -> Any:
+        """All data, or the window of this outer step where they pass through."""
+        if self.task.stream is None:
+            return self.data
+        if self._due != outer_step:
+            self._windows, self._due = self.task.stream.since(outer_step), outer_step
+        self._due += 1
+        return place(next(self._windows), self.everywhere)
 
     def _outer_step(
         self, state: TrainState, data: Any, outer_step: jax.Array

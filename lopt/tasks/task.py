@@ -8,6 +8,8 @@ from typing import Any
 
 import jax
 
+from lopt.tasks.stream import Windows
+
 Params = Any
 Batch = Any
 
@@ -36,6 +38,9 @@ class Task:
         by the loss at initialization, so that tasks of different scales weigh the same. The
         meta-gradient is that of the normalized losses; reported losses keep the task's units. None
         leaves the losses as they are.
+    stream
+        Data too large for the device: meta-training then takes a window of it each outer step, and
+        `data` is a window that everything else draws from.
 
     Examples
     --------
@@ -54,6 +59,7 @@ class Task:
     batch_size: int = 1
     loss_ceiling: float = float("inf")
     normalize: Callable[[jax.Array], jax.Array] | None = None
+    stream: Windows | None = field(default=None, repr=False)
 
     @property
     def examples(self) -> int:
