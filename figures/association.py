@@ -1,4 +1,4 @@
-"""How well numbers known beforehand foretell what happens: survival, rank correlation, confusion."""
+"""How well numbers known beforehand foretell what happens: survival, ranks, confusion."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,11 +8,13 @@ import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
 
-def survival(losses: NDArray[Any], smoothed: NDArray[Any], ceiling: float) -> list[int]:
+def survival(
+    losses: NDArray[Any], smoothed: NDArray[Any], ceiling: float | NDArray[Any]
+) -> list[int]:
     """For each run the steps after which its loss is not finite or above the ceiling for good.
 
-    Losses and their running means are ``[runs, steps]``. A run that is well at its last step has
-    survived all of them: its time is censored there.
+    Losses and their running means are ``[runs, steps]``, the ceiling one or ``[runs, 1]``. A
+    run that is well at its last step has survived all of them: its time is censored there.
     """
     well = np.isfinite(losses) & (smoothed <= ceiling)
     steps = np.arange(1, losses.shape[-1] + 1)
@@ -45,18 +47,32 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, strata: ArrayLike) -> float:
     >>> rank_correlation([1, 2, 3, 10, 20, 30], [3, 2, 1, 0, -1, -2], [0, 0, 0, 1, 1, 1])
     -1.0
     """
-    a, b = (_ranks(np.asarray(v, np.float64), np.asarray(strata)) for v in (x, y))
-    size = float(np.sqrt(a @ a) * np.sqrt(b @ b))
-    return float(np.clip(a @ b / size, -1, 1)) if size > 0 else float("nan")
+    x, y, strata = (np.asarray(v) for v in (x, y, strata))
+    return float(_correlations(x, y, strata, np.ones((1, len(x))))[0])
 
 
-def _ranks(values: NDArray[np.float64], strata: NDArray[Any]) -> NDArray[np.float64]:
-    ranks = np.empty(len(values))
-    for stratum in np.unique(strata):
-        mine = strata == stratum
-        found = scipy.stats.rankdata(values[mine])
-        ranks[mine] = (found - found.mean()) / len(found)
-    return ranks
+def _correlations(
+    x: NDArray[Any], y: NDArray[Any], strata: NDArray[Any], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """A rank correlation for each row of weights: how often it counts each case."""
+    a, b = _ranks(x, strata, weights), _ranks(y, strata, weights)
+    products = (np.sum(weights * u * v, axis=1) for u, v in ((a, b), (a, a), (b, b)))
+    both, of_a, of_b = products
+    size = np.sqrt(of_a * of_b)
+    # Less than what rounding makes of a constant is one.
+    varies = size > 1e-9
+    return np.clip(np.divide(both, size, out=np.full(len(size), np.nan), where=varies), -1, 1)
+
+
+def _ranks(
+    values: NDArray[Any], strata: NDArray[Any], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Of each case the share of its stratum that lies below it, half of its equals, less 1/2."""
+    one, other = values[:, None], values[None, :]
+    below = np.where(one == other, 0.5, other < one)
+    same = (strata[:, None] == strata[None, :]).astype(np.float64)
+    size = weights @ same
+    return weights @ (below * same).T / np.where(size > 0, size, 1.0) - 0.5
 
 
 def associate(
@@ -73,12 +89,16 @@ def associate(
     rho, rng = rank_correlation(x, y, strata), np.random.default_rng(0)
     if not np.isfinite(rho):
         return Association(rho, rho, rho, rho, len(x))
-    a, b = _ranks(x, strata), _ranks(y, strata)
+    a, b = (_ranks(v, strata, np.ones((1, len(x))))[0] for v in (x, y))
     chance = _shuffled(a, strata, draws, rng) @ b
     # The arrangement seen is one of those counted; equal ones may differ by rounding.
     extreme = np.sum(np.abs(chance) >= abs(a @ b) - 1e-9)
-    low, high = _interval(x, y, strata, clusters, draws, rng)
-    return Association(rho, float((1 + extreme) / (1 + draws)), low, high, len(x))
+    names, index = np.unique(clusters, return_inverse=True)
+    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), draws)
+    found = _correlations(x, y, strata, drawn[:, index].astype(np.float64))
+    # A draw in which nothing varies says nothing.
+    low, high = np.nanquantile(found, (0.025, 0.975))
+    return Association(rho, float((1 + extreme) / (1 + draws)), float(low), float(high), len(x))
 
 
 def _shuffled(
@@ -90,25 +110,6 @@ def _shuffled(
         mine = strata == stratum
         found[:, mine] = rng.permuted(found[:, mine], axis=1)
     return found
-
-
-def _interval(
-    x: NDArray[Any],
-    y: NDArray[Any],
-    strata: NDArray[Any],
-    clusters: NDArray[Any],
-    draws: int,
-    rng: np.random.Generator,
-) -> tuple[float, float]:
-    names = np.unique(clusters)
-    members = [np.flatnonzero(clusters == name) for name in names]
-    found = []
-    for _ in range(draws):
-        drawn = np.concatenate([members[i] for i in rng.integers(len(names), size=len(names))])
-        found.append(rank_correlation(x[drawn], y[drawn], strata[drawn]))
-    # A draw in which nothing varies says nothing.
-    low, high = np.nanquantile(found, (0.025, 0.975))
-    return float(low), float(high)
 
 
 @dataclass(frozen=True)

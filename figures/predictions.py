@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 import lopt
 from figures.association import survival
 from figures.demo import smooth
+from figures.prediction_table import OUTCOMES, Row, counted, page, trend, worst
+from figures.style import BLUE, GREY, ORANGE, PURPLE, plt, use_style
 from lopt.meta.config import OPTIMIZERS
 from lopt.meta.evaluate import clipped, held_out_keys, training_curves
 from lopt.meta.watch import probe
@@ -33,8 +35,12 @@ from lopt.tasks.images import image_task
 from lopt.tasks.networks import MLP
 
 RESULTS = Path(__file__).parent / "results" / "predictions.json"
+PICTURE = Path(__file__).parents[1] / "docs" / "predictions.png"
+PAGE = PICTURE.with_suffix(".md")
 OUTER_STEPS = (0, 50, 150, 400)
 HORIZON, HORIZONS, SEEDS = 200, 10, 6
+DURATION = "about 8 minutes on two cores, 14 of processor time."
+KINDS = {"star": (BLUE, "o"), "blackbox": (ORANGE, "s"), "hyperparam": (PURPLE, "^")}
 NUMBERS = ("radius", "oscillatory_radius", "ascent_radius", "growth", "sharpness")
 BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent")
 
@@ -43,23 +49,21 @@ BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent
 class Run:
     """A learned optimizer with its constants, meta-trained on the embedded task.
 
-    `used_step` is the nominal step that it is used with where that is another than it was trained
-    with.
+    `used` is the constant that it is used with where that is another than it was trained with.
     """
 
     name: str
     optimizer: str
     seed: int
-    nominal_step: float = 0.01
     blackbox_step: float = 0.0
     exponent: float = 1e-3
-    used_step: float | None = None
+    used: tuple[str, float] | None = None
 
     def config(self) -> lopt.TrainConfig:
         """Of its meta-training: short, that of the demo in small."""
         return lopt.TrainConfig(
             optimizer=self.optimizer,
-            nominal_step=self.nominal_step,
+            nominal_step=0.01,
             nominal_exponent=self.exponent,
             blackbox_step=self.blackbox_step,
             blackbox_exponent=self.exponent,
@@ -71,22 +75,41 @@ class Run:
         )
 
     def constants(self) -> dict[str, jax.Array]:
-        """beta_1 to beta_4 in use, as arrays: with them traced one compilation serves them all."""
+        """beta_1 to beta_4 in use, as arrays: traced, one compilation serves them all."""
         config = self.config().star_config
-        if self.used_step is not None:
-            config = replace(config, nominal_step=self.used_step)
-        return {name: jnp.float32(getattr(config, name)) for name in BETAS}
+        found = {name: jnp.float32(getattr(config, name)) for name in BETAS}
+        return found | ({self.used[0]: jnp.float32(self.used[1])} if self.used else {})
 
 
+def _with(run: Run, said: str, constant: str, *values: float) -> list[Run]:
+    """The same, trained as it was, used with other constants."""
+    return [
+        replace(run, name=f"{run.name}; used at {said} = {value:g}", used=(constant, value))
+        for value in values
+    ]
+
+
+_STAR = [
+    Run("STAR, β₃ = 1e-5", "star", 0, 1e-5),
+    Run("STAR, β₃ = 1e-4", "star", 1, 1e-4),
+    Run("STAR, β₃ = 1e-4, β₂ = β₄ = 0.1", "star", 2, 1e-4, exponent=0.1),
+    Run("STAR, β₃ = 1e-3", "star", 3, 1e-3),
+]
+_BLACKBOX = [
+    Run("Blackbox, β₃ = 1e-4", "blackbox", 4, 1e-4),
+    Run("Blackbox, β₃ = 1e-3", "blackbox", 5, 1e-3),
+]
+_HYPERPARAM = [Run("Hyperparam, β₁ = 0.01", "hyperparam", 6)]
+# What lies between constants that are always well and those that never are.
 RUNS = (
-    Run("STAR, β₃ = 1e-5", "star", 0, blackbox_step=1e-5),
-    Run("STAR, β₃ = 1e-4", "star", 1, blackbox_step=1e-4),
-    Run("STAR, β₃ = 1e-4, β₂ = β₄ = 0.1", "star", 2, blackbox_step=1e-4, exponent=0.1),
-    Run("STAR, β₃ = 1e-3", "star", 3, blackbox_step=1e-3),
-    Run("Blackbox, β₃ = 1e-4", "blackbox", 4, blackbox_step=1e-4),
-    Run("Blackbox, β₃ = 1e-3", "blackbox", 5, blackbox_step=1e-3),
-    Run("Hyperparam", "hyperparam", 6),
-    Run("Hyperparam, used at 10 β₁", "hyperparam", 6, used_step=0.1),
+    *_STAR,
+    *_with(_STAR[0], "β₁", "nominal_step", 0.1),
+    *_with(_STAR[1], "β₃", "blackbox_step", 2e-4, 4e-4),
+    *_with(_STAR[2], "β₃", "blackbox_step", 2e-4),
+    *_BLACKBOX,
+    *_with(_BLACKBOX[1], "β₃", "blackbox_step", 2e-3, 4e-3),
+    *_HYPERPARAM,
+    *_with(_HYPERPARAM[0], "β₁", "nominal_step", 0.1, 0.5),
 )
 
 
@@ -127,14 +150,15 @@ def numbers(found: lopt.monitor.ProbeReport) -> dict[str, Any]:
 
 
 def outcome(curves: NDArray[np.float32], ceiling: float) -> dict[str, list[Any]]:
-    """Of every seed: the steps it survives, and its loss around half the horizon, the horizon and
-    the end.
+    """Of every seed: the steps until its loss is above the ceiling for good ("survival") and above
+    that at the horizon ("held"); its loss around half the horizon, the horizon and the end.
     """
     width = HORIZON // 10
     smoothed = smooth(clipped(curves, 10 * ceiling), width)
     at = {"half": HORIZON // 2, "horizon": HORIZON, "end": curves.shape[1]}
     return {
         "survival": survival(curves, smoothed, ceiling),
+        "held": survival(curves, smoothed, smoothed[:, HORIZON - 1 : HORIZON]),
         **{name: [_short(float(v)) for v in smoothed[:, step - 1]] for name, step in at.items()},
     }
 
@@ -156,9 +180,84 @@ def measure(
         held_out_keys(SEEDS),
     )
     for (run, step, _), one, losses in zip(cases, used, curves, strict=True):
-        named = {"task": task.name, "run": run.name, "optimizer": optimizer, "outer_step": step}
-        yield named | numbers(watch.measure(one)) | outcome(losses, task.loss_ceiling)
+        named = {"task": task.name, "run": run.name, "optimizer": optimizer}
+        origin = {"trained": run.seed, "outer_step": step, "steps": losses.shape[1]}
+        yield named | origin | numbers(watch.measure(one)) | outcome(losses, task.loss_ceiling)
 
 
 def _short(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def compute(*, again: bool = False) -> list[Row]:
+    """Every case, from the file where it is there."""
+    if RESULTS.exists() and not again:
+        return json.loads(RESULTS.read_text())
+    trainings = len({run.seed for run in RUNS})
+    print(f"{trainings} meta-trainings, {len(RUNS)} optimizers: {DURATION}")
+    rows: list[Row] = []
+    for optimizer in dict.fromkeys(run.optimizer for run in RUNS):
+        runs = [run for run in RUNS if run.optimizer == optimizer]
+        cases = [(r, s, t) for r in runs for s, t in zip(OUTER_STEPS, meta_train(r), strict=True)]
+        for task in tasks():
+            rows += measure(task, optimizer, cases)
+            print(f"{optimizer} on {task.name}: measured")
+    RESULTS.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    return rows
+
+
+def draw(rows: list[Row]) -> Any:
+    """What is known at the horizon against what follows; filled where the verdict is unstable."""
+    use_style()
+    figure, panels = plt.subplots(1, 3, figsize=(11, 3.5))
+    used = counted(rows, HORIZON)
+    for axes, (number, x, outcome, y) in zip(panels, _panels(), strict=True):
+        for kind, (colour, marker) in KINDS.items():
+            mine = [row for row in used if row["optimizer"] == kind]
+            face = [colour if row["verdict"] == "unstable" else "none" for row in mine]
+            places = [x(row) for row in mine], [y(row) for row in mine]
+            axes.scatter(*places, s=26, marker=marker, facecolors=face, edgecolors=colour, lw=0.9)
+        axes.axvline(1, color=GREY, lw=0.8, ls="--", zorder=0)
+        axes.set(xlabel=number, ylabel=outcome, yscale="log")
+    for axes in panels[1:]:
+        axes.axhline(1, color=GREY, lw=0.8, ls="--", zorder=0)
+    panels[0].set_title("Steps to divergence")
+    panels[1].set_title("The monitor and what follows")
+    panels[2].set_title("The loss itself and what follows")
+    for kind, (colour, marker) in KINDS.items():
+        panels[0].scatter([], [], s=26, marker=marker, color=colour, label=kind)
+    panels[0].scatter([], [], s=26, facecolors="none", edgecolors=GREY, label="not unstable")
+    panels[0].legend(loc="center right", fontsize=8, handletextpad=0.2)
+    figure.tight_layout(w_pad=2)
+    return figure
+
+
+def _panels() -> list[tuple[str, Callable[[Row], float], str, Callable[[Row], float]]]:
+    larger = "oscillatory or ascent radius at the horizon"
+    after = f"loss at {HORIZONS} horizons / at the horizon"
+
+    def survived(row: Row) -> float:
+        return 10 ** OUTCOMES["survival"](row)
+
+    def ratio(row: Row) -> float:
+        return float(np.exp(OUTCOMES["ratio"](row)))
+
+    return [
+        (larger, worst, f"steps survived (of {HORIZONS * HORIZON})", survived),
+        (larger, worst, after, ratio),
+        ("loss at the horizon / at half of it", trend, after, ratio),
+    ]
+
+
+def main(arguments: list[str]) -> None:
+    """Measure where nothing is kept or it is asked for; print the tables, write page and figure."""
+    rows = compute(again="--again" in arguments)
+    text = page(rows, HORIZON)
+    print(text)
+    PAGE.write_text(text)
+    draw(rows).savefig(PICTURE)
+    plt.close("all")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
