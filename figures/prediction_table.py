@@ -11,6 +11,8 @@ from figures.association import Association, Confusion, associate, rank_correlat
 Row = dict[str, Any]
 # A learned optimizer has gone wrong where half of its seeds or more have.
 SHARE = 0.5
+# A loss at a plateau wanders by a few hundredths of its size.
+RISE = 1.05
 
 PREDICTORS: dict[str, Callable[[Row], float | None]] = {
     "radius": lambda row: row["radius"],
@@ -37,10 +39,13 @@ WARNINGS: dict[str, Callable[[Row], bool]] = {
         for x in (0, 0.01, 0.1)
     },
     "control: loss rose since half the horizon": lambda row: trend(row) > 1,
+    "verdict unstable, or the loss rose": lambda row: (
+        row["verdict"] == "unstable" or trend(row) > 1
+    ),
 }
 EVENTS: dict[str, Callable[[Row], bool]] = {
     "diverges": lambda row: _share(row, "survival", row["steps"]) >= SHARE,
-    "rises": lambda row: float(np.mean(np.greater(row["end"], row["horizon"]))) >= SHARE,
+    "rises": lambda row: float(np.mean(np.divide(row["end"], row["horizon"]) > RISE)) >= SHARE,
 }
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 import lopt
 from figures.association import survival
 from figures.demo import smooth
-from figures.prediction_table import OUTCOMES, Row, counted, page, trend, worst
+from figures.prediction_table import OUTCOMES, RISE, Row, counted, page, trend, worst
 from figures.style import BLUE, GREY, ORANGE, PURPLE, plt, use_style
 from lopt.meta.config import OPTIMIZERS
 from lopt.meta.evaluate import clipped, held_out_keys, training_curves
@@ -150,15 +150,15 @@ def numbers(found: lopt.monitor.ProbeReport) -> dict[str, Any]:
 
 
 def outcome(curves: NDArray[np.float32], ceiling: float) -> dict[str, list[Any]]:
-    """Of every seed: the steps until its loss is above the ceiling for good ("survival") and above
-    that at the horizon ("held"); its loss around half the horizon, the horizon and the end.
+    """Of every seed: the steps until its loss is above the ceiling for good ("survival") and `RISE`
+    times above that at the horizon ("held"); its loss around half the horizon, the horizon and the end.
     """
     width = HORIZON // 10
     smoothed = smooth(clipped(curves, 10 * ceiling), width)
     at = {"half": HORIZON // 2, "horizon": HORIZON, "end": curves.shape[1]}
     return {
         "survival": survival(curves, smoothed, ceiling),
-        "held": survival(curves, smoothed, smoothed[:, HORIZON - 1 : HORIZON]),
+        "held": survival(curves, smoothed, RISE * smoothed[:, HORIZON - 1 : HORIZON]),
         **{name: [_short(float(v)) for v in smoothed[:, step - 1]] for name, step in at.items()},
     }
 
