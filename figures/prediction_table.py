@@ -1,4 +1,4 @@
-"""The tables of `figures.predictions`: rank correlations, warnings and what came, as text."""
+"""What `figures.predictions` compares: numbers and warnings at the horizon, and what came."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -39,8 +39,8 @@ WARNINGS: dict[str, Callable[[Row], bool]] = {
         for x in (0, 0.01, 0.1)
     },
     "control: loss rose since half the horizon": lambda row: trend(row) > 1,
-    "verdict unstable, or the loss rose": lambda row: (
-        row["verdict"] == "unstable" or trend(row) > 1
+    "unstable by oscillation, or the loss rose": lambda row: (
+        row["direction"] == "oscillation" or trend(row) > 1
     ),
 }
 EVENTS: dict[str, Callable[[Row], bool]] = {
@@ -83,8 +83,15 @@ class Summary(NamedTuple):
     """By predictor and outcome, over the tasks, ranks taken within each."""
     by_task: dict[tuple[str, str], dict[str, float]]
     """The rank correlations of each task by itself."""
+    across_seeds: float
+    """The rank correlation of the trend of the first half of the seeds with the ratio of the rest.
+    """
     confusions: dict[tuple[str, str], Confusion]
     """By warning and event."""
+    falling: dict[str, Confusion]
+    """By warning, of rises, among the cases whose loss was falling at the horizon: what a warning
+    knows that the loss does not show.
+    """
 
 
 def summarize(rows: list[Row], horizon: int) -> Summary:
@@ -99,12 +106,26 @@ def summarize(rows: list[Row], horizon: int) -> Summary:
         left_out=len(rows) - len(used),
         associations={(a, b): associate(x[a], y[b], tasks, trained) for a, b in pairs},
         by_task={(a, b): _by_task(x[a], y[b], tasks) for a, b in pairs},
-        confusions={
-            (warning, event): Confusion.count([w(r) for r in used], [e(r) for r in used])
-            for event, e in EVENTS.items()
-            for warning, w in WARNINGS.items()
-        },
+        across_seeds=rank_correlation(
+            [trend(_seeds(r, first=True)) for r in used],
+            [OUTCOMES["ratio"](_seeds(r, first=False)) for r in used],
+            tasks,
+        ),
+        confusions={(w, e): _confusion(used, w, e) for e in EVENTS for w in WARNINGS},
+        falling={w: _confusion([r for r in used if trend(r) <= 1], w, "rises") for w in WARNINGS},
     )
+
+
+def _seeds(row: Row, *, first: bool) -> Row:
+    """The case with the first half of its seeds alone, or with the others."""
+    half = len(row["end"]) // 2
+    part = slice(half) if first else slice(half, None)
+    return {name: value[part] if isinstance(value, list) else value for name, value in row.items()}
+
+
+def _confusion(rows: list[Row], warning: str, event: str) -> Confusion:
+    warned, happened = WARNINGS[warning], EVENTS[event]
+    return Confusion.count([warned(r) for r in rows], [happened(r) for r in rows])
 
 
 def _column(rows: list[Row], name: str) -> NDArray[Any]:
@@ -115,38 +136,3 @@ def _by_task(x: NDArray[Any], y: NDArray[Any], tasks: NDArray[Any]) -> dict[str,
     known = ~np.isnan(x)
     masks = {str(task): known & (tasks == task) for task in dict.fromkeys(tasks.tolist())}
     return {t: rank_correlation(x[m], y[m], np.zeros(m.sum())) for t, m in masks.items()}
-
-
-def association_table(found: Summary, outcome: str) -> str:
-    """Markdown: a row for each predictor of the outcome."""
-    tasks = next(iter(found.by_task.values()))
-    lines = [
-        f"| number at the horizon | ρ | 95 % over trainings | p | cases | {' | '.join(tasks)} |",
-        "|---|---|---|---|---|" + "---|" * len(tasks),
-    ]
-    for name in PREDICTORS:
-        a, each = found.associations[name, outcome], found.by_task[name, outcome]
-        cells = [
-            name,
-            f"{a.rho:+.2f}",
-            f"{a.low:+.2f} to {a.high:+.2f}",
-            f"{a.p_value:.3f}",
-            f"{a.cases}",
-            *(f"{rho:+.2f}" for rho in each.values()),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def confusion_table(found: Summary, event: str) -> str:
-    """Markdown: a row for each warning of the event."""
-    lines = ["| warning | hits | false alarms | misses | rightly quiet | p |", "|---|" + "---|" * 5]
-    for name in WARNINGS:
-        c = found.confusions[name, event]
-        counts = f"{c.hits} | {c.false_alarms} | {c.misses} | {c.quiet}"
-        lines.append(f"| {name} | {counts} | {c.p_value:.2g} |")
-    return "\n".join(lines)
-
-
-def page(rows: list[Row], horizon: int) -> str:
-    return ""

@@ -10,7 +10,7 @@ docs/predictions.png are made. ``--again`` meta-trains and measures anew.
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 import lopt
 from figures.association import survival
 from figures.demo import smooth
-from figures.prediction_table import OUTCOMES, RISE, Row, counted, page, trend, worst
-from figures.style import BLUE, GREY, ORANGE, PURPLE, plt, use_style
+from figures.prediction_page import page
+from figures.prediction_picture import draw
+from figures.prediction_table import RISE, Row
+from figures.style import plt
 from lopt.meta.config import OPTIMIZERS
 from lopt.meta.evaluate import clipped, held_out_keys, training_curves
 from lopt.meta.watch import probe
@@ -39,8 +41,7 @@ PICTURE = Path(__file__).parents[1] / "docs" / "predictions.png"
 PAGE = PICTURE.with_suffix(".md")
 OUTER_STEPS = (0, 50, 150, 400)
 HORIZON, HORIZONS, SEEDS = 200, 10, 6
-DURATION = "about 8 minutes on two cores, 14 of processor time."
-KINDS = {"star": (BLUE, "o"), "blackbox": (ORANGE, "s"), "hyperparam": (PURPLE, "^")}
+DURATION = "about 12 minutes on two cores, 11 of processor time."
 NUMBERS = ("radius", "oscillatory_radius", "ascent_radius", "growth", "sharpness")
 BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent")
 
@@ -150,8 +151,8 @@ def numbers(found: lopt.monitor.ProbeReport) -> dict[str, Any]:
 
 
 def outcome(curves: NDArray[np.float32], ceiling: float) -> dict[str, list[Any]]:
-    """Of every seed: the steps until its loss is above the ceiling for good ("survival") and `RISE`
-    times above that at the horizon ("held"); its loss around half the horizon, the horizon and the end.
+    """Of every seed: the steps until its loss is for good above the ceiling ("survival") and above
+    `RISE` times that at the horizon ("held"); its loss at half the horizon, the horizon, the end.
     """
     width = HORIZON // 10
     smoothed = smooth(clipped(curves, 10 * ceiling), width)
@@ -206,56 +207,13 @@ def compute(*, again: bool = False) -> list[Row]:
     return rows
 
 
-def draw(rows: list[Row]) -> Any:
-    """What is known at the horizon against what follows; filled where the verdict is unstable."""
-    use_style()
-    figure, panels = plt.subplots(1, 3, figsize=(11, 3.5))
-    used = counted(rows, HORIZON)
-    for axes, (number, x, outcome, y) in zip(panels, _panels(), strict=True):
-        for kind, (colour, marker) in KINDS.items():
-            mine = [row for row in used if row["optimizer"] == kind]
-            face = [colour if row["verdict"] == "unstable" else "none" for row in mine]
-            places = [x(row) for row in mine], [y(row) for row in mine]
-            axes.scatter(*places, s=26, marker=marker, facecolors=face, edgecolors=colour, lw=0.9)
-        axes.axvline(1, color=GREY, lw=0.8, ls="--", zorder=0)
-        axes.set(xlabel=number, ylabel=outcome, yscale="log")
-    for axes in panels[1:]:
-        axes.axhline(1, color=GREY, lw=0.8, ls="--", zorder=0)
-    panels[0].set_title("Steps to divergence")
-    panels[1].set_title("The monitor and what follows")
-    panels[2].set_title("The loss itself and what follows")
-    for kind, (colour, marker) in KINDS.items():
-        panels[0].scatter([], [], s=26, marker=marker, color=colour, label=kind)
-    panels[0].scatter([], [], s=26, facecolors="none", edgecolors=GREY, label="not unstable")
-    panels[0].legend(loc="center right", fontsize=8, handletextpad=0.2)
-    figure.tight_layout(w_pad=2)
-    return figure
-
-
-def _panels() -> list[tuple[str, Callable[[Row], float], str, Callable[[Row], float]]]:
-    larger = "oscillatory or ascent radius at the horizon"
-    after = f"loss at {HORIZONS} horizons / at the horizon"
-
-    def survived(row: Row) -> float:
-        return 10 ** OUTCOMES["survival"](row)
-
-    def ratio(row: Row) -> float:
-        return float(np.exp(OUTCOMES["ratio"](row)))
-
-    return [
-        (larger, worst, f"steps survived (of {HORIZONS * HORIZON})", survived),
-        (larger, worst, after, ratio),
-        ("loss at the horizon / at half of it", trend, after, ratio),
-    ]
-
-
 def main(arguments: list[str]) -> None:
     """Measure where nothing is kept or it is asked for; print the tables, write page and figure."""
     rows = compute(again="--again" in arguments)
     text = page(rows, HORIZON)
     print(text)
     PAGE.write_text(text)
-    draw(rows).savefig(PICTURE)
+    draw(rows, HORIZON).savefig(PICTURE)
     plt.close("all")
 
 
