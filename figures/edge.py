@@ -29,7 +29,6 @@ from lopt.monitor import (
     update_map,
 )
 from lopt.tasks.datasets import fashion_mnist_8x8
-from lopt.tasks.images import mlp_init
 
 RESULTS = Path(__file__).parent / "results" / "edge.json"
 PICTURE = Path(__file__).parents[1] / "docs" / "edge.png"
@@ -92,7 +91,13 @@ def problem(images: int, width: int) -> tuple[Any, Any]:
     inputs = jnp.asarray(data.images[:images], jnp.float32).reshape(images, -1)
     inputs = (inputs - inputs.mean()) / inputs.std()
     targets = jax.nn.one_hot(jnp.asarray(data.labels[:images], jnp.int32), 10)
-    return mlp_init(jax.random.key(0), (inputs.shape[1], width, 10)), (inputs, targets)
+    sizes = (inputs.shape[1], width, 10)
+    keys = jax.random.split(jax.random.key(0), 2)
+    params = [
+        {"w": jax.random.normal(key, (fan_in, fan_out)) / fan_in**0.5, "b": jnp.zeros(fan_out)}
+        for key, fan_in, fan_out in zip(keys, sizes, sizes[1:], strict=False)
+    ]
+    return params, (inputs, targets)
 
 
 @jax.jit

@@ -16,7 +16,8 @@ from lopt.meta.config import TrainConfig
 from lopt.meta.run import RunDirectory
 from lopt.monitor import InspectSettings, Probe
 from lopt.tasks.datasets import fashion_mnist_8x8
-from lopt.tasks.images import mlp_task
+from lopt.tasks.images import image_task
+from lopt.tasks.networks import MLP
 
 STEPS = [0, 5]
 
@@ -31,7 +32,7 @@ def saved() -> lopt.Saved:
 @pytest.fixture(scope="module")
 def looks(saved) -> list[command.Look]:
     """Two inspections on a linear classifier."""
-    task = mlp_task("tiny", fashion_mnist_8x8().train, hidden=(), batch_size=16)
+    task = image_task("tiny", fashion_mnist_8x8().train, MLP((), 10), 10, batch_size=16)
     settings = InspectSettings(vectors=4, hessian_vectors=12)
     return command.look(saved, task, STEPS, 32, settings)
 

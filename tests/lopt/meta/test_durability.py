@@ -25,7 +25,6 @@ import lopt
 from lopt.meta.checkpoint import (
     Damaged,
     checkpoint_path,
-    host_copy,
     read_checkpoint,
     read_newest,
     remove_checkpoint,
@@ -34,6 +33,7 @@ from lopt.meta.checkpoint import (
 )
 from lopt.meta.loop import train
 from lopt.meta.nonfinite import MOST_IN_A_ROW
+from lopt.meta.processes import host_copy
 from lopt.meta.run import RunDirectory, RunError
 from lopt.meta.trainer import Trainer
 from tests.lopt.meta.quick import Quick, bowl, quick

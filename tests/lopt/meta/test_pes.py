@@ -89,11 +89,9 @@ def test_truncated_es_is_biased(horizon: int, truncation: int) -> None:
 
 
 def test_aligned_pairs_over_the_whole_horizon_need_no_persistence() -> None:
-    """With truncation = horizon the two are one for pairs that reset between truncations."""
-    persistent, truncated = estimates(5, 5, True), estimates(5, 5, False)
-    aligned = np.arange(persistent.size) * 5 // persistent.size == 0
-    np.testing.assert_array_equal(persistent[aligned], truncated[aligned])
-    assert np.mean(persistent[~aligned] != truncated[~aligned]) > 0.99
+    """With truncation = horizon every pair resets between truncations, and the two are one."""
+    np.testing.assert_array_equal(estimates(5, 5, True), estimates(5, 5, False))
+    assert np.mean(estimates(5, 3, True) != estimates(5, 3, False)) > 0.99
 
 
 def test_clipped_everywhere_means_no_gradient() -> None:
@@ -122,9 +120,11 @@ def test_nan_losses_are_clipped() -> None:
 
 
 def test_the_pairs_start_staggered() -> None:
-    pes = lopt.PES(task(), constant_step, 10, 2, 4, 0.1)
-    pairs = pes.init(jnp.float32(0), jax.random.key(0))
-    assert pairs.episode.inner_step.tolist() == [0, 2, 5, 7]
+    """Evenly over the horizon, and in whole truncations where it has a whole number of them."""
+    for truncation, expected in ((3, [0, 2, 5, 7]), (2, [0, 2, 4, 6])):
+        pes = lopt.PES(task(), constant_step, 10, truncation, 4, 0.1)
+        pairs = pes.init(jnp.float32(0), jax.random.key(0))
+        assert pairs.episode.inner_step.tolist() == expected
 
 
 def test_spread_over_devices_is_the_same_estimate() -> None:
