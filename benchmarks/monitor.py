@@ -19,9 +19,10 @@ import optax
 import lopt
 from lopt.monitor import InspectSettings, arnoldi, hessian_operator, inspect, star_blackbox
 from lopt.monitor.step import flat_vector
-from lopt.tasks.images import mlp_init, mlp_logits
+from lopt.tasks.networks import MLP
 
-SIZES, BATCH, REPEATS = (784, 700, 600, 10), 128, 5
+NETWORK = MLP((700, 600), 10)
+INPUTS, BATCH, REPEATS = 784, 128, 5
 # No new round once so much time has gone.
 ENOUGH_SECONDS = 20.0
 
@@ -29,7 +30,7 @@ ENOUGH_SECONDS = 20.0
 def loss(params: Any, batch: Any) -> jax.Array:
     """Mean softmax cross-entropy."""
     losses = optax.losses.softmax_cross_entropy_with_integer_labels
-    return jnp.mean(losses(mlp_logits(params, batch[0]), batch[1]))
+    return jnp.mean(losses(NETWORK.apply(params, batch[0]), batch[1]))
 
 
 def optimizers() -> dict[str, tuple[Any, Any]]:
@@ -56,11 +57,11 @@ def best_times(*calls: Callable) -> list[float]:
 
 def main(arguments: list[str]) -> None:
     """Print the table."""
-    params = mlp_init(jax.random.key(0), SIZES)
+    params = NETWORK.init(jax.random.key(0), jnp.zeros((1, INPUTS)))
     keys = jax.random.split(jax.random.key(1))
     batch = (
-        jax.random.uniform(keys[0], (BATCH, SIZES[0])),
-        jax.random.randint(keys[1], (BATCH,), 0, SIZES[-1]),
+        jax.random.uniform(keys[0], (BATCH, INPUTS)),
+        jax.random.randint(keys[1], (BATCH,), 0, NETWORK.classes),
     )
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, {count} parameters")
