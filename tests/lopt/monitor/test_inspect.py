@@ -17,7 +17,7 @@ import lopt
 import nqm
 from lopt.monitor import InspectSettings, inspect, star_blackbox, update_map
 
-SETTINGS = InspectSettings(vectors=24, hessian_vectors=16)
+SETTINGS = InspectSettings(vectors=24, hessian_vectors=16, joint=True)
 # Networks that are shifted from the initial one: it hardly responds to anything.
 THETA = jax.tree.map(
     lambda leaf: leaf + 0.3, lopt.init_meta_parameters(jax.random.key(1), lopt.STAR)

@@ -1,0 +1,195 @@
+"""The first part of an inspection: the Hessian, the update's diagonal, M H where M is diagonal."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from lopt.monitor.krylov import KrylovFactorization, arnoldi
+from lopt.monitor.lanczos import symmetric_factorization
+from lopt.monitor.linearize import held_coordinates, random_signs, random_uniform
+from lopt.monitor.settings import InspectSettings
+from lopt.monitor.step import (
+    Batch,
+    Cause,
+    Loss,
+    Params,
+    State,
+    StepDerivative,
+    linearize_step,
+)
+
+__all__ = ["Survey", "survey"]
+
+PROBE_ROUNDING = 16.0
+
+
+class Survey(NamedTuple):
+    """What `survey` leaves for the host.
+
+    Attributes
+    ----------
+    hessian : KrylovFactorization
+    product : KrylovFactorization
+        Of |M|^(1/2) H |M|^(1/2) sign(M), whose eigenvalues are those of M H; meaningless unless
+        `diagonal`.
+    overlap : Array, shape (m, m)
+        Q sign(M) Q^T for the basis Q of `product`, where `indefinite`. The transpose has sign(M) Q
+        as its Krylov basis and the same projection, so no product with it is needed.
+    indefinite : Array of bool
+        Whether the diagonal M has a negative entry; `product` is of a symmetric operator if not.
+    diagonal : Array of bool
+        Whether M is diagonal, to the rounding of the probes.
+    alpha, alpha_spread : Array, shapes (n,), ()
+        The diagonal of the nominal part, and what it has off its diagonal, relatively.
+    least, largest : Array, shape ()
+        Extremes of M's diagonal.
+    inverse_sharpness : Array, shape ()
+    held : Array of bool, shape (n + m,)
+        See `JointOperator`.
+    loss : Array, shape ()
+    """
+
+    hessian: KrylovFactorization
+    product: KrylovFactorization
+    overlap: Array
+    indefinite: Array
+    diagonal: Array
+    alpha: Array
+    alpha_spread: Array
+    least: Array
+    largest: Array
+    inverse_sharpness: Array
+    held: Array
+    loss: Array
+
+
+class _Probes(NamedTuple):
+    """z * (M z) for random signs z: M's diagonal, exactly where M is diagonal."""
+
+    first: Array
+    sum: Array
+    deviation: Array
+
+    def add(self, index: Array, value: Array) -> "_Probes":
+        first = jnp.where(index == 0, value, self.first)
+        deviation = self.deviation + jnp.sum((value - first) ** 2)
+        return _Probes(first, self.sum + value, deviation)
+
+    def spread(self, count: Array) -> Array:
+        """|d_k - d_0| / (sqrt(2) |d_0|), root mean square over k: the part off the diagonal."""
+        size = jnp.sum(self.first**2)
+        ratio = self.deviation / (2 * jnp.maximum(count - 1, 1) * jnp.where(size > 0, size, 1.0))
+        return jnp.sqrt(ratio)
+
+
+class _Found(NamedTuple):
+    """The probes of the nominal part and of all of M, and how many there were."""
+
+    nominal: _Probes
+    total: _Probes
+    count: Array
+
+    @property
+    def is_diagonal(self) -> Array:
+        unit = jnp.finfo(self.total.first.dtype).eps
+        return (self.count > 1) & (self.total.spread(self.count) <= PROBE_ROUNDING * unit)
+
+
+def survey(
+    transformation: optax.GradientTransformation,
+    loss: Loss,
+    params: Params,
+    state: State,
+    batch: Batch,
+    settings: InspectSettings,
+    blackbox: optax.GradientTransformation | None,
+) -> Survey:
+    """The curvature, and the response of an elementwise update with its M H; jittable.
+
+    Costs hessian_vectors + 1 products with the Hessian, 3 to sweeps + 1 with the derivative of the
+    update, and where M is diagonal another `vectors` with the Hessian.
+    """
+    step = linearize_step(transformation, loss, params, state, batch, blackbox)
+    n = step.params.shape[0]
+    start, probe_key = start_vector(settings, step.params), jax.random.key(settings.seed + 1)
+    hessian = symmetric_factorization(step.hessian, start, min(settings.hessian_vectors, n))
+    held = held_coordinates(step)
+    probes = _probe(step, settings.sweeps, probe_key, split=blackbox is not None)
+    diagonal = probes.is_diagonal
+    total = probes.total.sum / probes.count
+    response = jnp.where(held[:n] | ~jnp.isfinite(total), 0.0, total)
+    product, overlap = _diagonal_product(step, response, start, settings.vectors, diagonal)
+    drop = jnp.zeros((0,), start.dtype)
+    return Survey(
+        hessian=hessian._replace(following=drop),
+        product=product._replace(following=drop),
+        overlap=overlap,
+        indefinite=jnp.any(response < 0),
+        diagonal=diagonal,
+        alpha=probes.nominal.sum / probes.count,
+        alpha_spread=probes.nominal.spread(probes.count),
+        least=jnp.min(total),
+        largest=jnp.max(total),
+        inverse_sharpness=_inverse_sharpness(hessian),
+        held=held,
+        loss=step.loss,
+    )
+
+
+def start_vector(settings: InspectSettings, like: Array) -> Array:
+    """The first Krylov vector of every process over the coordinates of `like`."""
+    return random_uniform(jax.random.key(settings.seed), like)
+
+
+def _probe(step: StepDerivative, sweeps: int, key: Array, *, split: bool) -> _Found:
+    """Two probes of an elementwise update, `sweeps` of another; optax adds, so M = -du/dg."""
+    none, rest = jnp.zeros_like(step.params), jnp.zeros_like(step.state)
+
+    def unfinished(found: _Found) -> Array:
+        return (found.count < 2) | ((found.count < sweeps) & ~found.is_diagonal)
+
+    def probe(found: _Found) -> _Found:
+        signs = random_signs(jax.random.fold_in(key, found.count), none)
+        answer = step.forward(Cause(none, signs, rest))
+        nominal = answer.update - answer.blackbox if split else answer.update
+        return _Found(
+            found.nominal.add(found.count, -signs * nominal),
+            found.total.add(found.count, -signs * answer.update),
+            found.count + 1,
+        )
+
+    zero = _Probes(none, none, jnp.zeros((), none.dtype))
+    return jax.lax.while_loop(unfinished, probe, _Found(zero, zero, jnp.array(0)))
+
+
+def _diagonal_product(
+    step: StepDerivative, response: Array, start: Array, vectors: int, diagonal: Array
+) -> tuple[KrylovFactorization, Array]:
+    """M H for M = diag(`response`), in coordinates where it is symmetric if M >= 0."""
+    root, signs = jnp.sqrt(jnp.abs(response)), jnp.where(response < 0, -1.0, 1.0)
+    vectors = min(vectors, start.shape[0])
+    none = jnp.zeros((vectors, vectors), start.dtype)
+
+    def symmetric() -> tuple[KrylovFactorization, Array]:
+        apply = lambda v: root * step.hessian(root * v)  # noqa: E731
+        return symmetric_factorization(apply, start, vectors), none
+
+    def signed() -> tuple[KrylovFactorization, Array]:
+        found = arnoldi(lambda v: signs * root * step.hessian(root * v), start, vectors)
+        overlap = jnp.matmul(found.basis * signs, found.basis.T, precision="highest")
+        return found._replace(basis=jnp.zeros((0, 0), start.dtype)), overlap
+
+    shape = jax.eval_shape(symmetric)
+    skip = lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)  # noqa: E731
+    which = jnp.where(diagonal, 1 + jnp.any(response < 0), 0)
+    return jax.lax.switch(which, (skip, symmetric, signed))
+
+
+def _inverse_sharpness(hessian: KrylovFactorization) -> Array:
+    """1/h from the Lanczos matrix, 0 where no eigenvalue is positive."""
+    projection = (hessian.projection + hessian.projection.T) / 2
+    h = jnp.linalg.eigvalsh(projection)[-1]
+    return jnp.where(h > 0, 1.0 / jnp.where(h > 0, h, 1.0), 0.0)
