@@ -90,8 +90,7 @@ def inspect(
     settings = settings or InspectSettings()
     arguments = params, state, batch
     seen = _surveyor(transformation, loss, blackbox, settings)(*arguments)
-    # Everything but the two vectors, which stay where they are for the second call.
-    numbers = jax.device_get(seen._replace(alpha=None, held=None))
+    numbers = jax.device_get(seen)
     names = process_names(
         joint=settings.joint,
         product=not numbers.diagonal,
@@ -103,7 +102,6 @@ def inspect(
     if names:
         run = _factorizer(transformation, loss, blackbox, settings, names)
         found = jax.device_get(run(*arguments, seen.held, seen.inverse_sharpness))
-    numbers = numbers._replace(alpha=np.asarray(seen.alpha), held=np.asarray(seen.held))
     over_window = None
     if batches is not None:
         over_window = growth(transformation, loss, params, state, batches, seed=settings.seed)

@@ -9,7 +9,7 @@ from jax import Array
 
 from lopt.monitor.krylov import KrylovFactorization, arnoldi
 from lopt.monitor.lanczos import symmetric_factorization
-from lopt.monitor.linearize import held_coordinates, random_signs, random_uniform
+from lopt.monitor.linearize import random_signs, random_uniform
 from lopt.monitor.settings import InspectSettings
 from lopt.monitor.step import (
     Batch,
@@ -18,6 +18,7 @@ from lopt.monitor.step import (
     Params,
     State,
     StepDerivative,
+    flat_vector,
     linearize_step,
 )
 
@@ -86,16 +87,17 @@ class _Probes(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """The probes of the nominal part and of all of M, and how many there were."""
+    """The probes of the nominal part and of all of M, how many there were, and what is held."""
 
     nominal: _Probes
     total: _Probes
-    count: Array
+    taken: Array
+    held: Array
 
     @property
     def is_diagonal(self) -> Array:
         unit = jnp.finfo(self.total.first.dtype).eps
-        return (self.count > 1) & (self.total.spread(self.count) <= PROBE_ROUNDING * unit)
+        return (self.taken > 1) & (self.total.spread(self.taken) <= PROBE_ROUNDING * unit)
 
 
 def survey(
@@ -116,10 +118,9 @@ def survey(
     n = step.params.shape[0]
     start, probe_key = start_vector(settings, step.params), jax.random.key(settings.seed + 1)
     hessian = symmetric_factorization(step.hessian, start, min(settings.hessian_vectors, n))
-    held = held_coordinates(step)
     probes = _probe(step, settings.sweeps, probe_key, split=blackbox is not None)
-    diagonal = probes.is_diagonal
-    total = probes.total.sum / probes.count
+    diagonal, held = probes.is_diagonal, probes.held
+    total = probes.total.sum / probes.taken
     response = jnp.where(held[:n] | ~jnp.isfinite(total), 0.0, total)
     product, overlap = _diagonal_product(step, response, start, settings.vectors, diagonal)
     drop = jnp.zeros((0,), start.dtype)
@@ -129,8 +130,8 @@ def survey(
         overlap=overlap,
         indefinite=jnp.any(response < 0),
         diagonal=diagonal,
-        alpha=probes.nominal.sum / probes.count,
-        alpha_spread=probes.nominal.spread(probes.count),
+        alpha=probes.nominal.sum / probes.taken,
+        alpha_spread=probes.nominal.spread(probes.taken),
         least=jnp.min(total),
         largest=jnp.max(total),
         inverse_sharpness=_inverse_sharpness(hessian),
@@ -145,24 +146,38 @@ def start_vector(settings: InspectSettings, like: Array) -> Array:
 
 
 def _probe(step: StepDerivative, sweeps: int, key: Array, *, split: bool) -> _Found:
-    """Two probes of an elementwise update, `sweeps` of another; optax adds, so M = -du/dg."""
-    none, rest = jnp.zeros_like(step.params), jnp.zeros_like(step.state)
+    """Two probes of an elementwise update, `sweeps` of another; optax adds, so M = -du/dg.
+
+    Before them one product with everything, for `held_coordinates`: the same code in the same
+    loop, as a learned optimizer's derivative takes long to compile.
+    """
+    none, n = jnp.zeros_like(step.params), step.params.shape[0]
+    everything = random_signs(key, step.scale)
+    slope = step.hessian(everything[:n])
 
     def unfinished(found: _Found) -> Array:
-        return (found.count < 2) | ((found.count < sweeps) & ~found.is_diagonal)
+        return (found.taken < 2) | ((found.taken < sweeps) & ~found.is_diagonal)
 
     def probe(found: _Found) -> _Found:
-        signs = random_signs(jax.random.fold_in(key, found.count), none)
-        answer = step.forward(Cause(none, signs, rest))
+        first, index = found.taken < 0, found.taken
+        signs = random_signs(jax.random.fold_in(key, index + 1), none)
+        moved = jnp.where(first, everything, 0.0)
+        cause = Cause(moved[:n], jnp.where(first, slope, signs), moved[n:])
+        answer = step.forward(cause)
         nominal = answer.update - answer.blackbox if split else answer.update
-        return _Found(
-            found.nominal.add(found.count, -signs * nominal),
-            found.total.add(found.count, -signs * answer.update),
-            found.count + 1,
+        later = _Found(
+            found.nominal.add(index, -signs * nominal),
+            found.total.add(index, -signs * answer.update),
+            index + 1,
+            found.held,
         )
+        infinite = ~jnp.isfinite(flat_vector((moved[:n] + answer.update, answer.state)))
+        started = found._replace(taken=jnp.array(0), held=infinite)
+        return jax.tree.map(lambda a, b: jnp.where(first, a, b), started, later)
 
     zero = _Probes(none, none, jnp.zeros((), none.dtype))
-    return jax.lax.while_loop(unfinished, probe, _Found(zero, zero, jnp.array(0)))
+    begun = _Found(zero, zero, jnp.array(-1), jnp.zeros(everything.shape, bool))
+    return jax.lax.while_loop(unfinished, probe, begun)
 
 
 def _diagonal_product(
