@@ -22,7 +22,7 @@ from lopt.tasks.task import Batch, Params, Task, take
 # Set apart from what training, its monitor and the evaluation draw.
 INSPECT_KEY = 0x1115
 DEFAULT_TASK = "fashion-mnist-8x8-mlp"
-DEFAULTS = InspectSettings(vectors=40, hessian_vectors=24)
+DEFAULTS = InspectSettings(vectors=40, hessian_vectors=24, joint=True)
 
 
 class Look(NamedTuple):
@@ -69,7 +69,10 @@ def run_command(options: argparse.Namespace) -> int:
     if options.examples < 1:
         raise ValueError(f"--examples must be at least 1; it is {options.examples}.")
     settings = InspectSettings(
-        hessian_vectors=DEFAULTS.hessian_vectors, vectors=options.vectors, seed=options.seed
+        hessian_vectors=DEFAULTS.hessian_vectors,
+        vectors=options.vectors,
+        seed=options.seed,
+        joint=DEFAULTS.joint,
     )
     saved, own_task = _source(options.source)
     task = make_task(options.task or own_task)

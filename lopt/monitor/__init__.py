@@ -12,11 +12,11 @@ from lopt.monitor.linearize import (
     joint_operator,
     update_map,
 )
-from lopt.monitor.lockstep import InspectSettings
 from lopt.monitor.margins import Margin
 from lopt.monitor.point import PointSpectrum, ProbeSettings, factorize, resolve
 from lopt.monitor.probe import Probe, ProbeReport
 from lopt.monitor.report import Inspection, ResponseSummary
+from lopt.monitor.settings import InspectSettings
 from lopt.monitor.split import star_blackbox
 from lopt.monitor.values import Value
 from lopt.monitor.verdict import Judgement, VerdictRule, judge

@@ -7,15 +7,18 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from jax import Array
 
 from lopt.monitor.effective import summarize_steps
 from lopt.monitor.eigen import EigenEstimate, ritz_values, skew_norm
 from lopt.monitor.growth import growth
-from lopt.monitor.lockstep import InspectSettings, StepFactorization, factorize_step
+from lopt.monitor.lockstep import StepFactorization, factorize_step, process_names
 from lopt.monitor.margins import theorem_margins
 from lopt.monitor.report import Inspection, ResponseSummary
+from lopt.monitor.settings import InspectSettings
 from lopt.monitor.step import Batch, Loss, Params, State
-from lopt.monitor.values import Value, dominant, extreme
+from lopt.monitor.survey import Survey, survey
+from lopt.monitor.values import NOTHING, Value, dominant, extreme
 
 __all__ = ["inspect"]
 
@@ -41,11 +44,13 @@ def inspect(
     * "preconditioned sharpness" is the largest Re lambda(M H), see
       `Inspection.normalized_sharpness`.
     * A = I - du/dparams - M H, the dynamics at a frozen incoming hidden state.
-    * the joint dynamics of parameters and hidden state, see `JointOperator`.
+    * with `settings.joint`, the joint dynamics of parameters and hidden state, see
+      `JointOperator`; else `joint` is None and `radius` not measured.
     * Theorem 1 and Theorem 1' for this M and H, see `theorem_margins`.
 
-    Everything is found from products with these maps, in one compiled call. It is compiled anew
-    for another `transformation`, `loss`, `blackbox` (compared by identity), `settings` or shapes.
+    Everything is found from products with these maps, in a compiled call and another for what an
+    elementwise update does not need (see `survey`). They are compiled anew for another
+    `transformation`, `loss`, `blackbox` (compared by identity), `settings` or shapes.
 
     Parameters
     ----------
@@ -77,38 +82,67 @@ def inspect(
     >>> import jax.numpy as jnp
     >>> optimizer, params = optax.sgd(0.25), jnp.ones(3)
     >>> found = inspect(optimizer, lambda p, c: jnp.sum(c * p**2) / 2, params,
-    ...                 optimizer.init(params), jnp.array([1.0, 2.0, 4.0]))
+    ...                 optimizer.init(params), jnp.array([1.0, 2.0, 4.0]),
+    ...                 settings=InspectSettings(joint=True))
     >>> [round(v.value, 3) for v in (found.sharpness, found.preconditioned_sharpness, found.radius)]
     [4.0, 1.0, 0.75]
     """
     settings = settings or InspectSettings()
-    moves = _reads_params(transformation, params, state)
-    run = _compiled(transformation, loss, blackbox, settings, moves)
-    found = jax.device_get(run(params, state, batch))
+    arguments = params, state, batch
+    seen = _surveyor(transformation, loss, blackbox, settings)(*arguments)
+    numbers = jax.device_get(seen)
+    names = process_names(
+        joint=settings.joint,
+        product=not numbers.diagonal,
+        frozen=_reads_params(transformation, params, state),
+        update=not numbers.diagonal,
+        blackbox=blackbox is not None,
+    )
+    found = StepFactorization({}, {})
+    if names:
+        run = _factorizer(transformation, loss, blackbox, settings, names)
+        found = jax.device_get(run(*arguments, seen.held, seen.inverse_sharpness))
     over_window = None
     if batches is not None:
         over_window = growth(transformation, loss, params, state, batches, seed=settings.seed)
-    return _resolve(found, params, settings, blackbox is not None, over_window)
+    return _resolve(numbers, found, params, settings, over_window)
 
 
 @lru_cache(maxsize=16)
-def _compiled(
+def _surveyor(
     transformation: optax.GradientTransformation,
     loss: Loss,
     blackbox: optax.GradientTransformation | None,
     settings: InspectSettings,
-    moves_with_params: bool,
-) -> Callable[[Params, State, Batch], StepFactorization]:
-    def run(params: Params, state: State, batch: Batch) -> StepFactorization:
+) -> Callable[[Params, State, Batch], Survey]:
+    def run(params: Params, state: State, batch: Batch) -> Survey:
+        return survey(transformation, loss, params, state, batch, settings, blackbox)
+
+    return jax.jit(run)
+
+
+@lru_cache(maxsize=16)
+def _factorizer(
+    transformation: optax.GradientTransformation,
+    loss: Loss,
+    blackbox: optax.GradientTransformation | None,
+    settings: InspectSettings,
+    names: tuple[str, ...],
+) -> Callable[[Params, State, Batch, Array, Array], StepFactorization]:
+    def run(
+        params: Params, state: State, batch: Batch, held: Array, inverse: Array
+    ) -> StepFactorization:
         return factorize_step(
             transformation,
             loss,
             params,
             state,
             batch,
-            settings,
+            held,
+            inverse,
+            settings=settings,
+            names=names,
             blackbox=blackbox,
-            moves_with_params=moves_with_params,
         )
 
     return jax.jit(run)
@@ -126,27 +160,25 @@ def _reads_params(
 
 
 def _resolve(
+    seen: Survey,
     found: StepFactorization,
     params: Params,
     settings: InspectSettings,
-    split: bool,
     over_window: Any,
 ) -> Inspection:
-    """The numbers of one factorization (host, float64)."""
-    tolerance = settings.tolerance
-    maps = found.maps
-    hessian = ritz_values(found.hessian, symmetric=True, tolerance=tolerance)
+    """The numbers of one survey and the factorizations after it (host, float64)."""
+    tolerance, maps = settings.tolerance, found.maps
+    hessian = ritz_values(seen.hessian, symmetric=True, tolerance=tolerance)
     both = {
         name: ritz_values(maps[name], left=maps[f"{name} left"], overlap=o, tolerance=tolerance)
         for name, o in found.overlaps.items()
     }
-    joint, product = both["joint"], both["product"]
+    joint, product = both.get("joint"), both.get("product") or _elementwise(seen, tolerance)
     frozen = both.get("frozen") or product.shifted()
     sharpness, smallest = extreme(hessian, largest=True), extreme(hessian, largest=False)
-    diagonal = np.asarray(found.total, np.float64) if found.diagonal else None
-    response = _response(found, "", diagonal, tolerance)
-    distance = _distance(found, diagonal, sharpness, tolerance)
-    steps = summarize_steps(found.alpha, float(found.alpha_spread), params)
+    response = _diagonal(seen) if seen.diagonal else _response(found, "", tolerance)
+    distance = _distance(seen, found, sharpness, tolerance)
+    steps = summarize_steps(seen.alpha, float(seen.alpha_spread), params)
     theorem1, theorem1_prime = theorem_margins(
         sharpness,
         smallest,
@@ -157,37 +189,50 @@ def _resolve(
         alpha=steps.median,
     )
     return Inspection(
-        loss=float(found.loss),
+        loss=float(seen.loss),
         hessian=hessian,
         sharpness=sharpness,
         smallest_curvature=smallest,
         steps=steps,
         response=response,
-        blackbox=_response(found, "blackbox ", None, tolerance) if split else None,
+        blackbox=_response(found, "blackbox ", tolerance) if "blackbox skew" in maps else None,
         frozen=frozen,
         frozen_radius=dominant(frozen, np.abs(frozen.values)),
         product=product,
         preconditioned_sharpness=dominant(product, np.real(product.values)),
         joint=joint,
-        radius=dominant(joint, np.abs(joint.values)),
+        radius=dominant(joint, np.abs(joint.values)) if joint else NOTHING,
         theorem1=theorem1,
         theorem1_prime=theorem1_prime,
         growth=over_window,
-        held=int(found.held),
+        held=int(seen.held.sum()),
     )
 
 
-def _response(
-    found: StepFactorization, part: str, diagonal: np.ndarray | None, tolerance: float
-) -> ResponseSummary:
-    """Extremes of the symmetric part and norm of the skew part, exact where M is diagonal."""
-    if diagonal is not None:
-        rounding = 16.0 * float(np.finfo(found.total.dtype).eps) * float(np.abs(diagonal).max())
-        low, high, zero = (
-            Value(float(v), rounding, rounding, converged=bool(np.isfinite(v)))
-            for v in (diagonal.min(), diagonal.max(), 0.0)
-        )
-        return ResponseSummary(low, high, zero)
+def _elementwise(seen: Survey, tolerance: float) -> EigenEstimate:
+    """The eigenvalues of M H for a diagonal M; real, and their errors bounds, where M >= 0."""
+    if not seen.indefinite:
+        return ritz_values(seen.product, symmetric=True, tolerance=tolerance)
+    # The transpose's projection is the same, see `Survey.overlap`.
+    return ritz_values(seen.product, left=seen.product, overlap=seen.overlap, tolerance=tolerance)
+
+
+def _diagonal(seen: Survey) -> ResponseSummary:
+    """The extremes of a diagonal M, exact to rounding."""
+    rounding = _rounding(seen) * max(abs(float(seen.least)), abs(float(seen.largest)))
+    low, high, zero = (
+        Value(v, rounding, rounding, converged=bool(np.isfinite(v)))
+        for v in (float(seen.least), float(seen.largest), 0.0)
+    )
+    return ResponseSummary(low, high, zero)
+
+
+def _rounding(seen: Survey) -> float:
+    return 16.0 * float(np.finfo(seen.alpha.dtype).eps)
+
+
+def _response(found: StepFactorization, part: str, tolerance: float) -> ResponseSummary:
+    """Extremes of the symmetric part and norm of the skew part."""
     symmetric = ritz_values(found.maps[f"{part}symmetric"], symmetric=True, tolerance=tolerance)
     size = float(np.abs(symmetric.values).max())
     return ResponseSummary(
@@ -197,18 +242,14 @@ def _response(
     )
 
 
-def _distance(
-    found: StepFactorization, diagonal: np.ndarray | None, sharpness: Value, tolerance: float
-) -> Value:
+def _distance(seen: Survey, found: StepFactorization, sharpness: Value, tolerance: float) -> Value:
     """|M - I/h|_2, the root of the largest eigenvalue of (M - I/h)^T (M - I/h)."""
-    if diagonal is not None:
-        rounding = 16.0 * float(np.finfo(found.total.dtype).eps)
+    if seen.diagonal:
+        rounding = _rounding(seen)
         inverse = 1 / sharpness.value if sharpness.value > 0 else 0.0
-        size = float(np.abs(diagonal - inverse).max())
+        size = max(abs(float(end) - inverse) for end in (seen.least, seen.largest))
         return Value(size, rounding * size, rounding * size, converged=bool(np.isfinite(size)))
-    squared: EigenEstimate = ritz_values(
-        found.maps["distance"], symmetric=True, tolerance=tolerance
-    )
+    squared = ritz_values(found.maps["distance"], symmetric=True, tolerance=tolerance)
     top = extreme(squared, largest=True)
     root = float(np.sqrt(max(top.value, 0.0)))
     # |sqrt a - sqrt b| <= |a - b| / sqrt a.

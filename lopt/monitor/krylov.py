@@ -24,6 +24,8 @@ __all__ = [
 Operator = Callable[[Array], Array]
 
 ROUNDING_UNITS = 16.0
+# Share of its length that a vector must keep, or Gram-Schmidt runs again: 1/sqrt(2).
+CANCELLED = 0.7071
 
 
 class KrylovFactorization(NamedTuple):
@@ -51,11 +53,11 @@ class KrylovFactorization(NamedTuple):
 
 
 def arnoldi(operator: Operator, start: Array, vectors: int) -> KrylovFactorization:
-    """A Q^T = Q^T H + h q e_m^T by Arnoldi's method, every vector orthogonalized three times.
+    """A Q^T = Q^T H + h q e_m^T by Arnoldi's method, orthogonalized up to three times.
 
     Exactly `vectors` products are taken, so the function can be jitted and vmapped. Gram-Schmidt
-    runs twice on the product ("twice is enough" unless it lies numerically inside the space) and
-    once on the normalized remainder, whose rounding errors the division has blown up. A remainder
+    runs again where the vector has lost more than 1 - 1/sqrt(2) of its length ("twice is enough"
+    unless it lies numerically inside the space, whence the third time). A remainder
     below the rounding error of the product ends the process: the space is invariant, the
     remaining rows are zero, and the eigenvalues of H are eigenvalues of A. For a symmetric
     operator this is Lanczos with full reorthogonalization, at the same cost.
@@ -124,16 +126,13 @@ def expand(process: KrylovProcess, index: Array, product: Array) -> KrylovProces
     _, columns, vector, size, scale = process
     vectors, unit = columns.shape[1], jnp.finfo(product.dtype).eps
     basis = process.basis.at[index].set(vector)
-    scale = jnp.maximum(scale, jnp.linalg.norm(product))
-    remainder, first = _orthogonalize(product, basis)
-    remainder, second = _orthogonalize(remainder, basis)
-    length = jnp.linalg.norm(remainder)
+    whole = jnp.linalg.norm(product)
+    scale = jnp.maximum(scale, whole)
+    remainder, length, coefficients = _orthogonalize(product, whole, basis)
     # A non-finite product must stay visible, hence the negated comparison.
     alive = ~(length <= ROUNDING_UNITS * unit * scale) & (size == index + 1)
     vector = _normalize(remainder, length)
-    vector = _orthogonalize(vector, basis)[0]
-    vector = _normalize(vector, jnp.linalg.norm(vector))
-    column = (first + second).at[index + 1].set(jnp.where(alive, length, 0.0))
+    column = coefficients.at[index + 1].set(jnp.where(alive, length, 0.0))
     columns = columns.at[:, index].set(jnp.where(size > index, column[: vectors + 1], 0.0))
     vector = jnp.where(alive, vector, 0.0)
     return KrylovProcess(basis, columns, vector, size + alive, scale)
@@ -151,11 +150,31 @@ def finish(process: KrylovProcess) -> KrylovFactorization:
     )
 
 
-def _orthogonalize(vector: Array, basis: Array) -> tuple[Array, Array]:
-    """The part of `vector` orthogonal to the rows of `basis`, and its coefficients along them."""
-    coefficients = jnp.matmul(basis, vector, precision=jax.lax.Precision.HIGHEST)
-    along = jnp.matmul(coefficients, basis, precision=jax.lax.Precision.HIGHEST)
-    return vector - along, coefficients
+class _Orthogonal(NamedTuple):
+    vector: Array
+    length: Array
+    along: Array
+
+
+def _orthogonalize(product: Array, whole: Array, basis: Array) -> _Orthogonal:
+    """The part of `product`, of length `whole`, orthogonal to the rows of `basis`; its length and
+    the coefficients of the rest.
+    """
+    highest = jax.lax.Precision.HIGHEST
+
+    def sweep(carry: tuple[_Orthogonal, Array, Array]) -> tuple[_Orthogonal, Array, Array]:
+        (vector, length, along), _, count = carry
+        part = jnp.matmul(basis, vector, precision=highest)
+        vector = vector - jnp.matmul(part, basis, precision=highest)
+        after = _Orthogonal(vector, jnp.linalg.norm(vector), along + part)
+        return after, length, count + 1
+
+    def cancelled(carry: tuple[_Orthogonal, Array, Array]) -> Array:
+        found, before, count = carry
+        return (count == 0) | ((found.length < CANCELLED * before) & (count < 3))
+
+    none = _Orthogonal(product, whole, jnp.zeros(basis.shape[0], product.dtype))
+    return jax.lax.while_loop(cancelled, sweep, (none, whole, jnp.array(0)))[0]
 
 
 def _normalize(vector: Array, length: Array) -> Array:

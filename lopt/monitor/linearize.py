@@ -267,5 +267,25 @@ def balancing_sweep(index: Array, scale: Array, row: Array, column: Array) -> Ar
 
 
 def random_signs(key: Array, like: Array) -> Array:
-    """Independent +1 and -1, shaped like `like`."""
-    return jax.random.rademacher(key, like.shape).astype(like.dtype)
+    """Independent +1 and -1, shaped like the vector `like`."""
+    return jnp.where(_random_bits(key, like) >> 31 == 0, 1.0, -1.0).astype(like.dtype)
+
+
+def random_uniform(key: Array, like: Array) -> Array:
+    """Independent and uniform on [-1, 1), shaped like the vector `like`."""
+    return (_random_bits(key, like) >> 8).astype(like.dtype) * 2.0**-23 - 1.0
+
+
+def _random_bits(key: Array, like: Array) -> Array:
+    """A hash of the place: on a CPU fifty times as fast as `jax.random`, which outweighed products.
+
+    Multiply-xorshift rounds with the constants of Wellons' hash-prospector "lowbias32".
+    """
+    seed = jax.random.bits(key, (2,), jnp.uint32)
+    bits = jax.lax.iota(jnp.uint32, like.shape[0]) * jnp.uint32(0x9E3779B9) + seed[0]
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        bits = (bits ^ (bits >> shift)) * jnp.uint32(factor)
+    bits = (bits ^ (bits >> 16)) + seed[1]
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        bits = (bits ^ (bits >> shift)) * jnp.uint32(factor)
+    return bits ^ (bits >> 16)

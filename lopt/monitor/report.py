@@ -62,8 +62,9 @@ class Inspection:
     product : EigenEstimate
         M H; `preconditioned_sharpness` is its largest real part.
     preconditioned_sharpness : Value
-    joint : EigenEstimate
-        Parameters and hidden state together; `radius` is the largest modulus.
+    joint : EigenEstimate or None
+        Parameters and hidden state together; `radius` is the largest modulus. None and not
+        measured without `InspectSettings.joint`.
     radius : Value
     theorem1, theorem1_prime : Margin
         Whether they apply, and their margins.
@@ -84,7 +85,7 @@ class Inspection:
     frozen_radius: Value
     product: EigenEstimate
     preconditioned_sharpness: Value
-    joint: EigenEstimate
+    joint: EigenEstimate | None
     radius: Value
     theorem1: Margin
     theorem1_prime: Margin
@@ -118,7 +119,7 @@ class Inspection:
             "blackbox P": self.blackbox.text() if self.blackbox else "",
             "preconditioned sharpness": self.preconditioned_sharpness.text(),
             "radius, state frozen": self.frozen_radius.text(),
-            "radius, joint": self.radius.text(),
+            "radius, joint": self.radius.text() if self.joint else "",
             "growth": self.growth.text() if self.growth else "",
             "held coordinates": str(self.held) if self.held else "",
         }
@@ -134,11 +135,12 @@ class Inspection:
         return found | {"loss": self.loss if np.isfinite(self.loss) else None}
 
     def plot(self, axes: Any = None) -> Any:
-        """The eigenvalues of the joint and of the frozen map in the complex plane.
+        """The eigenvalues of the frozen map, and of the joint one if any, in the complex plane.
 
         Filled where converged; the unit circle is where growth begins. Needs matplotlib, the
         optional extra `figures`. Returns the axes, drawn on a new figure unless given.
         """
         from lopt.monitor.picture import complex_plane
 
-        return complex_plane({"joint": self.joint, "state frozen": self.frozen}, axes)
+        joint = {"joint": self.joint} if self.joint else {}
+        return complex_plane({**joint, "state frozen": self.frozen}, axes)

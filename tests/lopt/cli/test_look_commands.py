@@ -33,7 +33,7 @@ def saved() -> lopt.Saved:
 def looks(saved) -> list[command.Look]:
     """Two inspections on a linear classifier."""
     task = image_task("tiny", fashion_mnist_8x8().train, MLP((), 10), 10, batch_size=16)
-    settings = InspectSettings(vectors=4, hessian_vectors=12)
+    settings = InspectSettings(vectors=4, hessian_vectors=12, joint=True)
     return command.look(saved, task, STEPS, 32, settings)
 
 

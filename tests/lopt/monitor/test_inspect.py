@@ -17,7 +17,7 @@ import lopt
 import nqm
 from lopt.monitor import InspectSettings, inspect, star_blackbox, update_map
 
-SETTINGS = InspectSettings(vectors=24, hessian_vectors=16)
+SETTINGS = InspectSettings(vectors=24, hessian_vectors=16, joint=True)
 # Networks that are shifted from the initial one: it hardly responds to anything.
 THETA = jax.tree.map(
     lambda leaf: leaf + 0.3, lopt.init_meta_parameters(jax.random.key(1), lopt.STAR)
@@ -25,9 +25,8 @@ THETA = jax.tree.map(
 CONFIG = lopt.StarConfig(nominal_step=0.02, blackbox_step=2e-4, nominal_exponent=0.1)
 
 
-# Nesterov and AggMo: test_linearize has their joint maps.
+# Momentum, Nesterov and AggMo: test_linearize has their joint maps.
 OPTIMIZERS = {
-    "momentum": (optax.sgd(0.1, 0.9), None),
     "adam": (optax.adam(0.02), None),
     "clipped": (optax.chain(optax.clip_by_global_norm(0.1), optax.sgd(1.0)), None),
     "star": (lopt.star(THETA, CONFIG, fused=False), star_blackbox(THETA, CONFIG)),
@@ -215,7 +214,7 @@ def test_the_margins_are_those_of_nqm_on_the_same_matrices(seed, symmetric) -> N
     assert seen.steps.median == pytest.approx(alpha, abs=1e-5)
 
 
-DESCENT, TRACES = optax.sgd(0.5), []
+DESCENT, TRACES, LOOK = optax.sgd(0.5), [], InspectSettings(joint=True)
 
 
 def counted(params, curvature):
@@ -228,7 +227,7 @@ def look(curvatures, **options):
     """Gradient descent with step 1/2 on diag(curvatures), compiled once for all."""
     params = jnp.ones(3)
     H = jnp.diag(jnp.array(curvatures))
-    return inspect(DESCENT, counted, params, DESCENT.init(params), H, **options)
+    return inspect(DESCENT, counted, params, DESCENT.init(params), H, settings=LOOK, **options)
 
 
 def test_an_indefinite_hessian_is_outside_the_theorems() -> None:
@@ -260,6 +259,24 @@ def test_normalized_sharpness_is_that_of_cohen_et_al() -> None:
     assert seen.normalized_sharpness(step, b1) == pytest.approx(4.0, rel=0.03)
 
 
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=10)
+def test_an_elementwise_response_of_both_signs_needs_no_transpose(seed) -> None:
+    rng = np.random.default_rng(seed)
+    g = rng.standard_normal((6, 6))
+    H = ((g + g.T) / 2).astype(np.float32)
+    M = np.diag(rng.standard_normal(6)).astype(np.float32)
+    optimizer, _ = linear_optimizer(6)
+    state = {"P": jnp.asarray(M), "alpha": jnp.float32(0)}
+    seen = inspect(optimizer, quadratic, jnp.ones(6), state, jnp.asarray(H))
+    size = np.linalg.norm(M, 2) * np.linalg.norm(H, 2)
+    within(seen.product, M.astype(float) @ H, 16 * np.finfo(np.float32).eps * size)
+    assert seen.product.converged.any()
+    assert seen.response.smallest.value == pytest.approx(np.diag(M).min(), rel=1e-5)
+    assert seen.response.largest.value == pytest.approx(np.diag(M).max(), rel=1e-5)
+    assert seen.response.asymmetry.value == 0
+
+
 def test_few_vectors_are_flagged() -> None:
     optimizer, size = optax.sgd(0.1), 40
     H = jnp.diag(jnp.linspace(0.1, 1.0, size))
@@ -267,7 +284,10 @@ def test_few_vectors_are_flagged() -> None:
     params = jnp.ones(size)
     seen = inspect(optimizer, quadratic, params, optimizer.init(params), H, settings=few)
     assert not seen.sharpness.converged
-    assert not seen.radius.converged
+    assert not seen.preconditioned_sharpness.converged
+    assert seen.joint is None
+    assert seen.to_json()["joint"] is None
+    assert np.isnan(seen.radius.value)
     assert "(not converged)" in seen.text()
     assert not seen.theorem1.converged
 

@@ -165,6 +165,7 @@ def test_idx_files_become_the_arrays(tmp_path: Path) -> None:
         gzip.compress(b"\0\0\x08\x01\0\0\0\x02\x01"),  # half the data
         gzip.compress(b"\0\0\x08\x01\0\0\0\x02\x01\x02")[:-3],  # half the file
     ],
+    ids=["empty", "no gzip", "no header", "floats", "half header", "half data", "half file"],
 )
 def test_a_wrong_idx_file_is_one_line(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "labels.gz"

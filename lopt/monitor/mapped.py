@@ -1,0 +1,50 @@
+"""One function at several arguments, compiled once if it is long."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+__all__ = ["mapped"]
+
+# Equations up to which a derivative's code is repeated rather than mapped over.
+SHORT_PROGRAM = 100
+
+
+def mapped(apply: Callable, calls: dict[str, tuple[Any, Array]]) -> dict[str, Any]:
+    """`apply` to every argument that is active, else zeros, by the names of the calls.
+
+    A long program, such as a learned optimizer's derivative, is compiled once and mapped over the
+    arguments; a short one is repeated, which saves stacking them.
+
+    Examples
+    --------
+    >>> on, off = jnp.array(True), jnp.array(False)
+    >>> found = mapped(lambda x: 2 * x, {"a": (jnp.array(1.0), on), "b": (jnp.array(3.0), off)})
+    >>> float(found["a"]), float(found["b"])
+    (2.0, 0.0)
+    """
+    if not calls:
+        return {}
+    arguments, active = zip(*calls.values(), strict=True)
+    shape = jax.eval_shape(apply, arguments[0])
+    empty = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)
+
+    def one(call: tuple[Any, Array]) -> Any:
+        return jax.lax.cond(call[1], apply, lambda _: empty, call[0])
+
+    if len(jax.make_jaxpr(apply)(arguments[0]).eqns) <= SHORT_PROGRAM:
+        return {name: one(call) for name, call in calls.items()}
+    stacked = jax.tree.map(_stacked, *arguments)
+    answers = jax.lax.map(one, (stacked, jnp.stack(active)))
+    return {name: jax.tree.map(lambda leaf, i=i: leaf[i], answers) for i, name in enumerate(calls)}
+
+
+def _stacked(*leaves: Array) -> Array:
+    """The leaves along a new leading axis, written one by one; see `flat_vector`."""
+    whole = jnp.zeros((len(leaves), *leaves[0].shape), leaves[0].dtype)
+    for index, leaf in enumerate(leaves):
+        whole = whole.at[index].set(leaf)
+    return whole

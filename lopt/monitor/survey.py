@@ -1,0 +1,226 @@
+"""The first part of an inspection: the Hessian, the update's diagonal, M H where M is diagonal."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from lopt.monitor.krylov import KrylovFactorization, arnoldi
+from lopt.monitor.lanczos import symmetric_factorization
+from lopt.monitor.linearize import random_signs, random_uniform
+from lopt.monitor.settings import InspectSettings
+from lopt.monitor.step import (
+    Batch,
+    Cause,
+    Loss,
+    Params,
+    State,
+    StepDerivative,
+    flat_vector,
+    linearize_step,
+)
+
+__all__ = ["Survey", "survey"]
+
+PROBE_ROUNDING = 16.0
+
+
+class Survey(NamedTuple):
+    """What `survey` leaves for the host.
+
+    Attributes
+    ----------
+    hessian : KrylovFactorization
+    product : KrylovFactorization
+        Of |M|^(1/2) H |M|^(1/2) sign(M), whose eigenvalues are those of M H; meaningless unless
+        `diagonal`.
+    overlap : Array, shape (m, m)
+        Q sign(M) Q^T for the basis Q of `product`, where `indefinite`. The transpose has sign(M) Q
+        as its Krylov basis and the same projection, so no product with it is needed.
+    indefinite : Array of bool
+        Whether the diagonal M has a negative entry; `product` is of a symmetric operator if not.
+    diagonal : Array of bool
+        Whether M is diagonal, to the rounding of the probes.
+    alpha, alpha_spread : Array, shapes (n,), ()
+        The diagonal of the nominal part, and what it has off its diagonal, relatively.
+    least, largest : Array, shape ()
+        Extremes of M's diagonal.
+    inverse_sharpness : Array, shape ()
+    held : Array of bool, shape (n + m,)
+        See `JointOperator`.
+    loss : Array, shape ()
+    """
+
+    hessian: KrylovFactorization
+    product: KrylovFactorization
+    overlap: Array
+    indefinite: Array
+    diagonal: Array
+    alpha: Array
+    alpha_spread: Array
+    least: Array
+    largest: Array
+    inverse_sharpness: Array
+    held: Array
+    loss: Array
+
+
+class _Probes(NamedTuple):
+    """z * (M z) for random signs z: M's diagonal, exactly where M is diagonal."""
+
+    first: Array
+    sum: Array
+    deviation: Array
+
+    def add(self, index: Array, value: Array) -> "_Probes":
+        first = jnp.where(index == 0, value, self.first)
+        deviation = self.deviation + jnp.sum((value - first) ** 2)
+        return _Probes(first, self.sum + value, deviation)
+
+    def spread(self, count: Array) -> Array:
+        """|d_k - d_0| / (sqrt(2) |d_0|), root mean square over k: the part off the diagonal."""
+        size = jnp.sum(self.first**2)
+        ratio = self.deviation / (2 * jnp.maximum(count - 1, 1) * jnp.where(size > 0, size, 1.0))
+        return jnp.sqrt(ratio)
+
+
+class _Found(NamedTuple):
+    """The probes of the nominal part, where it is told apart, and of all of M; how many there were;
+    what is held.
+    """
+
+    nominal: _Probes | None
+    total: _Probes
+    taken: Array
+    held: Array
+
+    @property
+    def is_diagonal(self) -> Array:
+        unit = jnp.finfo(self.total.first.dtype).eps
+        return (self.taken > 1) & (self.total.spread(self.taken) <= PROBE_ROUNDING * unit)
+
+
+def survey(
+    transformation: optax.GradientTransformation,
+    loss: Loss,
+    params: Params,
+    state: State,
+    batch: Batch,
+    settings: InspectSettings,
+    blackbox: optax.GradientTransformation | None,
+) -> Survey:
+    """The curvature, and the response of an elementwise update with its M H; jittable.
+
+    Costs hessian_vectors products with the Hessian, 3 to sweeps + 1 with the derivative of the
+    update, and where M is diagonal another `vectors` with the Hessian.
+    """
+    step = linearize_step(transformation, loss, params, state, batch, blackbox)
+    n = step.params.shape[0]
+    start, probe_key = start_vector(settings, step.params), jax.random.key(settings.seed + 1)
+    toward = _toward(start, step.gradient)
+    hessian = symmetric_factorization(step.hessian, toward, min(settings.hessian_vectors, n))
+    probes = _probe(step, settings.sweeps, probe_key, split=blackbox is not None)
+    diagonal, held = probes.is_diagonal, probes.held
+    nominal = probes.nominal or probes.total
+    total = probes.total.sum / probes.taken
+    response = jnp.where(held[:n] | ~jnp.isfinite(total), 0.0, total)
+    product, overlap = _diagonal_product(step, response, start, settings.vectors, diagonal)
+    drop = jnp.zeros((0,), start.dtype)
+    return Survey(
+        hessian=hessian._replace(following=drop),
+        product=product._replace(following=drop),
+        overlap=overlap,
+        indefinite=jnp.any(response < 0),
+        diagonal=diagonal,
+        alpha=nominal.sum / probes.taken,
+        alpha_spread=nominal.spread(probes.taken),
+        least=jnp.min(total),
+        largest=jnp.max(total),
+        inverse_sharpness=_inverse_sharpness(hessian),
+        held=held,
+        loss=step.loss,
+    )
+
+
+def start_vector(settings: InspectSettings, like: Array) -> Array:
+    """The first Krylov vector of every process over the coordinates of `like`."""
+    return random_uniform(jax.random.key(settings.seed), like)
+
+
+def _toward(start: Array, gradient: Array) -> Array:
+    """A random start tilted half way to the gradient, which lies near the leading eigenvectors.
+
+    With a million weights that saves some six products; the random half keeps every eigenvector in.
+    """
+    length = jnp.linalg.norm(gradient)
+    return start / jnp.linalg.norm(start) + gradient / jnp.where(length > 0, length, 1.0)
+
+
+def _probe(step: StepDerivative, sweeps: int, key: Array, *, split: bool) -> _Found:
+    """Two probes of an elementwise update, `sweeps` of another; optax adds, so M = -du/dg.
+
+    Before them one in which everything moves, for the coordinates without a finite derivative: the
+    same code in the same loop, as a learned optimizer's derivative takes long to compile.
+    """
+    none, n = jnp.zeros_like(step.params), step.params.shape[0]
+    everything = random_signs(key, step.scale)
+
+    def unfinished(found: _Found) -> Array:
+        return (found.taken < 2) | ((found.taken < sweeps) & ~found.is_diagonal)
+
+    def probe(found: _Found) -> _Found:
+        first, index = found.taken < 0, found.taken
+        signs = random_signs(jax.random.fold_in(key, index + 1), none)
+        moved = jnp.where(first, everything, 0.0)
+        cause = Cause(moved[:n], signs, moved[n:])
+        answer = step.forward(cause)
+
+        def start(found: _Found) -> _Found:
+            infinite = ~jnp.isfinite(flat_vector((moved[:n] + answer.update, answer.state)))
+            return found._replace(taken=jnp.array(0), held=infinite)
+
+        def add(found: _Found) -> _Found:
+            total = found.total.add(index, -signs * answer.update)
+            nominal = found.nominal
+            if nominal is not None:
+                nominal = nominal.add(index, signs * (answer.blackbox - answer.update))
+            return _Found(nominal, total, index + 1, found.held)
+
+        return jax.lax.cond(first, start, add, found)
+
+    zero = _Probes(none, none, jnp.zeros((), none.dtype))
+    begun = _Found(zero if split else None, zero, jnp.array(-1), jnp.zeros(everything.shape, bool))
+    return jax.lax.while_loop(unfinished, probe, begun)
+
+
+def _diagonal_product(
+    step: StepDerivative, response: Array, start: Array, vectors: int, diagonal: Array
+) -> tuple[KrylovFactorization, Array]:
+    """M H for M = diag(`response`), in coordinates where it is symmetric if M >= 0."""
+    root, signs = jnp.sqrt(jnp.abs(response)), jnp.where(response < 0, -1.0, 1.0)
+    start = _toward(start, root * step.gradient)
+    vectors = min(vectors, start.shape[0])
+    none = jnp.zeros((vectors, vectors), start.dtype)
+
+    def symmetric() -> tuple[KrylovFactorization, Array]:
+        apply = lambda v: root * step.hessian(root * v)  # noqa: E731
+        return symmetric_factorization(apply, start, vectors), none
+
+    def signed() -> tuple[KrylovFactorization, Array]:
+        found = arnoldi(lambda v: signs * root * step.hessian(root * v), start, vectors)
+        overlap = jnp.matmul(found.basis * signs, found.basis.T, precision="highest")
+        return found._replace(basis=jnp.zeros((0, 0), start.dtype)), overlap
+
+    shape = jax.eval_shape(symmetric)
+    skip = lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)  # noqa: E731
+    which = jnp.where(diagonal, 1 + jnp.any(response < 0), 0)
+    return jax.lax.switch(which, (skip, symmetric, signed))
+
+
+def _inverse_sharpness(hessian: KrylovFactorization) -> Array:
+    """1/h from the Lanczos matrix, 0 where no eigenvalue is positive."""
+    projection = (hessian.projection + hessian.projection.T) / 2
+    h = jnp.linalg.eigvalsh(projection)[-1]
+    return jnp.where(h > 0, 1.0 / jnp.where(h > 0, h, 1.0), 0.0)
