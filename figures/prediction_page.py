@@ -1,5 +1,6 @@
 """The page docs/predictions.md: the tables of `figures.prediction_table`, and what they say."""
 
+import math
 import textwrap
 from collections.abc import Mapping
 
@@ -32,6 +33,17 @@ def association_table(found: Summary, outcome: str) -> str:
     return "\n".join(lines)
 
 
+def kind_table(found: Summary, outcome: str) -> str:
+    """Markdown: a row for each predictor of the outcome, a column for each kind of optimizer."""
+    kinds = next(iter(found.within_kind.values()))
+    lines = [f"| number at the horizon | {' | '.join(kinds)} |", "|---|" + "---|" * len(kinds)]
+    for name in PREDICTORS:
+        each = found.within_kind[name, outcome].values()
+        shown = ("—" if math.isnan(rho) else f"{rho:+.2f}" for rho in each)
+        lines.append(f"| {name} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
 def confusion_table(confusions: Mapping[str, Confusion]) -> str:
     """Markdown: a row for each warning."""
     lines = ["| warning | hits | false alarms | misses | rightly quiet | p |", "|---|" + "---|" * 5]
@@ -49,9 +61,10 @@ def page(rows: list[Row], horizon: int) -> str:
     return f"""# Does the monitor foretell what comes after the horizon?
 
 Only in part. An oscillating eigenvalue beyond the unit circle at the horizon is a warning that
-mostly comes true, but most rises of the loss come without one. The ascent that also makes a verdict
-`unstable` foretold nothing here. Whether the loss itself has begun to rise within the horizon,
-which costs nothing to see, foretold more than any number of the monitor's.
+mostly comes true, but most rises of the loss come without one. Ascent, which also makes a verdict
+`unstable`, goes with later rises in STAR and is a false alarm in Blackbox.
+Over all kinds, whether the loss itself has begun to rise within the horizon, which costs nothing to
+see, foretold more than any number of the monitor's.
 
     python -m figures.predictions [--again]
 
@@ -107,6 +120,14 @@ end (below 0):
 With the steps until it has diverged, censored at the end (below 0):
 
 {association_table(found, "survival")}
+
+The first two for each kind of optimizer by itself: the ratio,
+
+{kind_table(found, "ratio")}
+
+and the steps until a rise (no Hyperparam rises for good):
+
+{kind_table(found, "held")}
 """
 
 
@@ -142,6 +163,9 @@ def _findings(
         Warnings that come true: {_true(unstable)} by the verdict `unstable`; {_true(oscillating)}
         where it rests on oscillation, {_true(ascending)} where on ascent. The verdict misses
         {unstable.misses} of {events} rises, oscillation alone {oscillating.misses}.""",
+        f"""**Kinds differ.** Ascent correlates with the later ratio by {_of_kind(found, "star")} in
+        STAR and {_of_kind(found, "blackbox")} in Blackbox, where of the warnings that rest on it
+        {_kind_true(found, "blackbox")} come true; in STAR {_kind_true(found, "star")}.""",
         f"""**A radius above 1** is no warning by itself: {_true(rises["radius > 1"])} come true;
         above 1.1, {_true(rises["radius > 1.1"])}. Real eigenvalues above 1 belong to healthy
         training, see `lopt.monitor.VerdictRule`.""",
@@ -174,6 +198,14 @@ def _wrapped(text: str, mark: str = "") -> str:
         break_on_hyphens=False,
         break_long_words=False,
     )
+
+
+def _of_kind(found: Summary, kind: str) -> str:
+    return f"{found.within_kind['ascent radius', 'ratio'][kind]:+.2f}"
+
+
+def _kind_true(found: Summary, kind: str) -> str:
+    return _true(found.by_kind[f"verdict {UNSTABLE[2]}", kind])
 
 
 def _true(c: Confusion) -> str:

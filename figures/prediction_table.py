@@ -83,11 +83,15 @@ class Summary(NamedTuple):
     """By predictor and outcome, over the tasks, ranks taken within each."""
     by_task: dict[tuple[str, str], dict[str, float]]
     """The rank correlations of each task by itself."""
+    within_kind: dict[tuple[str, str], dict[str, float]]
+    """The same of each kind of optimizer, ranks taken within tasks."""
     across_seeds: float
     """The rank correlation of the trend of the first half of the seeds with the ratio of the rest.
     """
     confusions: dict[tuple[str, str], Confusion]
     """By warning and event."""
+    by_kind: dict[tuple[str, str], Confusion]
+    """By warning and kind of optimizer, of rises."""
     falling: dict[str, Confusion]
     """By warning, of rises, among the cases whose loss was falling at the horizon: what a warning
     knows that the loss does not show.
@@ -97,7 +101,7 @@ class Summary(NamedTuple):
 def summarize(rows: list[Row], horizon: int) -> Summary:
     """Every predictor against every outcome, every warning against every event."""
     used = counted(rows, horizon)
-    tasks, trained = _column(used, "task"), _column(used, "trained")
+    tasks, trained, kinds = (_column(used, name) for name in ("task", "trained", "optimizer"))
     x = {name: np.array([value(r) for r in used], float) for name, value in PREDICTORS.items()}
     y = {name: np.array([value(r) for r in used], float) for name, value in OUTCOMES.items()}
     pairs = [(a, b) for b in y for a in x]
@@ -105,13 +109,19 @@ def summarize(rows: list[Row], horizon: int) -> Summary:
         cases=len(used),
         left_out=len(rows) - len(used),
         associations={(a, b): associate(x[a], y[b], tasks, trained) for a, b in pairs},
-        by_task={(a, b): _by_task(x[a], y[b], tasks) for a, b in pairs},
+        by_task={(a, b): _within(x[a], y[b], tasks, tasks) for a, b in pairs},
+        within_kind={(a, b): _within(x[a], y[b], tasks, kinds) for a, b in pairs},
         across_seeds=rank_correlation(
             [trend(_seeds(r, first=True)) for r in used],
             [OUTCOMES["ratio"](_seeds(r, first=False)) for r in used],
             tasks,
         ),
         confusions={(w, e): _confusion(used, w, e) for e in EVENTS for w in WARNINGS},
+        by_kind={
+            (w, kind): _confusion([r for r in used if r["optimizer"] == kind], w, "rises")
+            for kind in dict.fromkeys(kinds.tolist())
+            for w in WARNINGS
+        },
         falling={w: _confusion([r for r in used if trend(r) <= 1], w, "rises") for w in WARNINGS},
     )
 
@@ -132,7 +142,10 @@ def _column(rows: list[Row], name: str) -> NDArray[Any]:
     return np.array([row[name] for row in rows])
 
 
-def _by_task(x: NDArray[Any], y: NDArray[Any], tasks: NDArray[Any]) -> dict[str, float]:
+def _within(
+    x: NDArray[Any], y: NDArray[Any], tasks: NDArray[Any], groups: NDArray[Any]
+) -> dict[str, float]:
+    """The rank correlation in each group by itself."""
     known = ~np.isnan(x)
-    masks = {str(task): known & (tasks == task) for task in dict.fromkeys(tasks.tolist())}
-    return {t: rank_correlation(x[m], y[m], np.zeros(m.sum())) for t, m in masks.items()}
+    masks = {str(group): known & (groups == group) for group in dict.fromkeys(groups.tolist())}
+    return {group: rank_correlation(x[m], y[m], tasks[m]) for group, m in masks.items()}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from figures.association import Confusion
-from figures.prediction_page import association_table, confusion_table, page
+from figures.prediction_page import association_table, confusion_table, kind_table, page
 from figures.prediction_table import EVENTS, OUTCOMES, PREDICTORS, WARNINGS, counted, summarize
 from figures.predictions import (
     HORIZON,
@@ -29,6 +29,7 @@ def case(number: float, task: str = "a", trained: int = 0, **changes: Any) -> di
     made = {
         "task": task,
         "trained": trained,
+        "optimizer": "star",
         "steps": STEPS,
         "verdict": "unstable" if dies else "stable",
         "direction": "oscillation" if dies else "",
@@ -80,6 +81,16 @@ def test_what_the_loss_does_not_show() -> None:
     assert control == Confusion(1, 0, 1, 2)
 
 
+def test_kinds_are_counted_apart() -> None:
+    rows = [case(1.2), case(0.9), case(1.2, optimizer="blackbox", end=[0.5, 0.5])]
+    found = summarize(rows, HORIZON).by_kind
+    assert found["verdict unstable", "star"] == Confusion(1, 0, 0, 1)
+    assert found["verdict unstable", "blackbox"] == Confusion(0, 1, 0, 0)
+    opposite = [row | {"optimizer": "blackbox", "end": [1 / row["radius"]] * 2} for row in cases()]
+    within = summarize([*cases(), *opposite], HORIZON).within_kind["radius", "ratio"]
+    assert within == {"star": pytest.approx(1), "blackbox": pytest.approx(-1)}
+
+
 def test_the_trend_is_checked_on_other_seeds() -> None:
     """The first seed's loss has risen as much as the second's will; neither says it of itself."""
     rows = [
@@ -124,6 +135,7 @@ def test_the_committed_page_is_that_of_the_committed_measurements() -> None:
     found = summarize(rows, HORIZON)
     for name in OUTCOMES:
         assert association_table(found, name) in text
+    assert kind_table(found, "ratio") in text
     for event in EVENTS:
         assert confusion_table({w: found.confusions[w, event] for w in WARNINGS}) in text
     assert all(name in text for name in PREDICTORS)
