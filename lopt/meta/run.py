@@ -126,6 +126,7 @@ class RunDirectory:
         """
         self.require_new()
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
             begin()
             document = {"config": asdict(config), "versions": versions()}
             with written_whole(self.config_file) as file:
