@@ -165,15 +165,14 @@ def _probe(step: StepDerivative, sweeps: int, key: Array, *, split: bool) -> _Fo
     same code in the same loop, as a learned optimizer's derivative takes long to compile.
     """
     none, n = jnp.zeros_like(step.params), step.params.shape[0]
-    everything = random_signs(key, step.scale)
 
     def unfinished(found: _Found) -> Array:
         return (found.taken < 2) | ((found.taken < sweeps) & ~found.is_diagonal)
 
     def probe(found: _Found) -> _Found:
         first, index = found.taken < 0, found.taken
-        signs = random_signs(jax.random.fold_in(key, index + 1), none)
-        moved = jnp.where(first, everything, 0.0)
+        everything = random_signs(jax.random.fold_in(key, index + 1), step.scale)
+        signs, moved = everything[:n], jnp.where(first, everything, 0.0)
         cause = Cause(moved[:n], signs, moved[n:])
         answer = step.forward(cause)
 
@@ -191,7 +190,7 @@ def _probe(step: StepDerivative, sweeps: int, key: Array, *, split: bool) -> _Fo
         return jax.lax.cond(first, start, add, found)
 
     zero = _Probes(none, none, jnp.zeros((), none.dtype))
-    begun = _Found(zero if split else None, zero, jnp.array(-1), jnp.zeros(everything.shape, bool))
+    begun = _Found(zero if split else None, zero, jnp.array(-1), jnp.zeros(step.scale.shape, bool))
     return jax.lax.while_loop(unfinished, probe, begun)
 
 
