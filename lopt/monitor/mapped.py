@@ -10,7 +10,7 @@ from jax import Array
 __all__ = ["mapped"]
 
 # Equations up to which a derivative's code is repeated rather than mapped over.
-SHORT_PROGRAM = 100
+SHORT_PROGRAM = 400
 
 
 def mapped(apply: Callable, calls: dict[str, tuple[Any, Array]]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from jax import Array
 from lopt.monitor.krylov import KrylovFactorization, arnoldi
 from lopt.monitor.lanczos import symmetric_factorization
 from lopt.monitor.linearize import random_signs, random_uniform
+from lopt.monitor.mapped import mapped
 from lopt.monitor.settings import InspectSettings
 from lopt.monitor.step import (
     Batch,
@@ -113,8 +114,8 @@ def survey(
 ) -> Survey:
     """The curvature, and the response of an elementwise update with its M H; jittable.
 
-    Costs hessian_vectors products with the Hessian, 3 to sweeps + 1 with the derivative of the
-    update, and where M is diagonal another `vectors` with the Hessian.
+    Costs hessian_vectors products with the Hessian, sweeps + 1 with the derivative of the update,
+    and where M is diagonal another `vectors` with the Hessian.
     """
     step = linearize_step(transformation, loss, params, state, batch, blackbox)
     n = step.params.shape[0]
@@ -159,40 +160,29 @@ def _toward(start: Array, gradient: Array) -> Array:
 
 
 def _probe(step: StepDerivative, sweeps: int, key: Array, *, split: bool) -> _Found:
-    """Two probes of an elementwise update, `sweeps` of another; optax adds, so M = -du/dg.
+    """The response to random signs, `sweeps` times; optax adds updates, so M = -du/dg.
 
-    Before them one in which everything moves, for the coordinates without a finite derivative: the
-    same code in the same loop, as a learned optimizer's derivative takes long to compile.
+    Besides them one in which everything moves, for the coordinates without a finite derivative.
+    All in one call of `mapped`: a short derivative is repeated, so that XLA fuses it with its
+    probes and holds nothing of it, and a learned optimizer's is compiled once.
     """
-    none, n = jnp.zeros_like(step.params), step.params.shape[0]
-    everything = random_signs(key, step.scale)
-
-    def unfinished(found: _Found) -> Array:
-        return (found.taken < 2) | ((found.taken < sweeps) & ~found.is_diagonal)
-
-    def probe(found: _Found) -> _Found:
-        first, index = found.taken < 0, found.taken
-        signs = random_signs(jax.random.fold_in(key, index + 1), none)
-        moved = jnp.where(first, everything, 0.0)
-        cause = Cause(moved[:n], signs, moved[n:])
-        answer = step.forward(cause)
-
-        def start(found: _Found) -> _Found:
-            infinite = ~jnp.isfinite(flat_vector((moved[:n] + answer.update, answer.state)))
-            return found._replace(taken=jnp.array(0), held=infinite)
-
-        def add(found: _Found) -> _Found:
-            total = found.total.add(index, -signs * answer.update)
-            nominal = found.nominal
-            if nominal is not None:
-                nominal = nominal.add(index, signs * (answer.blackbox - answer.update))
-            return _Found(nominal, total, index + 1, found.held)
-
-        return jax.lax.cond(first, start, add, found)
-
+    none, rest = jnp.zeros_like(step.params), jnp.zeros_like(step.state)
+    n, always = none.shape[0], jnp.array(True)
+    whole = random_signs(key, step.scale)
+    calls = {"everything": (Cause(whole[:n], whole[:n], whole[n:]), always)}
+    signs = [random_signs(jax.random.fold_in(key, index), none) for index in range(sweeps)]
+    calls |= {str(i): (Cause(none, probe, rest), always) for i, probe in enumerate(signs)}
+    answers = mapped(step.forward, calls)
     zero = _Probes(none, none, jnp.zeros((), none.dtype))
-    begun = _Found(zero if split else None, zero, jnp.array(-1), jnp.zeros(everything.shape, bool))
-    return jax.lax.while_loop(unfinished, probe, begun)
+    nominal, total = zero if split else None, zero
+    for i, probe in enumerate(signs):
+        answer, index = answers[str(i)], jnp.array(i)
+        total = total.add(index, -probe * answer.update)
+        if nominal is not None:
+            nominal = nominal.add(index, probe * (answer.blackbox - answer.update))
+    moved = answers["everything"]
+    held = ~jnp.isfinite(flat_vector((whole[:n] + moved.update, moved.state)))
+    return _Found(nominal, total, jnp.array(sweeps), held)
 
 
 def _diagonal_product(
