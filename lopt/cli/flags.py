@@ -39,7 +39,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     hints = typing.get_type_hints(TrainConfig)
     for field in fields(TrainConfig):
-        default = field.metadata["unset"] if field.default is None else field.default
+        default = field.metadata["unset"] if field.default in (None, ()) else field.default
         paper = field.metadata.get("paper")
         printed = "" if paper is None else f"; paper: {paper}"
         says = field.metadata["help"] + NAMES.get(field.name, "")
@@ -47,7 +47,6 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         shape: dict[str, Any] = {"type": kind, "metavar": kind.__name__.upper()}
         if field.name == "rules":
             shape = {"nargs": "+", "metavar": "RULE"}
-            default = "none"
         elif kind is bool:
             shape = {"action": argparse.BooleanOptionalAction}
         elif field.name in CHOICES:

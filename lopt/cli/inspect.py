@@ -16,7 +16,7 @@ from lopt.monitor import Inspection, InspectSettings, inspect, star_blackbox, up
 from lopt.monitor.values import Value
 from lopt.optimizers.saved import Saved, load
 from lopt.optimizers.star import star
-from lopt.tasks.registry import make_task
+from lopt.tasks.registry import make_task, parse_task_name
 from lopt.tasks.task import Batch, Params, Task, take
 
 # Set apart from what training, its monitor and the evaluation draw.
@@ -74,6 +74,8 @@ def run_command(options: argparse.Namespace) -> int:
         seed=options.seed,
         joint=DEFAULTS.joint,
     )
+    if options.task is not None:
+        parse_task_name(options.task)
     saved, own_task = _source(options.source)
     task = make_task(options.task or own_task)
     looks = look(saved, task, steps, options.examples, settings, options.seed)

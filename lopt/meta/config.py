@@ -112,6 +112,7 @@ class TrainConfig:
         (),
         "what to do about eigenvalues, as 'radius>1.05 for 3: stop' (also log, checkpoint, "
         "raise-weight-decay)",
+        unset="none",
     )
     checkpoint_every: int = _field(100, "outer steps between two checkpoints")
 

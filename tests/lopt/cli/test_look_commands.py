@@ -130,7 +130,7 @@ BAD = {
     "no number": (["inspect", "x.npz", "--steps", "many"], "--steps"),
     "no vectors": (["inspect", "x.npz", "--vectors", "0"], "vectors must be at least 1"),
     "no examples": (["inspect", "x.npz", "--examples", "0"], "--examples must be at least 1"),
-    "unknown task": (["inspect", "x.npz", "--task", "mnist"], "--task"),
+    "unknown task": (["inspect", "x.npz", "--task", "mnist"], "no task is called"),
     "no run": (["monitor", "absent"], "holds no run"),
 }
 

@@ -191,7 +191,7 @@ def test_every_field_is_documented_with_its_default_and_the_papers_value(capsys)
     out = " ".join(capsys.readouterr().out.split())
     for field in lopt.TrainConfig.__dataclass_fields__.values():
         assert "--" + field.name.replace("_", "-") in out
-        default = field.metadata["unset"] if field.default is None else field.default
+        default = field.metadata["unset"] if field.default in (None, ()) else field.default
         paper = field.metadata["paper"]
         printed = "" if paper is None else f"; paper: {paper}"
         # argparse may break a line at any hyphen.
