@@ -39,6 +39,7 @@ class Windows:
 
     Examples
     --------
+    >>> import numpy as np
     >>> windows = Windows(np.arange(100, 110), size=5)
     >>> both = np.concatenate([windows[0], windows[1]])      # the first pass
     >>> sorted(both.tolist()) == list(range(100, 110))

@@ -28,7 +28,7 @@ CONFIG = lopt.StarConfig(nominal_step=0.02, blackbox_step=2e-4, nominal_exponent
 # Momentum, Nesterov and AggMo: test_linearize has their joint maps.
 OPTIMIZERS = {
     "adam": (optax.adam(0.02), None),
-    "clipped": (optax.chain(optax.clip_by_global_norm(0.1), optax.sgd(1.0)), None),
+    "clipped": (optax.chain(optax.clip_by_global_norm(0.01), optax.sgd(10.0)), None),
     "star": (lopt.star(THETA, CONFIG, fused=False), star_blackbox(THETA, CONFIG)),
 }
 
