@@ -130,7 +130,7 @@ class ExactMetaGradient:
     def init(self, theta: MetaParameters, key: jax.Array) -> Count:
         """A count of zero."""
         del theta, key
-        return Count(jnp.zeros(1, jnp.int32))
+        return Count.zero(1)
 
     def estimate(
         self,

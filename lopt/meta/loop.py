@@ -201,7 +201,7 @@ class Loop:
     def _outer_step(self) -> None:
         start = time.perf_counter()
         self.state, seen = self.trainer.step(self.state, self.done)
-        nonfinite_step = seen.pop("nonfinite_step", None)
+        nonfinite_step = seen.pop("nonfinite_step")
         values = {n: np.asarray(v).item() for n, v in seen.items() if n in Progress._fields}
         inner_steps = self.trainer.estimator.inner_steps
         rate = inner_steps / (time.perf_counter() - start)

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from lopt.tasks.datasets import Images, fashion_mnist_8x8
-from lopt.tasks.networks import MLP
+from lopt.tasks.datasets import Images
 from lopt.tasks.task import Task
 
 # Half again as much as guessing uniformly costs: above it an inner run counts as diverged.
@@ -36,6 +35,8 @@ def image_task(
 
     Examples
     --------
+    >>> from lopt.tasks.datasets import fashion_mnist_8x8
+    >>> from lopt.tasks.networks import MLP
     >>> task = image_task("tiny", fashion_mnist_8x8().train, MLP((32,), 10), classes=10)
     >>> params = task.init(jax.random.key(0))
     >>> batch = task.sample(jax.random.key(1), task.data)
@@ -58,9 +59,3 @@ def image_task(
 
     ceiling = CEILING_OVER_CHANCE * math.log(classes)
     return Task(name, init, loss, data, batch_size, ceiling)
-
-
-def fashion_mnist_8x8_mlp() -> Task:
-    """The embedded task: 8x8 Fashion-MNIST, one hidden layer of 32 units, batch 128."""
-    data = fashion_mnist_8x8().train
-    return image_task("fashion-mnist-8x8-mlp", data, MLP((32,), 10), classes=10)

@@ -71,7 +71,7 @@ class FullES:
     def init(self, theta: MetaParameters, key: jax.Array) -> Count:
         """A count of zero for each pair."""
         del theta, key
-        return Count(jnp.zeros(self.pairs, jnp.int32))
+        return Count.zero(self.pairs)
 
     def estimate(
         self,

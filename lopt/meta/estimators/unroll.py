@@ -161,6 +161,11 @@ class Count(NamedTuple):
     outer_step: jax.Array
     """Estimates so far, int32, an entry for each pair or particle."""
 
+    @classmethod
+    def zero(cls, count: int) -> "Count":
+        """None yet, for so many."""
+        return cls(jnp.zeros(count, jnp.int32))
+
 
 def whole_episode(
     inner: InnerLoop, trace: Trace, length: jax.Array, outer_step: jax.Array

@@ -10,9 +10,10 @@ import pytest
 
 from lopt.tasks.datasets import EMBEDDED, Images, fashion_mnist_8x8
 from lopt.tasks.idx import FASHION_MNIST_SHA256, read_idx
-from lopt.tasks.images import fashion_mnist_8x8_mlp, image_task
+from lopt.tasks.images import image_task
 from lopt.tasks.make_fashion_mnist_8x8 import box_filter, main
 from lopt.tasks.networks import MLP, ConvNet, convolution_by_shifts, unit_variance
+from lopt.tasks.registry import make_task
 
 CANONICAL = Path("/usr/share/datasets/fashion-mnist")
 
@@ -56,7 +57,7 @@ def test_a_file_that_is_not_canonical_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_task_is_the_32_unit_mlp_at_batch_128() -> None:
-    task = fashion_mnist_8x8_mlp()
+    task = make_task("fashion-mnist-8x8-mlp")
     params = jax.jit(task.init)(jax.random.key(0))
     shapes = {"Dense_0": (64, 32), "Dense_1": (32, 10)}
     assert {name: layer["kernel"].shape for name, layer in params.items()} == shapes
