@@ -10,6 +10,7 @@ import numpy as np
 
 from lopt.optimizers.released import released_config, released_meta_parameters, to_released
 from lopt.optimizers.saved import load, save
+from lopt.optimizers.star import StarConfig
 from lopt.optimizers.whole import written_whole
 
 
@@ -37,6 +38,8 @@ def run_command(options: argparse.Namespace) -> int:
     given = _released_arrays(Path(options.source))
     if given is None:
         saved = load(options.source)
+        if not isinstance(saved.config, StarConfig):
+            raise ValueError(f"{options.source} holds P of a linear optimizer; no release has one.")
         released = to_released(saved.meta_parameters, saved.config)
         config = json.dumps(released.config)
         arrays: dict[str, Any] = {"config": np.array(config), **released.arrays}

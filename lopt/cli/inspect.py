@@ -15,7 +15,7 @@ from lopt.meta.run import RunDirectory
 from lopt.monitor import Inspection, InspectSettings, inspect, star_blackbox, update_map
 from lopt.monitor.values import Value
 from lopt.optimizers.saved import Saved, load
-from lopt.optimizers.star import star
+from lopt.optimizers.star import StarConfig
 from lopt.tasks.registry import make_task, parse_task_name
 from lopt.tasks.task import Batch, Params, Task, take
 
@@ -112,8 +112,10 @@ def look(
     seed: int = 0,
 ) -> list[Look]:
     """Inspections along one trajectory from fixed parameters over fixed minibatches."""
-    optimizer = star(saved.meta_parameters, saved.config, fused=False)
-    blackbox = star_blackbox(saved.meta_parameters, saved.config)
+    optimizer = saved.config.make(saved.meta_parameters, fused=False)
+    blackbox = None
+    if isinstance(saved.config, StarConfig):
+        blackbox = star_blackbox(saved.meta_parameters, saved.config)
     key = jax.random.fold_in(jax.random.key(INSPECT_KEY), seed)
     init_key, batch_key, examples_key, loss_key = jax.random.split(key, 4)
 

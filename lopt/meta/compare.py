@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from lopt.meta.evaluate import Summary, held_out_keys, summarize, training_curves
 from lopt.meta.run import RunDirectory
 from lopt.meta.tuning import Baseline, Constants, baselines, tune
+from lopt.optimizers.linear import LinearConfig
 from lopt.optimizers.saved import Saved, load, shipped
-from lopt.optimizers.star import MetaParameters, StarConfig, star
+from lopt.optimizers.star import StarConfig
 from lopt.tasks.registry import make_task
 from lopt.tasks.task import Task
 
@@ -59,8 +60,8 @@ class Evaluation(NamedTuple):
 class Subject(NamedTuple):
     """What is evaluated: meta-parameters by name with one configuration."""
 
-    thetas: dict[str, MetaParameters]
-    config: StarConfig
+    thetas: dict[str, Any]
+    config: StarConfig | LinearConfig
     task: Task
     horizon: int
 
@@ -69,11 +70,7 @@ class Subject(NamedTuple):
     ) -> dict[str, NDArray[np.float32]]:
         """Its training curves."""
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *self.thetas.values())
-
-        def make(theta: MetaParameters) -> Any:
-            return star(theta, self.config)
-
-        found = training_curves(self.task, make, stacked, steps, keys, advance)
+        found = training_curves(self.task, self.config.make, stacked, steps, keys, advance)
         return dict(zip(self.thetas, found, strict=True))
 
 
@@ -111,7 +108,7 @@ def _of_run(run: RunDirectory, task: str | None, horizon: int | None) -> Subject
         f"{name}, untrained": load(run.initial).meta_parameters,
     }
     made = make_task(task) if task else config.make_task()
-    return Subject(thetas, config.star_config, made, horizon or config.horizon)
+    return Subject(thetas, config.optimizer_config, made, horizon or config.horizon)
 
 
 def evaluate(

@@ -4,10 +4,10 @@ the run directory.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from functools import partial
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 import jax
 import numpy as np
@@ -24,7 +24,10 @@ from lopt.meta.estimators import (
     Schedule,
     TruncatedBackprop,
 )
+from lopt.meta.exact import ExactMetaGradient
+from lopt.meta.fields import documented, member, require, typed
 from lopt.monitor.rules import WarningRule
+from lopt.optimizers.linear import LinearConfig
 from lopt.optimizers.star import (
     BLACKBOX,
     HYPERPARAM,
@@ -33,25 +36,22 @@ from lopt.optimizers.star import (
     MetaParameters,
     NominalTerm,
     StarConfig,
-    star,
 )
-from lopt.tasks.registry import make_task, parse_task_name
+from lopt.tasks.registry import make_quadratic, make_task, parse_task_name
 from lopt.tasks.task import Task
 
-OPTIMIZERS: dict[str, StarConfig] = {"star": STAR, "blackbox": BLACKBOX, "hyperparam": HYPERPARAM}
-
+STARS: dict[str, StarConfig] = {"star": STAR, "blackbox": BLACKBOX, "hyperparam": HYPERPARAM}
+LINEAR = "linear"
+OPTIMIZERS = (*STARS, LINEAR)
 NOMINAL: dict[str, NominalTerm | None] = {**{term: term for term in NOMINAL_TERMS}, "none": None}
-PLAIN = {str, int, float, bool, type(None)}
 BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent")
-ESTIMATORS = ("pes", "nres", "truncated-es", "full-es", "truncated-backprop", "full-backprop")
+STAR_FIELDS = ("nominal_term", "precondition", *BETAS)
+EXACT = "exact"
+ESTIMATORS = (
+    *("pes", "nres", "truncated-es", "full-es", "truncated-backprop", "full-backprop"),
+    EXACT,
+)
 HORIZON_SCHEDULES = ("constant", "log-uniform", "growing")
-
-
-def _field(default: Any, help: str, paper: Any = None, unset: str = "the optimizer's own") -> Any:
-    """A dataclass field that documents itself; `paper` is the paper's value where it prints one,
-    `unset` what a default of None stands for.
-    """
-    return field(default=default, metadata={"help": help, "paper": paper, "unset": unset})
 
 
 @dataclass(frozen=True)
@@ -64,63 +64,72 @@ class TrainConfig:
         Where a value is outside its range; the message names the field, the value and the rule.
     """
 
-    task: str = _field("fashion-mnist-8x8-mlp", "the inner problem", "MLP on 28x28 Fashion-MNIST")
-    optimizer: str = _field("star", "the learned optimizer: star, blackbox or hyperparam", "star")
-    nominal_term: str | None = _field(
+    task: str = documented(
+        "fashion-mnist-8x8-mlp", "the inner problem", "MLP on 28x28 Fashion-MNIST"
+    )
+    optimizer: str = documented(
+        "star",
+        "the learned optimizer: star, blackbox or hyperparam; linear has P of section 4 as its "
+        "meta-parameters, nominal_step as its alpha, and needs a quadratic task",
+        "star",
+    )
+    nominal_term: str | None = documented(
         None, "direction of the nominal term; 'none' leaves it out", "AdamAggMo"
     )
-    precondition: bool | None = _field(None, "whether v divides the blackbox term", "yes")
-    nominal_step: float | None = _field(None, "beta_1", 1e-3)
-    nominal_exponent: float | None = _field(None, "beta_2", 1e-3)
-    blackbox_step: float | None = _field(None, "beta_3", 1e-3)
-    blackbox_exponent: float | None = _field(None, "beta_4", 1e-3)
-    estimator: str = _field("pes", f"of the meta-gradient: {', '.join(ESTIMATORS)}", "pes")
-    horizon: int = _field(500, "inner steps an episode, or at most", 2000)
-    horizon_schedule: str = _field(
+    precondition: bool | None = documented(None, "whether v divides the blackbox term", "yes")
+    nominal_step: float | None = documented(None, "beta_1", 1e-3)
+    nominal_exponent: float | None = documented(None, "beta_2", 1e-3)
+    blackbox_step: float | None = documented(None, "beta_3", 1e-3)
+    blackbox_exponent: float | None = documented(None, "beta_4", 1e-3)
+    estimator: str = documented(
+        "pes", f"of the meta-gradient: {', '.join(ESTIMATORS)} (of linear, without sampling)", "pes"
+    )
+    horizon: int = documented(500, "inner steps an episode, or at most", 2000)
+    horizon_schedule: str = documented(
         "constant",
         "an episode's length: constant, log-uniform or growing up to the horizon",
         "constant",
     )
-    horizon_min: int | None = _field(
+    horizon_min: int | None = documented(
         None,
         "the least length, or the first one; for the log-uniform and the growing schedule",
         unset="none",
     )
-    horizon_growth: float = _field(
+    horizon_growth: float = documented(
         0.5, "share of the outer steps after which a growing schedule is at the horizon"
     )
-    truncation: int = _field(
+    truncation: int = documented(
         50, "inner steps between two outer steps; the full estimators take an episode", 50
     )
-    pairs: int = _field(16, "antithetic pairs of particles; particles for backpropagation")
-    sigma: float = _field(0.01, "standard deviation of a perturbation", 0.01)
-    outer_steps: int = _field(1500, "steps of meta-training")
-    learning_rate: float = _field(1e-3, "of AdamW on the meta-parameters", 1e-4)
-    final_learning_rate: float = _field(
+    pairs: int = documented(16, "antithetic pairs of particles; particles for backpropagation")
+    sigma: float = documented(0.01, "standard deviation of a perturbation", 0.01)
+    outer_steps: int = documented(1500, "steps of meta-training")
+    learning_rate: float = documented(1e-3, "of AdamW on the meta-parameters", 1e-4)
+    final_learning_rate: float = documented(
         1.0, "cosine decay to this fraction; 1 keeps it constant", 1.0
     )
-    weight_decay: float = _field(
+    weight_decay: float = documented(
         0.1, "of the network's weights, times the learning rate", "0.1 and 0.5; elsewhere 0"
     )
-    clip: float = _field(1.0, "global norm that a meta-gradient is clipped to", 1.0)
-    seed: int = _field(0, "of everything random in the run")
-    devices: int = _field(1, "devices that the pairs are spread over")
-    monitor_every: int = _field(
+    clip: float = documented(1.0, "global norm that a meta-gradient is clipped to", 1.0)
+    seed: int = documented(0, "of everything random in the run")
+    devices: int = documented(1, "devices that the pairs are spread over")
+    monitor_every: int = documented(
         50, "outer steps between two measurements of the eigenvalues; 0 is off"
     )
-    rules: tuple[str, ...] = _field(
+    rules: tuple[str, ...] = documented(
         (),
         "what to do about eigenvalues, as 'radius>1.05 for 3: stop' (also log, checkpoint, "
         "raise-weight-decay)",
         unset="none",
     )
-    checkpoint_every: int = _field(100, "outer steps between two checkpoints")
+    checkpoint_every: int = documented(100, "outer steps between two checkpoints")
 
     def __post_init__(self) -> None:
         parse_task_name(self.task)
-        _member("optimizer", self.optimizer, OPTIMIZERS)
+        member("optimizer", self.optimizer, dict.fromkeys(OPTIMIZERS))
         if self.nominal_term is not None:
-            _member("nominal_term", self.nominal_term, NOMINAL)
+            member("nominal_term", self.nominal_term, NOMINAL)
         for name in (
             "horizon",
             "truncation",
@@ -129,50 +138,52 @@ class TrainConfig:
             "checkpoint_every",
             "outer_steps",
         ):
-            _require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+            require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         for name in ("sigma", "learning_rate", "clip"):
             value = getattr(self, name)
-            _require(name, value, 0 < value < math.inf, "positive and finite")
-        _require("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "at least 0")
-        _require("monitor_every", self.monitor_every, self.monitor_every >= 0, "at least 0")
-        _require(
+            require(name, value, 0 < value < math.inf, "positive and finite")
+        require("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "at least 0")
+        require("monitor_every", self.monitor_every, self.monitor_every >= 0, "at least 0")
+        require(
             "final_learning_rate",
             self.final_learning_rate,
             0 <= self.final_learning_rate <= 1,
             "in [0, 1]",
         )
-        _member("estimator", self.estimator, dict.fromkeys(ESTIMATORS))
+        member("estimator", self.estimator, dict.fromkeys(ESTIMATORS))
+        _check_linear(self)
         _check_horizon(self)
         for rule in self.rules:
             WarningRule.parse(rule)
         if self.rules and not self.monitor_every:
             raise ValueError("rules need measurements, but monitor_every is 0. Take e.g. 50.")
-        _require("seed", self.seed, 0 <= self.seed < 2**32, "in [0, 2^32)")
+        require("seed", self.seed, 0 <= self.seed < 2**32, "in [0, 2^32)")
         if self.pairs % self.devices:
             raise ValueError(
                 f"pairs must be a multiple of devices; {self.pairs} is not one of {self.devices}. "
                 f"Take {self.devices * max(1, self.pairs // self.devices)} pairs."
             )
-        _ = self.star_config  # which says what terms go together
+        _ = self.optimizer_config  # which says what terms go together
 
     @property
-    def star_config(self) -> StarConfig:
+    def optimizer_config(self) -> StarConfig | LinearConfig:
         """The learned optimizer's terms and constants."""
-        names = ("nominal_term", "precondition", *BETAS)
-        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if self.optimizer == LINEAR:
+            return LinearConfig(make_quadratic(self.task).dimension, self.nominal_step or 0.0)
+        given = {k: getattr(self, k) for k in STAR_FIELDS if getattr(self, k) is not None}
         if self.nominal_term is not None:
             given["nominal_term"] = NOMINAL[self.nominal_term]
-        return replace(OPTIMIZERS[self.optimizer], **given)
+        return replace(STARS[self.optimizer], **given)
 
     def make_task(self) -> Task:
         """The inner problem, its data loaded."""
         return make_task(self.task)
 
     def make_optimizer(
-        self, theta: MetaParameters, *, fused: bool = True
+        self, theta: Any, *, fused: bool = True
     ) -> optax.GradientTransformationExtraArgs:
         """The inner optimizer of meta-parameters theta; see `lopt.star` for `fused`."""
-        return star(theta, self.star_config, fused=fused)
+        return self.optimizer_config.make(theta, fused=fused)
 
     def make_schedule(self) -> Schedule:
         """The distribution of an episode's length."""
@@ -191,6 +202,9 @@ class TrainConfig:
         horizon, make, pairs = self.make_schedule(), self.make_optimizer, self.pairs
         unfused = partial(make, fused=False)
         match self.estimator:
+            case "exact":
+                model = make_quadratic(self.task)
+                return ExactMetaGradient(model, self.nominal_step or 0.0, self.horizon)
             case "full-es":
                 return FullES(task, make, horizon, pairs, self.sigma)
             case "truncated-backprop":
@@ -241,7 +255,7 @@ class TrainConfig:
                     + (f" Did you mean {near[0]!r}?" if near else "")
                 )
         hints = get_type_hints(cls)
-        return cls(**{key: _typed(key, value, hints[key]) for key, value in values.items()})
+        return cls(**{key: typed(key, value, hints[key]) for key, value in values.items()})
 
 
 def raise_weight_decay(meta_optimizer_state: Any) -> tuple[float, Any]:
@@ -255,33 +269,45 @@ def raise_weight_decay(meta_optimizer_state: Any) -> tuple[float, Any]:
     return float(raised), optax.tree_utils.tree_set(meta_optimizer_state, weight_decay=raised)
 
 
-def _decayed(theta: MetaParameters) -> MetaParameters:
+def _decayed(theta: Any) -> Any:
     """Which meta-parameters weight decay acts on: the network, not the decays' offsets nor
-    the nominal scale.
+    the nominal scale; all of P.
     """
+    if not isinstance(theta, MetaParameters):
+        return jax.tree.map(lambda _: True, theta)
     mask = jax.tree.map(lambda _: False, theta)
     return mask._replace(network=jax.tree.map(lambda _: True, theta.network))
 
 
-def _typed(name: str, value: Any, hint: Any) -> Any:
-    """The value as the field's type; a whole number will do for a float."""
-    if hint == tuple[str, ...]:
-        if isinstance(value, list | tuple) and all(isinstance(x, str) for x in value):
-            return tuple(value)
-        raise ValueError(f"{name} must be a list of strings; it is {value!r}.")
-    kinds = get_args(hint) or (hint,)
-    if type(value) is int and float in kinds and int not in kinds:
-        return float(value)
-    if set(kinds) <= PLAIN and type(value) not in kinds:
-        kind = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
-        raise ValueError(f"{name} must be of type {kind}; it is {value!r}.")
-    return value
+def _check_linear(config: TrainConfig) -> None:
+    """Raise where the linear optimizer or the exact estimator does not fit the rest."""
+    if config.optimizer == LINEAR:
+        if parse_task_name(config.task) is not None:
+            raise ValueError(
+                f"optimizer linear needs a task that is a quadratic; {config.task!r} is none. "
+                "Take --task quadratic."
+            )
+        for name in STAR_FIELDS:
+            if name != "nominal_step" and getattr(config, name) is not None:
+                raise ValueError(f"{name} is no part of the linear optimizer. Leave it out.")
+    elif config.estimator == EXACT:
+        raise ValueError(
+            f"estimator exact needs optimizer linear; it is {config.optimizer!r}. Take pes."
+        )
+    if config.estimator == EXACT:
+        require(
+            "horizon_schedule",
+            config.horizon_schedule,
+            config.horizon_schedule == "constant",
+            "constant for estimator exact",
+        )
+        require("devices", config.devices, config.devices == 1, "1 for estimator exact")
 
 
 def _check_horizon(config: TrainConfig) -> None:
     """Raise where the schedule's bounds are missing or out of order."""
     schedule, least = config.horizon_schedule, config.horizon_min
-    _member("horizon_schedule", schedule, dict.fromkeys(HORIZON_SCHEDULES))
+    member("horizon_schedule", schedule, dict.fromkeys(HORIZON_SCHEDULES))
     if schedule == "constant":
         if least is not None:
             raise ValueError(
@@ -291,15 +317,5 @@ def _check_horizon(config: TrainConfig) -> None:
     elif least is None:
         raise ValueError(f"horizon_schedule {schedule} needs horizon_min, from 1 to the horizon.")
     else:
-        _require("horizon_min", least, 1 <= least <= config.horizon, "from 1 to the horizon")
-    _require("horizon_growth", config.horizon_growth, 0 < config.horizon_growth <= 1, "in (0, 1]")
-
-
-def _member(name: str, value: str, known: Mapping[str, Any]) -> None:
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}; it is {value!r}.")
-
-
-def _require(name: str, value: Any, holds: bool, rule: str) -> None:
-    if not holds:
-        raise ValueError(f"{name} must be {rule}; it is {value}.")
+        require("horizon_min", least, 1 <= least <= config.horizon, "from 1 to the horizon")
+    require("horizon_growth", config.horizon_growth, 0 < config.horizon_growth <= 1, "in (0, 1]")

@@ -101,7 +101,7 @@ def train(
             if loop.done == config.outer_steps and writes():
                 origin = {"run": asdict(config), "outer_steps": loop.done, "versions": versions()}
                 theta = host_copy(loop.state.theta)
-                save(run.result, theta, config.star_config, origin)
+                save(run.result, theta, config.optimizer_config, origin)
         except OSError as error:
             raise run.cannot_write(error) from None
         except (jax.errors.JaxRuntimeError, ValueError) as error:
@@ -124,7 +124,7 @@ def _writer(run: RunDirectory, done: int) -> Writer | Silent:
 
 def _begin(run: RunDirectory, config: TrainConfig, state: TrainState) -> None:
     """Write what a run begins from."""
-    save(run.initial, state.theta, config.star_config)
+    save(run.initial, state.theta, config.optimizer_config)
     write_first(run.checkpoints, 0, state)
 
 

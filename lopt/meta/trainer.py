@@ -11,7 +11,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from lopt.meta.config import TrainConfig
 from lopt.meta.estimators import Estimate
 from lopt.meta.processes import place
-from lopt.optimizers.star import MetaParameters, init_meta_parameters
 from lopt.tasks.task import Task
 
 AXIS = "pairs"
@@ -22,7 +21,7 @@ WIDE = {"xla_cpu_prefer_vector_width": 512}
 class TrainState(NamedTuple):
     """Everything that a run carries from one outer step to the next."""
 
-    theta: MetaParameters
+    theta: Any
     meta_optimizer: Any
     pairs: Any
     """State of the estimator, spread over the devices."""
@@ -65,7 +64,7 @@ class Trainer:
     def init(self) -> TrainState:
         """The state before the first outer step."""
         theta_key, pairs_key, _ = jax.random.split(self.key, 3)
-        theta = init_meta_parameters(theta_key, self.config.star_config)
+        theta = self.config.optimizer_config.init(theta_key)
         pairs = jax.jit(self.estimator.init)(theta, pairs_key)
         return self.place(TrainState(theta, self.meta_optimizer.init(theta), pairs))
 
@@ -96,7 +95,7 @@ class Trainer:
         key = jax.random.fold_in(jax.random.split(self.key, 3)[2], outer_step)
         each = self.config.pairs // self.config.devices
 
-        def local(theta: MetaParameters, pairs: Any, data: Any, key: jax.Array) -> Any:
+        def local(theta: Any, pairs: Any, data: Any, key: jax.Array) -> Any:
             first = jax.lax.axis_index(AXIS) * each
             estimate, pairs = self.estimator.estimate(theta, pairs, data, key, first)
             gradient, loss, diverged = jax.lax.pmean(estimate[:3], AXIS)

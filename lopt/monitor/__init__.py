@@ -2,6 +2,7 @@
 
 from lopt.monitor.effective import StepSummary
 from lopt.monitor.eigen import EigenEstimate, ritz_values
+from lopt.monitor.exact import QuadraticProbe
 from lopt.monitor.growth import Growth, growth
 from lopt.monitor.inspection import inspect
 from lopt.monitor.krylov import KrylovFactorization, arnoldi
@@ -34,6 +35,7 @@ __all__ = [
     "Probe",
     "ProbeReport",
     "ProbeSettings",
+    "QuadraticProbe",
     "ResponseSummary",
     "StepSummary",
     "Value",

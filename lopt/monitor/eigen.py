@@ -9,7 +9,7 @@ import scipy.linalg
 
 from lopt.monitor.krylov import ROUNDING_UNITS, KrylovFactorization
 
-__all__ = ["EigenEstimate", "ritz_values", "skew_norm"]
+__all__ = ["EigenEstimate", "dense_eigenvalues", "ritz_values", "skew_norm"]
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,55 @@ def ritz_values(
         vectors=vectors[:, order],
         matvecs=matvecs,
         invariant=coupling == 0.0,
+        tolerance=tolerance,
+    )
+
+
+def dense_eigenvalues(
+    matrix: np.ndarray, unit: float, *, symmetric: bool = False, tolerance: float = 1e-2
+) -> EigenEstimate:
+    """All eigenvalues of a matrix whose entries are right to `unit` times its norm (float64).
+
+    The error of an eigenvalue is that uncertainty times its condition 1/|z^H x|; where the matrix
+    is defective that is infinite, and nothing converged. Columns of `vectors` are eigenvectors of
+    the matrix itself.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (n, n)
+    unit : float
+        Relative accuracy of the entries, e.g. the rounding unit they were computed in.
+    symmetric : bool
+        Take the symmetric part; the errors are bounds.
+    tolerance : float
+        As in `ritz_values`.
+
+    Examples
+    --------
+    >>> found = dense_eigenvalues(np.array([[0.0, 1.0], [-4.0, 0.0]]), 1e-16)
+    >>> bool(np.allclose(np.abs(found.values), 2.0)), found.invariant
+    (True, True)
+    """
+    matrix = np.asarray(matrix, np.float64)
+    size = matrix.shape[0]
+    if not np.isfinite(matrix).all():
+        return _lost(size, size)
+    if symmetric:
+        values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+        condition = np.ones(size)
+    else:
+        values, vectors, condition = _general_pairs(matrix)
+    residuals = np.full(size, ROUNDING_UNITS * unit * np.linalg.norm(matrix, 2))
+    errors = residuals * condition
+    order = np.argsort(-np.abs(values), kind="stable")
+    return EigenEstimate(
+        values=values[order],
+        residuals=residuals[order],
+        errors=errors[order],
+        converged=(errors <= tolerance * np.abs(values).max(initial=0.0))[order],
+        vectors=vectors[:, order],
+        matvecs=size,
+        invariant=True,
         tolerance=tolerance,
     )
 

@@ -11,7 +11,7 @@ import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from lopt.monitor.eigen import EigenEstimate, ritz_values
+from lopt.monitor.eigen import EigenEstimate, dense_eigenvalues, ritz_values
 from lopt.monitor.krylov import KrylovFactorization, arnoldi
 from lopt.monitor.linearize import hessian_operator, joint_operator
 from lopt.monitor.step import Batch, Loss, Params, State, flat_vector
@@ -37,6 +37,9 @@ class ProbeSettings:
         Largest error of a converged eigenvalue, relative to the largest modulus.
     seed : int
         Of the start vectors; the same at every call.
+    dense_up_to : int
+        Parameters and hidden state together, up to which the matrices themselves are computed and
+        all of their eigenvalues: exact up to the rounding of float32.
     rule : VerdictRule
     """
 
@@ -45,6 +48,7 @@ class ProbeSettings:
     sweeps: int = 8
     tolerance: float = 1e-2
     seed: int = 0
+    dense_up_to: int = 300
     rule: VerdictRule = field(default_factory=VerdictRule)
 
 
@@ -65,6 +69,18 @@ class PointFactorization(NamedTuple):
     loss: Array
 
 
+class PointMatrices(NamedTuple):
+    """What `factorize` leaves for the host of a small problem: D^-1 J D of the joint map, with the
+    diagonal of D, and H.
+    """
+
+    joint: Array
+    scale: Array
+    hessian: Array
+    held: Array
+    loss: Array
+
+
 def factorize(
     transformation: optax.GradientTransformation,
     loss: Loss,
@@ -72,11 +88,12 @@ def factorize(
     state: State,
     batch: Batch,
     settings: ProbeSettings,
-) -> PointFactorization:
+) -> PointFactorization | PointMatrices:
     """Krylov factorizations of the joint map, of A = d params'/d params, and of H; jittable.
 
-    Costs 2 vectors + sweeps products with the linearized step, as many with its transpose, and
-    vectors + hessian_vectors with the Hessian. `resolve` turns the result into numbers.
+    Of a problem so small as `settings` says, the matrices themselves. Otherwise it costs
+    2 vectors + sweeps products with the linearized step, as many with its transpose, and vectors +
+    hessian_vectors with the Hessian. `resolve` turns the result into numbers.
     """
     flat, unravel = ravel_pytree(params)
     apply_hessian = hessian_operator(loss, params, batch)
@@ -86,6 +103,16 @@ def factorize(
 
     operator = joint_operator(transformation, loss, params, state, batch, sweeps=settings.sweeps)
     (n_joint,), (n,) = operator.scale.shape, flat.shape
+    if n_joint <= settings.dense_up_to:
+        return PointMatrices(
+            joint=jax.vmap(operator.apply, out_axes=1)(
+                jnp.eye(n_joint, dtype=operator.scale.dtype)
+            ),
+            scale=operator.scale,
+            hessian=jax.vmap(hessian, out_axes=1)(jnp.eye(n, dtype=flat.dtype)),
+            held=jnp.sum(operator.held),
+            loss=loss(params, batch),
+        )
     # The frozen map is the joint map between the parameters alone: one loop serves both.
     parts = jnp.stack([jnp.ones(n_joint, bool), jnp.arange(n_joint) < n])
     key, hessian_key = jax.random.split(jax.random.key(settings.seed))
@@ -184,13 +211,42 @@ class PointSpectrum:
 
 
 def resolve(
-    point: PointFactorization,
+    point: PointFactorization | PointMatrices,
     settings: ProbeSettings,
     *,
     inner_step: int = 0,
     loss_ceiling: float = float("inf"),
 ) -> PointSpectrum:
     """The eigenvalues, residuals and verdict of one factorized state (host, float64)."""
+    if isinstance(point, PointMatrices):
+        parts = _dense_parts(point, settings)
+    else:
+        parts = _krylov_parts(point, settings)
+    held, loss = int(point.held), float(point.loss)
+    judgement = judge(parts.joint, parts.frozen, parts.curvatures, settings.rule)
+    if held and judgement.verdict in ("stable", "marginal"):
+        judgement = replace(judgement, verdict="unresolved", direction="")
+    if not loss <= loss_ceiling or not np.isfinite(loss):
+        judgement = Judgement("diverged")
+    return PointSpectrum(
+        inner_step=inner_step,
+        loss=loss,
+        **parts._asdict(),
+        held=held,
+        judgement=judgement,
+    )
+
+
+class _Parts(NamedTuple):
+    """The fields of a `PointSpectrum` that its matrices decide."""
+
+    joint: EigenEstimate
+    frozen: EigenEstimate
+    hessian: EigenEstimate
+    curvatures: np.ndarray
+
+
+def _krylov_parts(point: PointFactorization, settings: ProbeSettings) -> _Parts:
     joint, frozen = (
         ritz_values(
             jax.tree.map(lambda leaf, i=i: leaf[i], point.right),
@@ -199,30 +255,26 @@ def resolve(
         )
         for i in (0, 1)
     )
-    curvatures = _mode_curvatures(frozen, point)
-    held, loss = int(point.held), float(point.loss)
-    judgement = judge(joint, frozen, curvatures, settings.rule)
-    if held and judgement.verdict in ("stable", "marginal"):
-        judgement = replace(judgement, verdict="unresolved", direction="")
-    if not loss <= loss_ceiling or not np.isfinite(loss):
-        judgement = Judgement("diverged")
-    return PointSpectrum(
-        inner_step=inner_step,
-        loss=loss,
-        joint=joint,
-        frozen=frozen,
-        hessian=ritz_values(point.hessian, symmetric=True, tolerance=settings.tolerance),
-        curvatures=curvatures,
-        held=held,
-        judgement=judgement,
-    )
+    hessian = ritz_values(point.hessian, symmetric=True, tolerance=settings.tolerance)
+    return _Parts(joint, frozen, hessian, _mode_curvatures(frozen, point.curvature, point.gram))
 
 
-def _mode_curvatures(frozen: EigenEstimate, point: PointFactorization) -> np.ndarray:
-    """Re x^H H x / x^H x for x = B^T y, y the eigenvectors in the Krylov basis."""
+def _dense_parts(point: PointMatrices, settings: ProbeSettings) -> _Parts:
+    unit, tolerance = float(jnp.finfo(point.joint.dtype).eps), settings.tolerance
+    J, H = np.asarray(point.joint, np.float64), np.asarray(point.hessian, np.float64)
+    n = H.shape[0]
+    joint = dense_eigenvalues(J, unit, tolerance=tolerance)
+    frozen = dense_eigenvalues(J[:n, :n], unit, tolerance=tolerance)
+    hessian = dense_eigenvalues(H, unit, symmetric=True, tolerance=tolerance)
+    D = np.diag(np.asarray(point.scale, np.float64)[:n])
+    return _Parts(joint, frozen, hessian, _mode_curvatures(frozen, D @ H @ D, D @ D))
+
+
+def _mode_curvatures(frozen: EigenEstimate, curvature: Any, gram: Any) -> np.ndarray:
+    """Re x^H H x / x^H x for x = B^T y, y the eigenvectors in the basis that B holds."""
     y, size = frozen.vectors, frozen.vectors.shape[0]
-    curvature = np.asarray(point.curvature, np.float64)[:size, :size]
-    gram = np.asarray(point.gram, np.float64)[:size, :size]
+    curvature = np.asarray(curvature, np.float64)[:size, :size]
+    gram = np.asarray(gram, np.float64)[:size, :size]
     above = np.real(np.einsum("ik,ij,jk->k", y.conj(), curvature, y))
     below = np.real(np.einsum("ik,ij,jk->k", y.conj(), gram, y))
     return np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)

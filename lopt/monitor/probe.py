@@ -14,7 +14,14 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from lopt.monitor.linearize import update_map
-from lopt.monitor.point import PointFactorization, PointSpectrum, ProbeSettings, factorize, resolve
+from lopt.monitor.point import (
+    PointFactorization,
+    PointMatrices,
+    PointSpectrum,
+    ProbeSettings,
+    factorize,
+    resolve,
+)
 from lopt.monitor.step import Batch, Loss, Params
 from lopt.monitor.verdict import SEVERITY
 
@@ -70,12 +77,14 @@ class ProbeReport:
         """A few words for a progress line: the verdict and the number that decided it."""
         if self.verdict == "diverged":
             return f"diverged by inner step {self.worst.inner_step}"
-        judgement, why = self.worst.judgement, self.direction or "oscillation"
+        judgement = self.worst.judgement
         radii = {
             "oscillation": judgement.oscillatory_radius,
             "ascent": judgement.ascent_radius,
             "growth": judgement.growth,
+            "radius": judgement.radius,
         }
+        why = self.direction or ("oscillation" if radii["oscillation"] >= 0 else "radius")
         shown = f"{why} {radii[why]:.3f}, " if radii[why] == radii[why] else ""
         return f"{self.verdict} ({shown}sharpness {self.worst.sharpness:.3g})"
 
@@ -170,7 +179,7 @@ class Probe:
 
     def _run(
         self, meta_parameters: MetaParameters, params: Params, batches: Batch, batch: Batch
-    ) -> tuple[PointFactorization, Array, Array]:
+    ) -> tuple[PointFactorization | PointMatrices, Array, Array]:
         """Segments of the trajectory, each ended by a factorization: one scan, traced once."""
         transformation = self.make_transformation(meta_parameters)
         length = jax.tree.leaves(batches)[0].shape[0]
@@ -181,7 +190,9 @@ class Probe:
             params, state = update_map(transformation, self.loss, data)(params, state)
             return params, state, finite + jnp.isfinite(jnp.sum(ravel_pytree(params)[0]))
 
-        def segment(carry: tuple, bounds: Array) -> tuple[tuple, PointFactorization]:
+        def segment(
+            carry: tuple, bounds: Array
+        ) -> tuple[tuple, PointFactorization | PointMatrices]:
             carry = jax.lax.fori_loop(bounds[0], bounds[1], inner_step, carry)
             params, state, _ = carry
             point = factorize(transformation, self.loss, params, state, batch, self.settings)

@@ -1,11 +1,46 @@
 """The optimizer of the paper's analysis: a dense preconditioner beside a nominal step."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from nqm.updates import step_matrix
+
+
+@dataclass(frozen=True)
+class LinearConfig:
+    """What is fixed by hand in `linear`; P is its meta-parameter, zero before meta-training.
+
+    Parameters
+    ----------
+    dimension
+        N, of the parameter vector.
+    nominal_step
+        alpha.
+
+    Examples
+    --------
+    >>> LinearConfig(2, 0.1).init(jax.random.key(0)).shape
+    (2, 2)
+    """
+
+    dimension: int
+    nominal_step: float
+
+    def init(self, key: jax.Array) -> jax.Array:
+        """P = 0, ``[N, N]``."""
+        del key
+        return jnp.zeros((self.dimension, self.dimension), jnp.float32)
+
+    def make(
+        self, preconditioner: jax.Array, *, fused: bool = True
+    ) -> optax.GradientTransformationExtraArgs:
+        """The optimizer of P."""
+        del fused
+        return linear(preconditioner, self.nominal_step)
 
 
 def linear(preconditioner: jax.Array, nominal_step: Any) -> optax.GradientTransformationExtraArgs:
@@ -28,7 +63,6 @@ def linear(preconditioner: jax.Array, nominal_step: Any) -> optax.GradientTransf
 
     Examples
     --------
-    >>> import jax.numpy as jnp
     >>> optimizer = linear(jnp.array([[0.0, 1.0], [0.0, 0.0]]), nominal_step=0.5)
     >>> params = jnp.zeros(2)
     >>> update, _ = optimizer.update(jnp.array([2.0, 4.0]), optimizer.init(params))

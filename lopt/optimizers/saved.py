@@ -13,36 +13,42 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lopt.optimizers.linear import LinearConfig
 from lopt.optimizers.released import RELEASED_HEADS
-from lopt.optimizers.star import MetaParameters, StarConfig, init_meta_parameters
+from lopt.optimizers.star import StarConfig
 from lopt.optimizers.whole import written_whole
 
-# Format 2 adds weight_decay to the configuration; format 1 is read with its default, 0.
-FORMAT = 2
+# Format 2 adds weight_decay to the configuration; format 1 is read with its default, 0. Format 3
+# adds the family; before there was one.
+FORMAT = 3
+FAMILIES: dict[str, type[StarConfig | LinearConfig]] = {"star": StarConfig, "linear": LinearConfig}
 SHIPPED = Path(__file__).parent / "shipped"
 
 
 class Saved(NamedTuple):
-    """A learned optimizer as it was saved: ``lopt.star(saved.meta_parameters, saved.config)``
-    uses it.
+    """A learned optimizer as it was saved: ``saved.config.make(saved.meta_parameters)`` is the
+    optax transformation, for STAR and its relatives the same as ``lopt.star(saved.meta_parameters,
+    saved.config)``.
     """
 
-    meta_parameters: MetaParameters
-    config: StarConfig
+    meta_parameters: Any
+    """`MetaParameters`, or P of `lopt.optimizers.linear.linear`."""
+    config: StarConfig | LinearConfig
     origin: dict[str, Any]
     """How it was trained: whatever the writer recorded."""
 
 
 def save(
     path: str | os.PathLike[str],
-    meta_parameters: MetaParameters,
-    config: StarConfig,
+    meta_parameters: Any,
+    config: StarConfig | LinearConfig,
     origin: Mapping[str, Any] | None = None,
 ) -> None:
     """Write meta-parameters and their configuration to `path`, whole or not at all."""
     names = _names(meta_parameters)
     header = {
         "format": FORMAT,
+        "family": next(name for name, kind in FAMILIES.items() if isinstance(config, kind)),
         "config": asdict(config),
         "origin": dict(origin or {}),
         "names": names,
@@ -79,14 +85,14 @@ def load(name_or_path: str | os.PathLike[str]) -> Saved:
                     f"format {header['format']} is later than {FORMAT}, the last one known here"
                 )
             arrays = [file[str(k)] for k in range(len(header["names"]))]
-        config = _config(header["config"])
+        config = _config(FAMILIES[header.get("family", "star")], header["config"])
     except FileNotFoundError:
         raise ValueError(
             f"{path} does not exist; meta-parameters are saved as an .npz file."
         ) from None
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} holds no saved meta-parameters ({error}).") from None
-    template = jax.eval_shape(lambda: init_meta_parameters(jax.random.key(0), config))
+    template = jax.eval_shape(lambda: config.init(jax.random.key(0)))
     leaves, structure = jax.tree.flatten(template)
     needed = [leaf.shape for leaf in leaves]
     if [a.shape for a in arrays] not in (needed, _with_released_heads(needed, config)):
@@ -116,21 +122,25 @@ def _find(name_or_path: str | os.PathLike[str]) -> Path:
 
 
 def _with_released_heads(
-    shapes: list[tuple[int, ...]], config: StarConfig
+    shapes: list[tuple[int, ...]], config: StarConfig | LinearConfig
 ) -> list[tuple[int, ...]]:
     """The same shapes where the network's last layer has the heads of a released one."""
+    if isinstance(config, LinearConfig):
+        return shapes
     layers = len(config.hidden_widths) + 1
     last = {layers - 1, 2 * layers - 1}
     return [(*s[:-1], RELEASED_HEADS) if k in last else s for k, s in enumerate(shapes)]
 
 
-def _config(fields: dict[str, Any]) -> StarConfig:
+def _config(
+    kind: type[StarConfig | LinearConfig], fields: dict[str, Any]
+) -> StarConfig | LinearConfig:
     """The configuration of its JSON, in which tuples are lists."""
     values = dict(fields)
     for key, value in fields.items():
         if isinstance(value, list):
             values[key] = tuple(value)
-    return StarConfig(**values)
+    return kind(**values)
 
 
 def _names(tree: Any) -> list[str]:

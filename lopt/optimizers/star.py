@@ -124,6 +124,16 @@ class StarConfig:
             len(self.initial_adafactor_decays),
         )
 
+    def init(self, key: jax.Array) -> "MetaParameters":
+        """Fresh meta-parameters, see `init_meta_parameters`."""
+        return init_meta_parameters(key, self)
+
+    def make(
+        self, meta_parameters: "MetaParameters", *, fused: bool = True
+    ) -> optax.GradientTransformationExtraArgs:
+        """The optimizer of meta-parameters, see `star`."""
+        return star(meta_parameters, self, fused=fused)
+
 
 STAR = StarConfig()
 BLACKBOX = StarConfig(

@@ -59,4 +59,4 @@ def quadratic_task(
         tilt = (params - jax.lax.stop_gradient(params)) @ (hessian @ noise)
         return 0.5 * params @ (hessian @ params) - tilt
 
-    return Task(name, init, loss, loss_ceiling=loss_ceiling)
+    return Task(name, init, loss, loss_ceiling=loss_ceiling, quadratic=quadratic)

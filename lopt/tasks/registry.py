@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from lopt.tasks.datasets import DATASETS, Images, fashion_mnist_8x8, load_dataset
 from lopt.tasks.task import Task
+from nqm.examples import example
+from nqm.quadratic import NoisyQuadratic
 
 QUADRATIC = "quadratic"
 EMBEDDED = "fashion-mnist-8x8"
@@ -104,10 +106,9 @@ def make_task(name: str) -> Task:
     parts = parse_task_name(name)
     # Flax takes most of a second to import, which only who makes a task should wait for.
     if parts is None:
-        import nqm
         from lopt.tasks.quadratic import quadratic_task
 
-        return quadratic_task(nqm.example("paper").quadratic, name)
+        return quadratic_task(make_quadratic(name), name)
     from lopt.tasks.images import image_task
     from lopt.tasks.networks import MLP, ConvNet
 
@@ -118,6 +119,24 @@ def make_task(name: str) -> Task:
     network = MLP(hidden, classes) if parts.network == "mlp" else ConvNet(CHANNELS, classes)
     data = Images(box_average(np.asarray(images), parts.side), labels)
     return image_task(name, data, network, classes)
+
+
+def make_quadratic(name: str) -> NoisyQuadratic:
+    """The noisy quadratic of this name: Appendix B.1's, with the Hessian (A.30).
+
+    Raises
+    ------
+    ValueError
+        Where the name is another task's, or unknown.
+
+    Examples
+    --------
+    >>> make_quadratic("quadratic").dimension
+    2
+    """
+    if parse_task_name(name) is not None:
+        raise ValueError(f"{name!r} is no quadratic; take {QUADRATIC}.")
+    return example("paper").quadratic
 
 
 def box_average(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from lopt.tasks.stream import Windows
+from nqm.quadratic import NoisyQuadratic
 
 Params = Any
 Batch = Any
@@ -41,6 +42,9 @@ class Task:
     stream
         Data too large for the device: meta-training then takes a window of it each outer step, and
         `data` is a window that everything else draws from.
+    quadratic
+        The noisy quadratic that the task is, where it is one: its eigenvalues and, for `linear`,
+        its meta-gradient are then computed without sampling.
 
     Examples
     --------
@@ -60,6 +64,7 @@ class Task:
     loss_ceiling: float = float("inf")
     normalize: Callable[[jax.Array], jax.Array] | None = None
     stream: Windows | None = field(default=None, repr=False)
+    quadratic: NoisyQuadratic | None = field(default=None, repr=False)
 
     @property
     def examples(self) -> int:

@@ -236,7 +236,7 @@ def test_presets_are_the_papers_experiments(name: str) -> None:
     """Appendix B.2, and the differences that the help names: beta_3, pairs, outer steps."""
     values = presets()[name].values
     config = lopt.TrainConfig.from_mapping(values)
-    star = config.star_config
+    star = config.optimizer_config
     assert (config.horizon, config.truncation, config.sigma) == (2000, 50, 0.01)
     assert (config.learning_rate, config.clip) == (1e-4, 1.0)
     assert (star.nominal_step, star.nominal_exponent, star.blackbox_exponent) == (1e-3,) * 3

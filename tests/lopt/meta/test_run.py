@@ -81,7 +81,7 @@ def test_what_a_run_directory_holds(whole: RunDirectory, tiny: TrainConfig) -> N
     assert all(np.isfinite(m["meta_loss"]) and m["skipped"] == 0 for m in whole.read_metrics())
     assert steps(whole.checkpoints) == [6, 9, 12]
     saved = lopt.load(whole.result)
-    assert saved.config == tiny.star_config
+    assert saved.config == tiny.optimizer_config
     assert saved.origin["outer_steps"] == 12
     initial = lopt.load(whole.initial)
     moved = zip(

@@ -25,8 +25,19 @@ THETA = jax.tree.map(
 CONFIG = lopt.StarConfig(nominal_step=0.02, blackbox_step=2e-4, nominal_exponent=0.1)
 
 
-# Momentum, Nesterov and AggMo: test_linearize has their joint maps.
+BLACKBOX_THETA = jax.tree.map(
+    lambda leaf: leaf + 0.3, lopt.init_meta_parameters(jax.random.key(1), lopt.BLACKBOX)
+)._replace(momentum_offsets=jnp.zeros(3), rms_offsets=jnp.zeros(1), adafactor_offsets=jnp.zeros(3))
+
+
+# AggMo: test_linearize has its joint map.
 OPTIMIZERS = {
+    "heavy ball": (optax.sgd(0.02, 0.9), None),
+    "nesterov": (optax.sgd(0.02, 0.9, nesterov=True), None),
+    "blackbox": (
+        lopt.star(BLACKBOX_THETA, lopt.BLACKBOX, fused=False),
+        star_blackbox(BLACKBOX_THETA, lopt.BLACKBOX),
+    ),
     "adam": (optax.adam(0.02), None),
     "clipped": (optax.chain(optax.clip_by_global_norm(0.01), optax.sgd(10.0)), None),
     "star": (lopt.star(THETA, CONFIG, fused=False), star_blackbox(THETA, CONFIG)),

@@ -129,7 +129,7 @@ def classifier() -> Probe:
         "w2": rng.standard_normal((10, 4)).astype(np.float32) / 3,
     }
     batch = (inputs.reshape(-1, 12), labels.reshape(-1))
-    budget = ProbeSettings(vectors=30, hessian_vectors=12)
+    budget = ProbeSettings(vectors=30, hessian_vectors=12, dense_up_to=0)
     return Probe(optax.adam, network, params, (inputs, labels), batch, (10, 100), budget)
 
 
@@ -146,7 +146,7 @@ def test_healthy_training_of_a_network_is_stable(classifier) -> None:
 
 def test_too_few_vectors_leave_it_unresolved() -> None:
     """Five distinct eigenvalues cannot converge in a space of two vectors, and it says so."""
-    budget = ProbeSettings(vectors=2, hessian_vectors=2, tolerance=1e-3)
+    budget = ProbeSettings(vectors=2, hessian_vectors=2, tolerance=1e-3, dense_up_to=0)
     probe = Probe(optax.sgd, bowl, jnp.ones(5), CURVATURES[None], CURVATURES, (0,), budget)
     report = probe.measure(0.1)
     assert report.verdict == "unresolved"
