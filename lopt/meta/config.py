@@ -25,7 +25,7 @@ from lopt.meta.estimators import (
     TruncatedBackprop,
 )
 from lopt.meta.exact import ExactMetaGradient
-from lopt.meta.fields import documented, member, require, typed
+from lopt.meta.fields import member, require, setting, typed
 from lopt.monitor.rules import WarningRule
 from lopt.optimizers.linear import LinearConfig
 from lopt.optimizers.star import (
@@ -64,66 +64,64 @@ class TrainConfig:
         Where a value is outside its range; the message names the field, the value and the rule.
     """
 
-    task: str = documented(
-        "fashion-mnist-8x8-mlp", "the inner problem", "MLP on 28x28 Fashion-MNIST"
-    )
-    optimizer: str = documented(
+    task: str = setting("fashion-mnist-8x8-mlp", "the inner problem", "MLP on 28x28 Fashion-MNIST")
+    optimizer: str = setting(
         "star",
         "the learned optimizer: star, blackbox or hyperparam; linear has P of section 4 as its "
         "meta-parameters, nominal_step as its alpha, and needs a quadratic task",
         "star",
     )
-    nominal_term: str | None = documented(
+    nominal_term: str | None = setting(
         None, "direction of the nominal term; 'none' leaves it out", "AdamAggMo"
     )
-    precondition: bool | None = documented(None, "whether v divides the blackbox term", "yes")
-    nominal_step: float | None = documented(None, "beta_1", 1e-3)
-    nominal_exponent: float | None = documented(None, "beta_2", 1e-3)
-    blackbox_step: float | None = documented(None, "beta_3", 1e-3)
-    blackbox_exponent: float | None = documented(None, "beta_4", 1e-3)
-    estimator: str = documented(
+    precondition: bool | None = setting(None, "whether v divides the blackbox term", "yes")
+    nominal_step: float | None = setting(None, "beta_1", 1e-3)
+    nominal_exponent: float | None = setting(None, "beta_2", 1e-3)
+    blackbox_step: float | None = setting(None, "beta_3", 1e-3)
+    blackbox_exponent: float | None = setting(None, "beta_4", 1e-3)
+    estimator: str = setting(
         "pes", f"of the meta-gradient: {', '.join(ESTIMATORS)} (of linear, without sampling)", "pes"
     )
-    horizon: int = documented(500, "inner steps an episode, or at most", 2000)
-    horizon_schedule: str = documented(
+    horizon: int = setting(500, "inner steps an episode, or at most", 2000)
+    horizon_schedule: str = setting(
         "constant",
         "an episode's length: constant, log-uniform or growing up to the horizon",
         "constant",
     )
-    horizon_min: int | None = documented(
+    horizon_min: int | None = setting(
         None,
         "the least length, or the first one; for the log-uniform and the growing schedule",
         unset="none",
     )
-    horizon_growth: float = documented(
+    horizon_growth: float = setting(
         0.5, "share of the outer steps after which a growing schedule is at the horizon"
     )
-    truncation: int = documented(
+    truncation: int = setting(
         50, "inner steps between two outer steps; the full estimators take an episode", 50
     )
-    pairs: int = documented(16, "antithetic pairs of particles; particles for backpropagation")
-    sigma: float = documented(0.01, "standard deviation of a perturbation", 0.01)
-    outer_steps: int = documented(1500, "steps of meta-training")
-    learning_rate: float = documented(1e-3, "of AdamW on the meta-parameters", 1e-4)
-    final_learning_rate: float = documented(
+    pairs: int = setting(16, "antithetic pairs of particles; particles for backpropagation")
+    sigma: float = setting(0.01, "standard deviation of a perturbation", 0.01)
+    outer_steps: int = setting(1500, "steps of meta-training")
+    learning_rate: float = setting(1e-3, "of AdamW on the meta-parameters", 1e-4)
+    final_learning_rate: float = setting(
         1.0, "cosine decay to this fraction; 1 keeps it constant", 1.0
     )
-    weight_decay: float = documented(
+    weight_decay: float = setting(
         0.1, "of the network's weights, times the learning rate", "0.1 and 0.5; elsewhere 0"
     )
-    clip: float = documented(1.0, "global norm that a meta-gradient is clipped to", 1.0)
-    seed: int = documented(0, "of everything random in the run")
-    devices: int = documented(1, "devices that the pairs are spread over")
-    monitor_every: int = documented(
+    clip: float = setting(1.0, "global norm that a meta-gradient is clipped to", 1.0)
+    seed: int = setting(0, "of everything random in the run")
+    devices: int = setting(1, "devices that the pairs are spread over")
+    monitor_every: int = setting(
         50, "outer steps between two measurements of the eigenvalues; 0 is off"
     )
-    rules: tuple[str, ...] = documented(
+    rules: tuple[str, ...] = setting(
         (),
         "what to do about eigenvalues, as 'radius>1.05 for 3: stop' (also log, checkpoint, "
         "raise-weight-decay)",
         unset="none",
     )
-    checkpoint_every: int = documented(100, "outer steps between two checkpoints")
+    checkpoint_every: int = setting(100, "outer steps between two checkpoints")
 
     def __post_init__(self) -> None:
         parse_task_name(self.task)

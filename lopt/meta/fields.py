@@ -7,9 +7,7 @@ from typing import Any, get_args
 PLAIN = {str, int, float, bool, type(None)}
 
 
-def documented(
-    default: Any, help: str, paper: Any = None, unset: str = "the optimizer's own"
-) -> Any:
+def setting(default: Any, help: str, paper: Any = None, unset: str = "the optimizer's own") -> Any:
     """A dataclass field that documents itself; `paper` is the paper's value where it prints one,
     `unset` what a default of None stands for.
     """
