@@ -1,13 +1,14 @@
 """Inner steps a second of a whole PES outer step over those of plain Adam, vectorized alike.
 
-    python -m benchmarks.meta_training [--task NAME] [--devices N] [--measure] [PAIRS ...]
+    python -m benchmarks.meta_training [--task T] [--devices N] [--measure] [--stages] [PAIRS ...]
 
 The floor is the inner loop of the same task with optax.adam over 8 particles, each with its own
 batches: everything that STAR and PES add is overhead. Prints for each number of antithetic pairs
 (4 and 16 unless given) the ratio of the rates (1 would be no overhead), the time to compile and
 the peak memory of the process so far. ``--measure`` adds the ratio with the monitor at its default
-schedule, and the share of the time that it takes. The default task is the paper's MLP on 28x28
-Fashion-MNIST where that is found, the embedded 8x8 one elsewhere.
+schedule, and the share of the time that it takes. ``--stages`` adds where the rest goes: the same
+outer step with plain Adam in STAR's place, which is what PES itself costs. The default task is the
+paper's MLP on 28x28 Fashion-MNIST where that is found, the embedded 8x8 one elsewhere.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import optax
 from lopt.meta.config import TrainConfig
 from lopt.meta.processes import host_copy
 from lopt.meta.trainer import Trainer
-from lopt.meta.watch import probe
+from lopt.meta.watch import Watch, measurement_interval
 from lopt.tasks.registry import make_task
 from lopt.tasks.task import Task, take
 
@@ -68,11 +69,24 @@ def outer(config: TrainConfig, task: Task) -> tuple[Trainer, Callable[[], Any], 
     return trainer, once, time.perf_counter() - start
 
 
+class AroundAdam(TrainConfig):
+    """The same run with plain Adam as its inner optimizer, whatever theta is."""
+
+    def make_optimizer(self, theta: Any, *, fused: bool = True) -> Any:
+        del theta, fused
+        return optax.adam(1e-3)
+
+
 def measuring(config: TrainConfig, task: Task, trainer: Trainer) -> float:
     """The best seconds of one measurement of the eigenvalues."""
-    watched, theta = probe(config, task), host_copy(trainer.init().theta)
-    watched.measure(theta)
-    return best({"measure": lambda: watched.measure(theta)}, 2)["measure"]
+    state, watch = trainer.init(), Watch(config, task)
+    theta = host_copy(state.theta)
+
+    def measure() -> Any:
+        return watch.measure(theta, state.pairs, 0)
+
+    measure()
+    return best({"measure": measure}, 2)["measure"]
 
 
 def best(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
@@ -102,6 +116,7 @@ def main() -> None:
     parser.add_argument("--task", default=None)
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--measure", action="store_true")
+    parser.add_argument("--stages", action="store_true")
     options = parser.parse_args()
     if options.devices > 1:
         jax.config.update("jax_num_cpu_devices", options.devices)
@@ -111,18 +126,30 @@ def main() -> None:
     plain = floor(task, PARTICLES)
     jax.block_until_ready(plain())
     for pairs in options.pairs:
-        config = TrainConfig(
-            task=name, pairs=pairs, truncation=TRUNCATION, horizon=2000, devices=options.devices
-        )
+        fields: dict[str, Any] = {
+            "task": name,
+            "pairs": pairs,
+            "devices": options.devices,
+            "truncation": TRUNCATION,
+            "horizon": 2000,
+        }
+        config = TrainConfig(**fields)
         trainer, star, compile_seconds = outer(config, task)
-        times = best({"plain": plain, "star": star}, REPEATS)
+        calls = {"plain": plain, "star": star}
+        if options.stages:
+            calls["adam"] = outer(AroundAdam(**fields), task)[1]
+        times = best(calls, REPEATS)
         share = times["plain"] * 2 * pairs / PARTICLES
         line = f"{pairs:3d} pairs: {share / times['star']:.2f} of the floor"
+        if options.stages:
+            line += f" ({share / times['adam']:.2f} with Adam in STAR's place)"
         if options.measure:
-            seconds = measuring(config, task, trainer) / config.monitor_every
+            every = measurement_interval(config, task)
+            seconds = measuring(config, task, trainer) / every
             watched = times["star"] + seconds
             line += (
-                f", {share / watched:.2f} with the monitor ({seconds / watched:.1%} of the time)"
+                f", {share / watched:.2f} with the monitor every {every} outer steps "
+                f"({seconds / watched:.1%} of the time)"
             )
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(f"{line}; compiled in {compile_seconds:.0f} s; peak {peak:.2f} GiB", flush=True)

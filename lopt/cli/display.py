@@ -35,7 +35,7 @@ class Display:
         self.live = self.console.is_terminal
         self.losses: deque[float] = deque(maxlen=SMOOTH_OVER)
         self.rates: deque[float] = deque(maxlen=SMOOTH_OVER)
-        self.verdict = "…" if config.monitor_every else "off"
+        self.verdict = "off" if config.monitor_every == 0 else "…"
         self.last_line = -LOG_EVERY_SECONDS
         self.where = where
         self.began: tuple[float, int] | None = None

@@ -16,7 +16,7 @@ from lopt.meta.config import TrainConfig
 from lopt.meta.loop import train
 from lopt.meta.processes import join, writes
 from lopt.meta.run import RunDirectory
-from lopt.meta.watch import probe
+from lopt.meta.watch import Watch
 
 
 def add_parser(commands: Any) -> None:
@@ -75,7 +75,7 @@ def run_command(options: argparse.Namespace) -> int:
                 run,
                 task=task,
                 resume=options.resume is not None,
-                monitor=probe(config, task).measure if config.monitor_every else None,
+                monitor=None if config.monitor_every == 0 else Watch(config, task).measure,
                 observer=display,
                 stop=lambda: stop.signal is not None,
             )

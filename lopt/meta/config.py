@@ -112,8 +112,10 @@ class TrainConfig:
     clip: float = setting(1.0, "global norm that a meta-gradient is clipped to", 1.0)
     seed: int = setting(0, "of everything random in the run")
     devices: int = setting(1, "devices that the pairs are spread over")
-    monitor_every: int = setting(
-        50, "outer steps between two measurements of the eigenvalues; 0 is off"
+    monitor_every: int | None = setting(
+        None,
+        "outer steps between two measurements of the eigenvalues; 0 is off",
+        unset="as many as let them take some 4 % of the time",
     )
     rules: tuple[str, ...] = setting(
         (),
@@ -141,7 +143,8 @@ class TrainConfig:
             value = getattr(self, name)
             require(name, value, 0 < value < math.inf, "positive and finite")
         require("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "at least 0")
-        require("monitor_every", self.monitor_every, self.monitor_every >= 0, "at least 0")
+        if self.monitor_every is not None:
+            require("monitor_every", self.monitor_every, self.monitor_every >= 0, "at least 0")
         require(
             "final_learning_rate",
             self.final_learning_rate,
@@ -153,7 +156,7 @@ class TrainConfig:
         _check_horizon(self)
         for rule in self.rules:
             WarningRule.parse(rule)
-        if self.rules and not self.monitor_every:
+        if self.rules and self.monitor_every == 0:
             raise ValueError("rules need measurements, but monitor_every is 0. Take e.g. 50.")
         require("seed", self.seed, 0 <= self.seed < 2**32, "in [0, 2^32)")
         if self.pairs % self.devices:

@@ -16,6 +16,7 @@ from lopt.meta.nonfinite import Streak
 from lopt.meta.processes import any_of, first_does, host_copy, several, writes
 from lopt.meta.run import RunDirectory, RunError, versions
 from lopt.meta.trainer import Trainer, TrainState
+from lopt.meta.watch import measurement_interval
 from lopt.meta.writer import Silent, Writer
 from lopt.monitor.rules import ACTIONS, WarningRule, Warnings
 from lopt.optimizers.saved import save
@@ -53,7 +54,8 @@ class Observer(Protocol):
     def warn(self, message: str) -> None: ...
 
 
-Monitor = Callable[[MetaParameters], Measurement]
+# Of the meta-parameters, the state of the estimator and the outer steps done.
+Monitor = Callable[[MetaParameters, Any, int], Measurement]
 
 
 def train(
@@ -174,6 +176,7 @@ class Loop:
         self.trainer, self.config, self.run, self.writer = trainer, trainer.config, run, writer
         self.state, self.done = state, done
         self.monitor, self.observer, self.stop = monitor, observer, stop
+        self.measure_every = measurement_interval(self.config, trainer.task)
         self.stopping = False
         self.checkpoint_owed = False
         self.streak = Streak(state.meta_optimizer)
@@ -190,7 +193,7 @@ class Loop:
             self._measure()
         while self.done < outer_steps and not self.stopping:
             self._outer_step()
-            if self.done == outer_steps or self._is_multiple(self.config.monitor_every):
+            if self.done == outer_steps or self._is_multiple(self.measure_every):
                 self._measure()
             self.stopping = self.stopping or any_of(self.stop())
             self.checkpoint_owed |= self.done % every == 0
@@ -219,11 +222,11 @@ class Loop:
 
     def _measure(self) -> None:
         """Measure the eigenvalues, if they are watched."""
-        if self.monitor is None or not self.config.monitor_every:
+        if self.monitor is None or not self.measure_every:
             return
         due = np.zeros(len(ACTIONS), bool)
         if writes():
-            measurement = self.monitor(host_copy(self.state.theta))
+            measurement = self.monitor(host_copy(self.state.theta), self.state.pairs, self.done)
             self.writer.line({"outer_step": self.done, "monitor": measurement.to_json()})
             if self.observer:
                 self.observer.measured(self.done, measurement)

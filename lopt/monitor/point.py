@@ -51,6 +51,11 @@ class ProbeSettings:
     dense_up_to: int = 300
     rule: VerdictRule = field(default_factory=VerdictRule)
 
+    @property
+    def products(self) -> int:
+        """Linearized steps, their transposes and Hessian products that `factorize` takes."""
+        return 5 * self.vectors + 2 * self.sweeps + self.hessian_vectors
+
 
 class PointFactorization(NamedTuple):
     """What `factorize` leaves for the host: Krylov factorizations and the curvature of modes.

@@ -17,7 +17,7 @@ from lopt.meta.exact import expected_meta_gradient, expected_meta_loss
 from lopt.meta.loop import train
 from lopt.meta.run import RunDirectory
 from lopt.meta.trainer import Trainer
-from lopt.meta.watch import probe
+from lopt.meta.watch import Watch, probe
 from lopt.optimizers.linear import LinearConfig
 
 MODEL = nqm.example("paper").quadratic
@@ -42,7 +42,7 @@ EXACT = TrainConfig(
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> RunDirectory:
     run = RunDirectory(tmp_path_factory.mktemp("linear") / "run")
-    watch = probe(EXACT, EXACT.make_task())
+    watch = Watch(EXACT, EXACT.make_task())
     assert train(EXACT, run, monitor=watch.measure) == EXACT.outer_steps
     return run
 

@@ -20,7 +20,7 @@ class Radii:
     def __init__(self, *radii: float) -> None:
         self.radii = list(radii)
 
-    def __call__(self, theta: Any) -> "Radii":
+    def __call__(self, *seen: Any) -> "Radii":
         self.seen = self.radii.pop(0)
         return self
 
