@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -67,7 +68,7 @@ def run_command(options: argparse.Namespace) -> int:
         if options.resume and run.result.exists():
             print(f"{run.path} is complete: {run.result}")
             return 0
-        use_devices(config.devices, options)
+        use_devices(config, options)
         task = config.make_task()
         with Display(config, run.path) if writes() else nullcontext() as display:
             done = train(
@@ -106,14 +107,16 @@ def _what(options: argparse.Namespace) -> tuple[TrainConfig, RunDirectory | None
     return replace(run.read_config(), **set_by_flags), run
 
 
-def use_devices(devices: int, options: argparse.Namespace) -> None:
+def use_devices(config: TrainConfig, options: argparse.Namespace) -> None:
     """Join the other processes, if there are any, and let the CPU appear as this one's share of the
-    devices; of no effect once JAX has started.
+    devices, its cores where none are asked for; of no effect once JAX has started.
     """
     named = [getattr(options, n) for n in ("coordinator", "processes", "process")]
     several = options.distributed or any(x is not None for x in named)
     count = (options.processes or 1) if several else 1
-    if devices % count:
+    cores = 1 if several else _cores()
+    devices = config.spread(cores) if config.devices is None else config.devices
+    if devices % count and config.devices is not None:
         raise ValueError(
             f"--devices counts those of all processes; {devices} is no multiple of {count}."
         )
@@ -122,3 +125,10 @@ def use_devices(devices: int, options: argparse.Namespace) -> None:
             jax.config.update("jax_num_cpu_devices", devices // count)
     if several:
         join(*named)
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    with suppress(AttributeError):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -111,7 +111,11 @@ class TrainConfig:
     )
     clip: float = setting(1.0, "global norm that a meta-gradient is clipped to", 1.0)
     seed: int = setting(0, "of everything random in the run")
-    devices: int = setting(1, "devices that the pairs are spread over")
+    devices: int | None = setting(
+        None,
+        "devices that the pairs are spread over",
+        unset="all there are, as many as divide the pairs; a CPU's cores count",
+    )
     monitor_every: int | None = setting(
         None,
         "outer steps between two measurements of the eigenvalues; 0 is off",
@@ -134,7 +138,6 @@ class TrainConfig:
             "horizon",
             "truncation",
             "pairs",
-            "devices",
             "checkpoint_every",
             "outer_steps",
         ):
@@ -159,10 +162,13 @@ class TrainConfig:
         if self.rules and self.monitor_every == 0:
             raise ValueError("rules need measurements, but monitor_every is 0. Take e.g. 50.")
         require("seed", self.seed, 0 <= self.seed < 2**32, "in [0, 2^32)")
-        if self.pairs % self.devices:
+        if self.devices is not None:
+            require("devices", self.devices, self.devices >= 1, "at least 1")
+        devices = self.devices or 1
+        if self.pairs % devices:
             raise ValueError(
-                f"pairs must be a multiple of devices; {self.pairs} is not one of {self.devices}. "
-                f"Take {self.devices * max(1, self.pairs // self.devices)} pairs."
+                f"pairs must be a multiple of devices; {self.pairs} is not one of {devices}. "
+                f"Take {devices * max(1, self.pairs // devices)} pairs."
             )
         _ = self.optimizer_config  # which says what terms go together
 
@@ -175,6 +181,19 @@ class TrainConfig:
         if self.nominal_term is not None:
             given["nominal_term"] = NOMINAL[self.nominal_term]
         return replace(STARS[self.optimizer], **given)
+
+    def spread(self, present: int) -> int:
+        """The devices that the pairs are spread over where `present` are there.
+
+        Examples
+        --------
+        >>> TrainConfig(pairs=6).spread(4), TrainConfig(pairs=6, devices=2).spread(4)
+        (3, 2)
+        """
+        if self.devices is not None:
+            return self.devices
+        most = 1 if self.estimator == EXACT else min(self.pairs, present)
+        return max(n for n in range(1, most + 1) if self.pairs % n == 0)
 
     def make_task(self) -> Task:
         """The inner problem, its data loaded."""
@@ -302,7 +321,7 @@ def _check_linear(config: TrainConfig) -> None:
             config.horizon_schedule == "constant",
             "constant for estimator exact",
         )
-        require("devices", config.devices, config.devices == 1, "1 for estimator exact")
+        require("devices", config.devices, config.devices in (1, None), "1 for estimator exact")
 
 
 def _check_horizon(config: TrainConfig) -> None:

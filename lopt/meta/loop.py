@@ -84,6 +84,7 @@ def train(
         finite. What is left is the last good checkpoint.
     """
     trainer = Trainer(config, task)
+    config = trainer.config
     with ExitStack() as held:
         first_does(lambda: _claim(run, held, resume=resume), None)
         initial = host_copy(trainer.init())

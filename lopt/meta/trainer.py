@@ -1,6 +1,7 @@
 """Meta-training step by step: PES estimates, AdamW on the meta-parameters."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -36,12 +37,13 @@ class Trainer:
     """
 
     def __init__(self, config: TrainConfig, task: Task | None = None) -> None:
-        self.config = config
+        self.devices = config.spread(len(jax.devices()))
+        self.config = config = replace(config, devices=self.devices)
         self.task = task or config.make_task()
         self.estimator = config.make_estimator(self.task)
         self.meta_optimizer = config.make_meta_optimizer()
         self.key = jax.random.key(config.seed)
-        self.mesh = _mesh(config.devices)
+        self.mesh = _mesh(self.devices)
         self.everywhere = NamedSharding(self.mesh, PartitionSpec())
         spread = NamedSharding(self.mesh, PartitionSpec(AXIS))
         placement: list[Any] = [self.everywhere, self.everywhere, spread]
@@ -93,7 +95,7 @@ class Trainer:
         self, state: TrainState, data: Any, outer_step: jax.Array
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         key = jax.random.fold_in(jax.random.split(self.key, 3)[2], outer_step)
-        each = self.config.pairs // self.config.devices
+        each = self.config.pairs // self.devices
 
         def local(theta: Any, pairs: Any, data: Any, key: jax.Array) -> Any:
             first = jax.lax.axis_index(AXIS) * each
