@@ -1,5 +1,6 @@
 """What Theorem 1, as printed and as corrected, and Theorem 1' certify of what is stable."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from nqm import (
 )
 
 CONFIG = {
-    "symmetric": {"hessian": "paper", "from": -2.0, "to": 18.0, "steps": [0.0, 2.0]},
+    "symmetric": {"hessian": "paper", "from": -2.0, "to": 18.0, "steps": [0.0, 1.6]},
     "triangular": {
         "hessian": "theorem1-real-eigenvalues", "from": -3.0, "to": 3.0, "steps": [0.0, 0.9],
     },
@@ -26,6 +27,7 @@ CONFIG = {
     },
     "points": 361,
 }  # fmt: skip
+LIGHT = "#F8E0D2"
 PANELS = ("symmetric", "triangular", "rotation")
 
 
@@ -92,7 +94,7 @@ def draw(data: Data) -> Any:
         place.set(xlim=(CONFIG[panel]["from"], CONFIG[panel]["to"]), ylim=(low, high))
     axes[0].set_ylabel("nominal step α")
     axes[0].set(title="(a) P symmetric", xlabel="c,  P = c u uᵀ, u flattest")
-    axes[1].set(title="(b) P with eigenvalues 0, ½", xlabel="c,  P = [[0, c], [0, ½]]")
+    axes[1].set(title="(b) P triangular", xlabel="c,  P = [[0, c], [0, ½]]")
     axes[2].set(title="(c) P a rotation", xlabel="c,  P = [[0, c], [−c, 0]]")
     _words(axes)
     figure.tight_layout(w_pad=1.2)
@@ -100,63 +102,57 @@ def draw(data: Data) -> Any:
 
 
 def _region(axes: Any, panel: str, rows: list[dict[str, Any]]) -> None:
-    c, low = parameters(panel), 0.0
-    for a, b in _bands([row["stable"] for row in rows]):
-        axes.fill_between(c, np.maximum(a, low), b, where=b > low, color=PALE, lw=0, zorder=1)
-        for end in (a, b):
-            axes.plot(c, end, color=BLUE, lw=1.3, zorder=4)
-    printed = np.array([row["printed"] or (np.nan, np.nan) for row in rows])
-    bottom, top = np.maximum(printed[:, 0], low), printed[:, 1]
-    claimed = top >= bottom
-    axes.fill_between(
-        c, bottom, top, where=claimed, facecolor="none", edgecolor=ORANGE, hatch="////", lw=0.9,
-        zorder=2,
-    )  # fmt: skip
-    prime = np.array([row["prime"] or (np.nan, np.nan) for row in rows])
-    bottom = np.maximum(prime[:, 0], low)
-    axes.fill_between(
-        c, bottom, prime[:, 1], where=prime[:, 1] >= bottom, facecolor=GREEN, edgecolor=GREEN,
-        alpha=0.55, lw=0.9, zorder=3,
-    )  # fmt: skip
+    c = parameters(panel)
+    for x, low, high in _bands(c, [row["stable"] for row in rows]):
+        outline = np.r_[x, x[::-1], x[0]], np.r_[low, high[::-1], low[0]]
+        axes.fill(*outline, color=PALE, lw=0, zorder=1)
+        axes.plot(*outline, color=BLUE, lw=1.3, zorder=4)
+    for name, style in (
+        ("printed", {"facecolor": LIGHT, "lw": 0, "zorder": 0}),
+        ("printed", {"facecolor": "none", "edgecolor": ORANGE, "hatch": "////", "zorder": 2}),
+        ("prime", {"facecolor": GREEN, "alpha": 0.6, "lw": 0, "zorder": 3}),
+    ):
+        for x, low, high in _bands(c, [[row[name]] if row[name] else [] for row in rows]):
+            axes.fill_between(x, np.maximum(low, 0), high, where=high >= 0, **style)
 
 
-def _bands(intervals: list[list[list[float]]]) -> list[NDArray[np.float64]]:
-    """The k-th interval over c, NaN where there are fewer."""
-    count = max(len(row) for row in intervals)
-    table = np.full((count, 2, len(intervals)), np.nan)
-    for column, row in enumerate(intervals):
-        for k, ends in enumerate(row):
-            table[k, :, column] = ends
-    return list(table)
+def _bands(
+    c: NDArray[np.float64], intervals: list[list[list[float]]]
+) -> Iterator[tuple[NDArray[np.float64], ...]]:
+    """c and both ends of the k-th interval, for each stretch of c where there are so many."""
+    for k in range(max(len(row) for row in intervals)):
+        there = np.array([len(row) > k for row in intervals])
+        edges = np.flatnonzero(np.diff(np.r_[False, there, False]))
+        for first, last in zip(edges[::2], edges[1::2], strict=True):
+            ends = np.array([intervals[i][k] for i in range(first, last)])
+            yield c[first:last], ends[:, 0], ends[:, 1]
 
 
 def _words(axes: Any) -> None:
     """Each region is named where it lies."""
     for place, x, y, text, colour in (
-        (axes[0], 6.5, 0.95, "stable", BLUE),
-        (axes[0], 2.6, 0.28, "Theorem 1\n= Theorem 1'", GREEN),
-        (axes[1], -1.05, 0.5, "stable", BLUE),
-        (axes[1], 1.55, 0.26, "certified as\nprinted, unstable", ORANGE),
+        (axes[0], 8.5, 0.95, "stable", BLUE),
+        (axes[1], -0.65, 0.29, "stable", BLUE),
+        (axes[1], 1.95, 0.26, "unstable, yet\ncertified\nas printed", ORANGE),
         (axes[2], 0.0, 0.72, "stable", BLUE),
         (axes[2], 0.0, 0.33, "Theorem 1'", "white"),
-        (axes[2], 0.0, 0.06, "(Theorem 1: nothing)", GREY),
+        (axes[2], 0.0, 1.04, "Theorem 1 says nothing", GREY),
     ):
         place.text(x, y, text, color=colour, fontsize=8, ha="center", va="center", zorder=6)
-    axes[1].annotate(
-        "Theorem 1'", (0.0, 0.12), xytext=(1.5, 0.62), color=GREEN, fontsize=8, ha="center",
-        arrowprops={"arrowstyle": "-", "color": GREEN, "lw": 0.8}, zorder=7,
-    )  # fmt: skip
+    for place, text, at, near in (
+        (axes[0], "Theorems 1 and 1'", (0.9, 0.3), (8.5, 0.3)),
+        (axes[1], "Theorem 1'", (0.04, 0.12), (1.85, 0.62)),
+    ):
+        place.annotate(
+            text, at, xytext=near, color=GREEN, fontsize=8, ha="center", va="center",
+            arrowprops={"arrowstyle": "-", "color": GREEN, "lw": 0.8, "shrinkB": 0}, zorder=7,
+        )  # fmt: skip
 
 
 def caption(data: Data) -> str:
     """What is seen, what the paper states, what differs."""
     area = {panel: _areas(panel, data[panel]) for panel in PANELS}
     share = false_share("triangular", data["triangular"])
-    worst = max(
-        (row for row in data["symmetric"] if row["printed"]),
-        key=lambda row: (row["stable"][0][1] if row["stable"] else 0) / max(row["printed"][1], 1e-9),
-    )
-    del worst
     flat = data["symmetric"]
     c = parameters("symmetric")
     last = {
@@ -179,9 +175,8 @@ eigenvalues are not real: Theorem 1 says nothing, Theorem 1' certifies
 **Paper.** Theorem 1: (9) and (10) suffice for every diagonalizable P with real eigenvalues.
 
 **Differs.** They suffice for symmetric P only (docs/errata.md), and there they are cautious: some
-step is certified up to c = {last["printed"]:.3g}, is stable up to c = {last["stable"]:.3g}, a
-factor of {last["stable"] / last["printed"]:.2g}; the condition number of H is {kappa:.3g}, the most
-that it can be. In (b) the eigenvalues of P are 0 and 1/2 for every c, so (9) and (10) cannot see c
+step is certified up to c = {last["printed"]:.3g}, is stable up to c = {last["stable"]:.3g}, about
+as many times as the condition number of H, {kappa:.3g}, which is the most that it can be. In (b) the eigenvalues of P are 0 and 1/2 for every c, so (9) and (10) cannot see c
 at all. Corrected, Theorem 1 says nothing in (b) but at c = 0, and nothing in (c).
 """
 
