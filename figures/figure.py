@@ -38,6 +38,8 @@ class Figure:
         Results -> Matplotlib figure.
     caption : callable
         Results -> Markdown, every measured number of it taken from the results.
+    pages : callable
+        Results -> what else is made of them, text by path.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Figure:
     compute: Callable[[str], Any]
     draw: Callable[[Data], Any]
     caption: Callable[[Data], str]
+    pages: Callable[[Data], Mapping[Path, str]] = lambda _: {}
 
     @property
     def seed(self) -> int | None:

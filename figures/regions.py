@@ -134,7 +134,7 @@ def _words(axes: Any) -> None:
         (axes[0], 8.5, 0.95, "stable", BLUE),
         (axes[1], -0.65, 0.29, "stable", BLUE),
         (axes[1], 1.95, 0.26, "unstable, yet\ncertified\nas printed", ORANGE),
-        (axes[2], 0.0, 0.72, "stable", BLUE),
+        (axes[2], 0.49, 0.55, "stable", BLUE),
         (axes[2], 0.0, 0.33, "Theorem 1'", "white"),
         (axes[2], 0.0, 1.04, "Theorem 1 says nothing", GREY),
     ):

@@ -12,6 +12,8 @@ MODULES = {
     "momentum": "figures.momentum",
     "robust": "figures.robust",
     "conservatism": "figures.conservatism",
+    "edge": "figures.edge",
+    "predictions": "figures.predictions",
 }
 """Name -> module, in the order of the page; a module is imported when its figure is asked for."""
 

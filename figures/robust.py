@@ -27,7 +27,7 @@ CONFIG = {
     "box_points": 81,
     "dimensions": [2, 3, 4, 6],
     "problems": 6,
-    "fractions": [0.5, 1.1, 25],
+    "fractions": [0.5, 1.2, 29],
 }
 CURVE, BOX = "sizes", "box"
 STATUSES = ("certified", "unknown", "refuted")
@@ -114,10 +114,10 @@ def _curve(axes: Any, rows: list[dict[str, Any]]) -> None:
     last = max(s for s, row in zip(sizes(), rows, strict=True) if row["printed"])
     axes.axvspan(0, last, color=GREY, alpha=0.13, lw=0)
     axes.axhline(1, color="black", lw=0.7)
-    axes.text(0.03, 1.012, "certified", color=BLUE, fontsize=8)
-    axes.text(0.62, 1.05, "refuted", color=ORANGE, fontsize=8)
-    axes.text(last / 2, 1.205, "Lemma 3 as printed: stable", color=GREY, fontsize=7.5, ha="center")
-    axes.set(title="(a) over the size", xlabel="size of the disturbance d̄", xlim=(0, 1.3))
+    axes.text(0.03, 1.018, "certified", color=BLUE, fontsize=8)
+    axes.text(0.65, 1.05, "refuted", color=ORANGE, fontsize=8)
+    axes.text(0.04, 1.225, "grey: Lemma 3\nas printed holds", color=GREY, fontsize=8, va="top")
+    axes.set(title="(a) counterexample", xlabel="size of the disturbance d̄", xlim=(0, 1.3))
     axes.set(ylabel="largest spectral radius seen", ylim=(0.99, 1.24))
 
 
@@ -129,10 +129,16 @@ def _square(axes: Any, found: dict[str, Any]) -> None:
     axes.contour(axis, axis, radii, levels=[1], colors=[ORANGE], linewidths=1.2)
     d = found["witness"]
     axes.plot(*d, marker="*", ms=12, color=ORANGE, markeredgecolor="black", clip_on=False, zorder=5)
-    axes.text(0.94, 0.07, "witness", fontsize=8, ha="right", color="black")
+    axes.annotate(
+        "witness", d, xytext=(0.8, 0.45), fontsize=8, ha="center",
+        arrowprops={"arrowstyle": "-", "lw": 0.8, "shrinkB": 6},
+    )  # fmt: skip
     axes.text(0.3, 0.72, "stable", color=BLUE, fontsize=8, ha="center")
-    axes.text(0.7, 0.2, "unstable", color=ORANGE, fontsize=8, ha="center")
-    axes.set(title="(b) the box", xlabel="d₁", ylabel="d₂", xticks=[0, 1], yticks=[0, 1])
+    axes.annotate(
+        "unstable", (0.72, 0.05), xytext=(0.35, 0.3), color=ORANGE, fontsize=8, ha="center",
+        arrowprops={"arrowstyle": "-", "color": ORANGE, "lw": 0.8},
+    )  # fmt: skip
+    axes.set(title="(b) its box, d̄ = 1", xlabel="d₁", ylabel="d₂", xticks=[0, 1], yticks=[0, 1])
     axes.set_aspect("equal")
 
 
@@ -153,8 +159,12 @@ def _strips(axes: Any, data: Data) -> None:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_ylim(len(rows) - 1.4, -0.6)
-    axes.text(0.62, 2.5, "certified", color="white", fontsize=8, ha="center", va="center")
-    axes.text(1.055, 2.5, "refuted", color="white", fontsize=8, va="center", ha="center")
+    for x, y, text in ((0.7, 2.5, "certified"), (1.1, 2.5, "refuted")):
+        axes.text(x, y, text, color="white", fontsize=8, ha="center", va="center")
+    axes.annotate(
+        "unknown", (0.995, ticks[-1][0]), xytext=(0.7, ticks[-1][0]), color="white", fontsize=8,
+        ha="center", va="center", arrowprops={"arrowstyle": "-", "color": "white", "lw": 0.9},
+    )  # fmt: skip
     axes.set(title="(c) random problems", xlabel="size, over the smallest refuted")
 
 

@@ -71,16 +71,18 @@ def load(figure: Figure, folder: Path = RESULTS) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If there is none, or it is of another configuration.
+        If there is none, or it is damaged or of another configuration.
     """
     path, remedy = results_file(figure, folder), f"python -m figures {figure.name} --recompute"
     if not path.exists():
         raise ValueError(f"{figure.name} has no results in {folder}; compute them: {remedy}")
-    record: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    if record["hash"] != figure.hash or list(record["parts"]) != list(figure.parts):
-        raise ValueError(
-            f"the results of {figure.name} are of another configuration; compute anew: {remedy}"
-        )
+    try:
+        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        same = record["hash"] == figure.hash and list(record["parts"]) == list(figure.parts)
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is damaged; compute it anew: {remedy}") from None
+    if not same:
+        raise ValueError(f"{path} is of another configuration; compute it anew: {remedy}")
     return record
 
 
