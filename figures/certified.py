@@ -9,9 +9,7 @@ from nqm import Interval
 ROUNDING = 1e-12
 
 
-def certified_steps(
-    margin: Callable[[float], float], low: float, high: float
-) -> Interval | None:
+def certified_steps(margin: Callable[[float], float], low: float, high: float) -> Interval | None:
     """All alpha in [low, high] with margin(alpha) >= 0, for a concave margin; None where none.
 
     The conditions that bound a norm of a matrix affine in alpha have such a margin.

@@ -109,4 +109,3 @@ def _recompute(console: Console, figure: Figure) -> dict:
     with bar:
         task = bar.add_task("", total=total, completed=done)
         return recompute(figure, report=report)
-

@@ -146,28 +146,31 @@ def caption(data: Data) -> str:
     theorem = shares(data, SYMMETRIC, "Theorem 1")[:, 0]
     empty = kappas[theorem == 0]
     worst = {
-        name: float(np.min(shares(data, SYMMETRIC, name))) for name in ("descent", "numerical radius")
+        name: float(np.min(shares(data, SYMMETRIC, name)))
+        for name in ("descent", "numerical radius")
     }
     middle = {
         name: np.median(shares(data, NONSYMMETRIC, name), axis=1) for name in FAMILIES[NONSYMMETRIC]
     }
     listed = ", ".join(
-        f"{name} {values[0]:.0%}, {values[here]:.0%} and {values[-1]:.0%}" for name, values in middle.items()
+        f"{name} {values[0]:.0%}, {values[here]:.0%} and {values[-1]:.0%}"
+        for name, values in middle.items()
     )
     same = max(
         float(np.max(np.abs(shares(data, SYMMETRIC, name)[:, 0] - theorem)))
         for name in ("Theorem 1'", "eigenvectors")
     )
     return f"""
-**Seen.** The largest nominal step that a condition certifies, over the largest that is stable;
-N = {CONFIG["dimension"]}, λmax(H) = 1, the other eigenvalues spaced down to 1/κ in a random basis.
-(a) P = {CONFIG["root_scale"]} H^(-1/2), what an adaptive preconditioner aims at: Theorem 1 certifies
-{theorem[0]:.0%} at κ = 1, {theorem[here]:.0%} at κ = {kappas[here]:.0f} and
-no step above 0 from κ = {empty[0]:.3g} on. Theorem 1' and the eigenvector condition are the same
-there (to {same:.2g}). That the loss never rises (descent) and the numerical radius see
-{worst["descent"]:.0%} and {worst["numerical radius"]:.2%} of it or more at every κ. (b) The same times I + E, E random with norm {CONFIG["error_norm"]:g}, as if it had been
-learned: medians of {CONFIG["draws"]} draws and the middle half. At κ = 1, {kappas[here]:.0f} and
-{kappas[-1]:.0f} the conditions see: {listed}. Theorem 1 says nothing of it.
+**Seen.** The largest nominal step that a condition certifies, over the largest that is stable; N =
+{CONFIG["dimension"]}, λmax(H) = 1, the other eigenvalues spaced down to 1/κ in a random basis. (a)
+P = {CONFIG["root_scale"]} H^(-1/2), what an adaptive preconditioner aims at: Theorem 1 certifies
+{theorem[0]:.0%} at κ = 1, {theorem[here]:.0%} at κ = {kappas[here]:.0f} and no step above 0 from κ
+= {empty[0]:.3g} on. Theorem 1' and the eigenvector condition are the same there (the largest
+difference is {same:.2g}). That the loss never rises (descent) and the numerical radius see
+{worst["descent"]:.0%} and {worst["numerical radius"]:.2%} of it or more at every κ. (b) The same
+times I + E, E random with norm {CONFIG["error_norm"]:g}, as if it had been learned: medians of
+{CONFIG["draws"]} draws and the middle half. At κ = 1, {kappas[here]:.0f} and {kappas[-1]:.0f} the
+conditions see: {listed}. Theorem 1 says nothing of it.
 
 **Paper.** Theorem 1 is sufficient; that it is conservative is not quantified. No figure.
 

@@ -194,7 +194,7 @@ def caption(data: Data) -> str:
 **Seen.** The largest eigenvalue of the Hessian, of the preconditioned Hessian for Adam, over the
 steps of full-batch training; dashed, where the exact condition for the quadratic puts the edge of
 stability. Over the last fifth of the steps its mean over the edge is, by optimizer and step:
-{listed}. The loss falls all the while, to between {min(losses):.2g} and {max(losses):.2g} of what
+{listed}. In the end the loss has fallen to between {min(losses):.2g} and {max(losses):.2g} of what
 it was at the first measurement.
 
 **Paper.** Section 4.1 says that training neural networks tends to reach the upper bound (10). No

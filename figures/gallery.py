@@ -13,7 +13,7 @@ the results in figures/results; `python -m figures` lists them, `python -m figur
 `python -m figures NAME --recompute` computes its results anew and, stopped, goes on where it was.
 Every picture is in docs/figures as SVG and PNG, with a JSON file that has its configuration, seed
 and versions; the pictures carry the same in their metadata. The numbers of the captions are taken
-from the results.
+from the results. Another figure is a module with a `FIGURE` and a line in figures/registry.py.
 """
 
 

@@ -159,21 +159,21 @@ def caption(data: Data) -> str:
     beyond = int(np.argmin(np.abs(steps - 1.05)))
     return f"""
 **Seen.** Curves: the exact trace of the variance of dL/dP at P = 0 for the {len(horizons)} horizons
-of (A.31), for H of (A.30), S = I and an initial state from N(0, 10 I) drawn for each sample. Points:
-the paper's estimate (A.32) from {CONFIG["seeds"]} seeds at every sixth of its
+of (A.31), for H of (A.30), S = I and an initial state from N(0, 10 I) drawn for each sample.
+Points: the paper's estimate (A.32) from {CONFIG["seeds"]} seeds at every sixth of its
 {CONFIG["sampled_steps"]} steps and five of the horizons, with 95 % bootstrap intervals. The bound
 2/λmax(H) = {data[EXACT]["edge"]:.5f} is exact: P is 0. At T = {last} the variance falls from
-{curves[-1, 0]:.3g} at α = 0 to {curves[-1, best[last]]:.3g} at {steps[best[last]]:.3g} of the bound,
-by a factor of {gain:.2g}; at 1.05 of the bound it is {curves[-1, beyond]:.2g}.
+{curves[-1, 0]:.3g} at α = 0 to {curves[-1, best[last]]:.3g} at {steps[best[last]]:.3g} of the
+bound, by a factor of {gain:.2g}; at 1.05 of the bound it is {curves[-1, beyond]:.2g}.
 
 **Paper.** Figure 2a: within the stability bounds the nominal term lowers the variance at all
 horizons, most at long ones.
 
 **Differs.** The shape agrees, and that the gain grows with T. "For α within our stability bounds"
-is too strong: the variance is below that at α = 0 only up to {ends[first]:.3g} of the bound at
-T = {first}, up to {ends[10]:.3g} at T = 10 and {ends[last]:.3g} at T = {last}; near the bound the
-mode of λmax oscillates almost undamped. The {CONFIG["seeds"]} seeds are off by {np.median(gap):.1%}
-in the median and {gap.max():.0%} at worst over all {gap.size} cells, and their intervals hold the
+is too strong: the variance is below that at α = 0 only up to {ends[first]:.3g} of the bound at T =
+{first}, up to {ends[10]:.3g} at T = 10 and {ends[last]:.3g} at T = {last}; near the bound the mode
+of λmax oscillates almost undamped. The {CONFIG["seeds"]} seeds are off by {np.median(gap):.1%} in
+the median and {gap.max():.0%} at worst over all {gap.size} cells, and their intervals hold the
 exact value in {covered:.0%} of them, not in 95 %: the gradient has heavy tails. The exact curves
 need no seeds, and show that the wiggles of the estimate are noise. The horizontal axis of the
 paper's caption, 2α/λmax(H) in (b), should read αλmax(H)/2.

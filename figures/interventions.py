@@ -151,11 +151,11 @@ nominal step to α = {CONFIG["nominal_step"]}, the weight decay to w = {CONFIG["
 preconditioning to s = {CONFIG["preconditioning"]:g}, which is (12). At first
 {nominal["outside"][0]} eigenvalues are outside the unit circle, the spectral radius is
 {nominal["radius"][0]:.2f}. Alone, the nominal term leaves {nominal["outside"][1]} outside, weight
-decay {decay["outside"][1]}, preconditioning {precondition["outside"][1]}; at the same strengths
-all three together leave {together["outside"][1]}, with radius {together["radius"][1]:.2f}.
+decay {decay["outside"][1]}, preconditioning {precondition["outside"][1]}; at the same strengths all
+three together leave {together["outside"][1]}, with radius {together["radius"][1]:.2f}.
 
-**Paper.** Figure 1 is a drawing of the same four panels, without H, P or strengths. Here they are
-a computed example, H with eigenvalues from {CONFIG["hessian_eigenvalues"][0]} to
+**Paper.** Figure 1 is a drawing of the same four panels, without H, P or strengths. Here they are a
+computed example, H with eigenvalues from {CONFIG["hessian_eigenvalues"][0]} to
 {CONFIG["hessian_eigenvalues"][1]:g} and P random; its seed was picked so that no intervention
 suffices alone.
 

@@ -80,7 +80,7 @@ def compute(part: str) -> Any:
 
 
 def _edge(beta: float, turn: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    """The points 1 + beta + r turn on the edge: the ellipse is a quadratic form about its centre."""
+    """The points 1 + beta + r turn on the edge: a quadratic form about the centre gives r."""
     centre = 1 + beta
     form = heavy_ball_ellipse(centre + turn, beta)
     return np.asarray(centre + turn / np.sqrt(form))
@@ -143,9 +143,7 @@ def caption(data: Data) -> str:
     at_most = {rule: data[rule]["limit"][at] for rule in RULES}
     gap = max(data[rule]["largest_gap"] for rule in RULES)
     heights = {name: max(imaginary) for name, (_, imaginary) in data[COMPLEX].items()}
-    inside = {
-        beta: bool(heavy_ball_ellipse(1 + 0.9j, beta) < 1) for beta in CONFIG["ellipses"]
-    }
+    inside = {beta: bool(heavy_ball_ellipse(1 + 0.9j, beta) < 1) for beta in CONFIG["ellipses"]}
     stays, leaves = (
         " and ".join(f"β = {beta:g}" for beta, here in inside.items() if here is wanted)
         for wanted in (True, False)
@@ -153,15 +151,15 @@ def caption(data: Data) -> str:
     return f"""
 **Seen.** (a) to (c): the steps (times the curvature λ) that are stable, light blue, over the
 momentum β, with the exact limit in blue, the curve where the joint matrix of parameters and
-momentum has spectral radius ρ = 0.9 in grey, and the limit 2 of plain descent, dashed. On the blue line the computed
-radius is 1 to within {gap:.1g}. At β = {momenta()[at]:.2g} the limit is {at_most["heavy ball"]:.2f}
-for heavy ball, {at_most["Nesterov"]:.2f} for Nesterov and {at_most["AggMo"]:.2f} for AggMo with
-three dampings 0, β, 1 - (1 - β)². (d) The eigenvalues x of (α I + P) H on which heavy ball is
-stable lie inside an ellipse that gets longer and flatter: its half-height is
-{", ".join(f"{height:.2f} at β = {name}" for name, height in heights.items())}.
+momentum has spectral radius ρ = 0.9 in grey, and the limit 2 of plain descent, dashed. On the blue
+line the computed radius is 1 to within {gap:.1g}. At β = {momenta()[at]:.2g} the limit is
+{at_most["heavy ball"]:.2f} for heavy ball, {at_most["Nesterov"]:.2f} for Nesterov and
+{at_most["AggMo"]:.2f} for AggMo with three dampings 0, β, 1 - (1 - β)². (d) The eigenvalues x of (α
+I + P) H on which heavy ball is stable lie inside an ellipse that gets longer and flatter: its
+half-height is {", ".join(f"{height:.2f} at β = {name}" for name, height in heights.items())}.
 
-**Paper.** Appendix A.4: momentum improves stability margins, and an analysis of the joint system
-of momentum and step is left for later. No figure.
+**Paper.** Appendix A.4: momentum improves stability margins, and an analysis of the joint system of
+momentum and step is left for later. No figure.
 
 **Differs.** That analysis is exact here. Margins do improve for heavy ball and AggMo with real x.
 Nesterov's limit is below 2 for every β > 0, so its momentum narrows the margin. Where P is not
@@ -173,8 +171,8 @@ and unstable with {leaves}.
 FIGURE = Figure(
     name="momentum",
     title="Momentum: the exact limit of the step, and when momentum narrows it",
-    seen="The stable step grows with heavy ball's and AggMo's momentum and shrinks with Nesterov's; "
-    "on complex eigenvalues the stable region flattens",
+    seen="The stable step grows with the momentum of heavy ball and AggMo and shrinks with "
+    "Nesterov's; on complex eigenvalues the stable region flattens",
     config=CONFIG,
     parts=(*RULES, COMPLEX),
     compute=compute,

@@ -166,18 +166,19 @@ def caption(data: Data) -> str:
 parameter c of P. Hatched orange: what Theorem 1 certifies as it is printed, from the eigenvalues of
 P. Green: what Theorem 1', |P - (1/h - α) I| ≤ 1/h, certifies. (a) H of (A.30), P = c u uᵀ along its
 flattest direction: for symmetric P the three are one region or inside it, and both theorems certify
-{area["symmetric"]["printed"]:.0%} of the stable area shown. (b) H = [[2, 1], [1, 2]]:
-{share:.0%} of what Theorem 1 as printed certifies is unstable (hatched where it is not blue).
-Theorem 1' certifies {area["triangular"]["prime"]:.1%} of the stable area. (c) P a rotation, whose
-eigenvalues are not real: Theorem 1 says nothing, Theorem 1' certifies
-{area["rotation"]["prime"]:.0%} of the stable area; above c = 0 stability needs a nominal term.
+{area["symmetric"]["printed"]:.0%} of the stable area shown. (b) H = [[2, 1], [1, 2]]: {share:.0%}
+of what Theorem 1 as printed certifies is unstable (hatched where it is not blue). Theorem 1'
+certifies {area["triangular"]["prime"]:.1%} of the stable area. (c) P a rotation, whose eigenvalues
+are not real: Theorem 1 says nothing, Theorem 1' certifies {area["rotation"]["prime"]:.0%} of the
+stable area; above c = 0 stability needs a nominal term.
 
 **Paper.** Theorem 1: (9) and (10) suffice for every diagonalizable P with real eigenvalues.
 
 **Differs.** They suffice for symmetric P only (docs/errata.md), and there they are cautious: some
 step is certified up to c = {last["printed"]:.3g}, is stable up to c = {last["stable"]:.3g}, about
-as many times as the condition number of H, {kappa:.3g}, which is the most that it can be. In (b) the eigenvalues of P are 0 and 1/2 for every c, so (9) and (10) cannot see c
-at all. Corrected, Theorem 1 says nothing in (b) but at c = 0, and nothing in (c).
+as many times as the condition number of H, {kappa:.3g}, which is the most that it can be. In (b)
+the eigenvalues of P are 0 and 1/2 for every c, so (9) and (10) cannot see c at all. Corrected,
+Theorem 1 says nothing in (b) but at c = 0, and nothing in (c).
 """
 
 

@@ -172,7 +172,9 @@ def caption(data: Data) -> str:
     """What is seen, what the paper states, what differs."""
     rows = data[CURVE]
     by_status = {
-        status: [s for s, row in zip(sizes().tolist(), rows, strict=True) if row["status"] == status]
+        status: [
+            s for s, row in zip(sizes().tolist(), rows, strict=True) if row["status"] == status
+        ]
         for status in STATUSES
     }
     printed = max(s for s, row in zip(sizes().tolist(), rows, strict=True) if row["printed"])
@@ -196,20 +198,21 @@ def caption(data: Data) -> str:
     below = [f for f in fractions().tolist() if _all_certified(data, f)]
     return f"""
 **Seen.** Is I - αH - Δ P̃ H stable for every Δ = diag(d), 0 < dᵢ ≤ d̄ᵢ, of (15)? (a) The
-counterexample of docs/errata.md with P̃ ≥ 0: certified up to d̄ = {max(by_status["certified"]):.2f},
-refuted from {min(by_status["refuted"]):.2f} on; in grey, where (16) and (17) hold. (b) Its box at
-d̄ = 1: the unstable part, and the witness that was found, d = ({d[0]:.3g}, {d[1]:.1g}), whose
-instability is proved in rational arithmetic. (c) {CONFIG["problems"]} random problems for each N, a
-row each, over the size of d̄ in units of the smallest that is refuted: blue certified, grey unknown,
-orange refuted. Up to {max(below):.3g} of the edge every problem is certified{open_}.
+counterexample of docs/errata.md with P̃ ≥ 0: certified up to d̄ =
+{max(by_status["certified"]):.2f}, refuted from {min(by_status["refuted"]):.2f} on; in grey, where
+(16) and (17) hold. (b) Its box at d̄ = 1: the unstable part, and the witness that was found, d =
+({d[0]:.3g}, {d[1]:.1g}), whose instability is proved in rational arithmetic. (c)
+{CONFIG["problems"]} random problems for each N, a row each, over the size of d̄ in units of the
+smallest that is refuted: blue certified, grey unknown, orange refuted. Up to {max(below):.3g} of
+the edge every problem is certified{open_}.
 
-**Paper.** Lemma 3: (16) and (17) suffice for P̃ that commutes with every Δ, that is diagonal P̃.
-No figure.
+**Paper.** Lemma 3: (16) and (17) suffice for P̃ that commutes with every Δ, that is diagonal P̃. No
+figure.
 
 **Differs.** Without the commutation (16) and (17) hold up to d̄ = {printed:.2f} in (a), where the
 radius reaches {at["worst_radius"]:.3f}: {printed / max(by_status["certified"]):.1f} times the size
-that is stable. The answers of (c) need no such assumption. They rest on
-{", ".join(f"{name} ({count})" for name, count in arguments.most_common())}.
+that is stable. The answers of (c) need no such assumption. They rest on {", ".join(f"{name}
+({count})" for name, count in arguments.most_common())}.
 """
 
 

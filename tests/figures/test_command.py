@@ -45,7 +45,9 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize(("wrong", "near"), [("fig2", "fig2a"), ("FIG1", "fig1"), ("momentun", "momentum")])
+@pytest.mark.parametrize(
+    ("wrong", "near"), [("fig2", "fig2a"), ("FIG1", "fig1"), ("momentun", "momentum")]
+)
 def test_an_unknown_name_is_told_the_nearest(wrong: str, near: str) -> None:
     with pytest.raises(ValueError, match=f"nearest is '{near}'"):
         find(wrong)
@@ -88,9 +90,7 @@ def test_an_interrupted_recomputation_goes_on(tmp_path: Path) -> None:
     assert calls == ["1", "2", "3", "4", "5"]
 
 
-def test_a_kill_leaves_what_was_computed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_leaves_what_was_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing can be written at a kill: what counts is what the file holds at each part."""
     monkeypatch.setattr(store, "KEEP_EVERY_SECONDS", -1.0)
     held: list[int] = []
@@ -142,7 +142,11 @@ def test_the_duration_is_said_beforehand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     figure = counting([])
-    for name, default in (("load", store.load), ("kept", store.kept), ("recompute", store.recompute)):
+    for name, default in (
+        ("load", store.load),
+        ("kept", store.kept),
+        ("recompute", store.recompute),
+    ):
         monkeypatch.setattr(
             command, name, lambda f, *a, default=default, **k: default(f, tmp_path, *a, **k)
         )

@@ -32,7 +32,9 @@ def caption(figure: Figure) -> str:
 
 
 def radius(H: Any, P: Any, alpha: float) -> float:
-    return float(np.max(np.abs(np.linalg.eigvals(np.eye(len(H)) - (alpha * np.eye(len(H)) + P) @ H))))
+    return float(
+        np.max(np.abs(np.linalg.eigvals(np.eye(len(H)) - (alpha * np.eye(len(H)) + P) @ H)))
+    )
 
 
 @pytest.mark.parametrize("name", ["figure", "store", "output", "certified"])
@@ -66,9 +68,12 @@ def test_interventions_end_where_nqm_says() -> None:
         outside.append(int(np.sum(np.abs(np.linalg.eigvals(A)) > 1)))
     assert min(outside[:3]) > 0
     assert outside[3] == 0
-    assert "decay {1}, preconditioning {2}; at the same strengths all three together leave {3}".format(
-        *outside
-    ) in caption(interventions.FIGURE)
+    assert (
+        "decay {1}, preconditioning {2}; at the same strengths all three together leave {3}".format(
+            *outside
+        )
+        in caption(interventions.FIGURE)
+    )
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 0.9, 1.05])
@@ -85,7 +90,7 @@ def test_the_variance_has_the_values_known_from_elsewhere() -> None:
     data, own = parts(gradient_variance.FIGURE), gradient_variance
     known = {(1, 0): 1042.27, (1, 0.25): 292.988, (1, 1): 1454.32, (10, 0.5): 4.97819}
     for (T, share), value in known.items():
-        row, column = own.CONFIG["horizons"].index(T), int(round(share * 200))
+        row, column = own.CONFIG["horizons"].index(T), round(share * 200)
         assert own.exact(data, "curves")[row, column] == pytest.approx(value, rel=1e-5)
 
 
@@ -109,9 +114,10 @@ def test_how_often_the_intervals_hold_is_counted() -> None:
     data, own = parts(gradient_variance.FIGURE), gradient_variance
     points = own.exact(data, "points")
     low, high = own.sampled(data, "low"), own.sampled(data, "high")
-    share = sum(
-        a <= x <= b for a, x, b in zip(low.flat, points.flat, high.flat, strict=True)
-    ) / points.size
+    share = (
+        sum(a <= x <= b for a, x, b in zip(low.flat, points.flat, high.flat, strict=True))
+        / points.size
+    )
     assert f"hold the exact value in {share:.0%}" in caption(own.FIGURE)
     assert 0.8 < share < 0.95
 
