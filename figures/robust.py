@@ -195,6 +195,7 @@ def caption(data: Data) -> str:
         if unknown
         else "; none is unknown"
     )
+    rests = ", ".join(f"{name} ({count})" for name, count in arguments.most_common())
     below = [f for f in fractions().tolist() if _all_certified(data, f)]
     return f"""
 **Seen.** Is I - αH - Δ P̃ H stable for every Δ = diag(d), 0 < dᵢ ≤ d̄ᵢ, of (15)? (a) The
@@ -211,8 +212,7 @@ figure.
 
 **Differs.** Without the commutation (16) and (17) hold up to d̄ = {printed:.2f} in (a), where the
 radius reaches {at["worst_radius"]:.3f}: {printed / max(by_status["certified"]):.1f} times the size
-that is stable. The answers of (c) need no such assumption. They rest on {", ".join(f"{name}
-({count})" for name, count in arguments.most_common())}.
+that is stable. The answers of (c) need no such assumption. They rest on {rests}.
 """
 
 
