@@ -65,7 +65,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _list(console: Console) -> None:
     for name in MODULES:
-        console.print(f"{name:<14}{find(name).title}", markup=False)
+        figure = find(name)
+        try:
+            cost = f"computed in {duration(load(figure)['seconds'])}"
+        except ValueError:
+            cost = "to be computed"
+        console.print(f"{name:<14}{figure.title} ({cost})", markup=False)
 
 
 def _make(console: Console, figure: Figure, out: Path, *, anew: bool) -> None:

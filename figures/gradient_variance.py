@@ -174,9 +174,9 @@ is too strong: the variance is below that at α = 0 only up to {ends[first]:.3g}
 {first}, up to {ends[10]:.3g} at T = 10 and {ends[last]:.3g} at T = {last}; near the bound the mode
 of λmax oscillates almost undamped. The {CONFIG["seeds"]} seeds are off by {np.median(gap):.1%} in
 the median and {gap.max():.0%} at worst over all {gap.size} cells, and their intervals hold the
-exact value in {covered:.0%} of them, not in 95 %: the gradient has heavy tails. The exact curves
-need no seeds, and show that the wiggles of the estimate are noise. The horizontal axis of the
-paper's caption, 2α/λmax(H) in (b), should read αλmax(H)/2.
+exact value in {covered:.0%} of them, not in 95 %: heavy tails of the gradient make them too
+short. The exact curves need no seeds. The 2α/λmax(H) of the paper's caption of (b) should read
+αλmax(H)/2.
 """
 
 

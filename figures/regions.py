@@ -6,82 +6,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from figures.certified import certified_steps
 from figures.figure import Data, Figure
-from figures.store import rounded
-from figures.style import BLUE, GREEN, GREY, ORANGE, PALE, plt, use_style
-from nqm import (
-    example,
-    nominal_step_intervals,
-    theorem1_interval,
-    theorem1_prime,
+from figures.region_cases import (
+    CONFIG,
+    PANELS,
+    compute,
+    false_share,
+    hessian,
+    parameters,
 )
+from figures.style import BLUE, GREEN, GREY, ORANGE, PALE, plt, use_style
 
-CONFIG = {
-    "symmetric": {"hessian": "paper", "from": -2.0, "to": 18.0, "steps": [0.0, 1.6]},
-    "triangular": {
-        "hessian": "theorem1-real-eigenvalues", "from": -3.0, "to": 3.0, "steps": [0.0, 0.9],
-    },
-    "rotation": {
-        "hessian": "theorem1-real-eigenvalues", "from": -0.9, "to": 0.9, "steps": [0.0, 1.1],
-    },
-    "points": 361,
-}  # fmt: skip
 LIGHT = "#F8E0D2"
-PANELS = ("symmetric", "triangular", "rotation")
-
-
-def hessian(panel: str) -> NDArray[np.float64]:
-    """H of a panel."""
-    return example(CONFIG[panel]["hessian"]).hessian
-
-
-def parameters(panel: str) -> NDArray[np.float64]:
-    """The values of c."""
-    return np.linspace(CONFIG[panel]["from"], CONFIG[panel]["to"], CONFIG["points"])
-
-
-def preconditioner(panel: str, c: float) -> NDArray[np.float64]:
-    """P: c along the flattest direction of H; the counterexample to Theorem 1; a rotation."""
-    if panel == "symmetric":
-        flattest = np.linalg.eigh(hessian(panel))[1][:, 0]
-        return c * np.outer(flattest, flattest)
-    return np.array([[0.0, c], [0.0, 0.5]] if panel == "triangular" else [[0.0, c], [-c, 0.0]])
-
-
-def compute(panel: str) -> Any:
-    """For each c the steps that are stable and those that each statement certifies.
-
-    As printed, Theorem 1 asks for the eigenvalues of P alone, which must be real: it says of P
-    what it says of the diagonal matrix of them.
-    """
-    H, found = hessian(panel), []
-    for c in parameters(panel).tolist():
-        P = preconditioner(panel, c)
-        values = np.linalg.eigvals(P)
-        real = np.abs(values.imag).max() < 1e-12
-        printed = list(theorem1_interval(H, np.diag(values.real))) if real else None
-        prime = certified_steps(lambda a, P=P: theorem1_prime(H, P, a).margin + 1e-12, -25.0, 25.0)
-        found.append(
-            {
-                "stable": [list(i) for i in nominal_step_intervals(H, P)],
-                "printed": printed if printed and printed[0] <= printed[1] else None,
-                "prime": list(prime) if prime else None,
-            }
-        )
-    return rounded(found, 5)
-
-
-def false_share(panel: str, rows: list[dict[str, Any]]) -> float:
-    """The share of what Theorem 1 as printed certifies, for c of the panel, that is unstable."""
-    claimed = unstable = 0.0
-    for row in rows:
-        low, high = row["printed"] or (0.0, 0.0)
-        low = max(low, 0.0)
-        claimed += max(high - low, 0.0)
-        stable = sum(max(0.0, min(b, high) - max(a, low)) for a, b in row["stable"])
-        unstable += max(high - low - stable, 0.0)
-    return unstable / claimed if claimed else 0.0
 
 
 def draw(data: Data) -> Any:
@@ -133,15 +69,15 @@ def _words(axes: Any) -> None:
     for place, x, y, text, colour in (
         (axes[0], 8.5, 0.95, "stable", BLUE),
         (axes[1], -0.65, 0.29, "stable", BLUE),
-        (axes[1], 1.95, 0.26, "unstable, yet\ncertified\nas printed", ORANGE),
-        (axes[2], 0.49, 0.55, "stable", BLUE),
+        (axes[1], 2.1, 0.26, "unstable, yet\ncertified\nas printed", ORANGE),
+        (axes[2], 0.48, 0.64, "stable", BLUE),
         (axes[2], 0.0, 0.33, "Theorem 1'", "white"),
         (axes[2], 0.0, 1.04, "Theorem 1 says nothing", GREY),
     ):
         place.text(x, y, text, color=colour, fontsize=8, ha="center", va="center", zorder=6)
     for place, text, at, near in (
         (axes[0], "Theorems 1 and 1'", (0.9, 0.3), (8.5, 0.3)),
-        (axes[1], "Theorem 1'", (0.04, 0.12), (1.85, 0.62)),
+        (axes[1], "Theorem 1'", (0.04, 0.12), (1.6, 0.62)),
     ):
         place.annotate(
             text, at, xytext=near, color=GREEN, fontsize=8, ha="center", va="center",
@@ -165,18 +101,18 @@ def caption(data: Data) -> str:
 **Seen.** Light blue, between blue lines: the nominal steps α ≥ 0 that are exactly stable, over a
 parameter c of P. Hatched orange: what Theorem 1 certifies as it is printed, from the eigenvalues of
 P. Green: what Theorem 1', |P - (1/h - α) I| ≤ 1/h, certifies. (a) H of (A.30), P = c u uᵀ along its
-flattest direction: for symmetric P the three are one region or inside it, and both theorems certify
-{area["symmetric"]["printed"]:.0%} of the stable area shown. (b) H = [[2, 1], [1, 2]]: {share:.0%}
+flattest direction: for symmetric P both theorems are the same, and certify
+{area["symmetric"]["printed"]:.0%} of the area that is stable. (b) H = [[2, 1], [1, 2]]: {share:.0%}
 of what Theorem 1 as printed certifies is unstable (hatched where it is not blue). Theorem 1'
 certifies {area["triangular"]["prime"]:.1%} of the stable area. (c) P a rotation, whose eigenvalues
 are not real: Theorem 1 says nothing, Theorem 1' certifies {area["rotation"]["prime"]:.0%} of the
-stable area; above c = 0 stability needs a nominal term.
+stable area; for c ≠ 0 stability needs a nominal term.
 
 **Paper.** Theorem 1: (9) and (10) suffice for every diagonalizable P with real eigenvalues.
 
 **Differs.** They suffice for symmetric P only (docs/errata.md), and there they are cautious: some
-step is certified up to c = {last["printed"]:.3g}, is stable up to c = {last["stable"]:.3g}, about
-as many times as the condition number of H, {kappa:.3g}, which is the most that it can be. In (b)
+step is certified up to c = {last["printed"]:.3g} and stable up to c = {last["stable"]:.3g}, a ratio
+near the condition number of H, {kappa:.3g}, above which it cannot be. In (b)
 the eigenvalues of P are 0 and 1/2 for every c, so (9) and (10) cannot see c at all. Corrected,
 Theorem 1 says nothing in (b) but at c = 0, and nothing in (c).
 """

@@ -10,6 +10,7 @@ import pytest
 
 from figures import conservatism, gradient_variance, interventions, momentum, regions, robust
 from figures.figure import Figure
+from figures.region_cases import preconditioner
 from figures.store import load
 from nqm import (
     example,
@@ -126,7 +127,7 @@ def test_how_often_the_intervals_hold_is_counted() -> None:
 def test_the_regions_end_where_the_radius_is_one(panel: str) -> None:
     rows, H = parts(regions.FIGURE)[panel], regions.hessian(panel)
     for index in range(3, len(rows), 30):
-        P = regions.preconditioner(panel, float(regions.parameters(panel)[index]))
+        P = preconditioner(panel, float(regions.parameters(panel)[index]))
         for low, high in rows[index]["stable"]:
             assert radius(H, P, (low + high) / 2) < 1 + 1e-12
             for end, outwards in ((low, -1e-3), (high, 1e-3)):
@@ -143,7 +144,7 @@ def test_what_theorem_1_as_printed_claims_falsely() -> None:
     count, share = 3000, regions.false_share("triangular", parts(regions.FIGURE)["triangular"])
     draws = zip(rng.uniform(-3, 3, count), rng.uniform(0, 2 / 3 - 1 / 2, count), strict=True)
     unstable = np.mean(
-        [radius(H, regions.preconditioner("triangular", c), alpha) > 1 for c, alpha in draws]
+        [radius(H, preconditioner("triangular", c), alpha) > 1 for c, alpha in draws]
     )
     assert share == pytest.approx(unstable, abs=4 * np.sqrt(0.25 / count))
     assert f"{share:.0%} of what Theorem 1 as printed certifies is unstable" in caption(
