@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: all demo test quick lint format clean constraints
+.PHONY: all demo figures test quick lint format clean constraints
 
 all: test
 
@@ -21,6 +21,9 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	@$(BIN)/python -m figures.demo
+
+figures: $(READY)
+	$(BIN)/python -m figures --all
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

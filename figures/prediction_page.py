@@ -1,10 +1,10 @@
 """The page docs/predictions.md: the tables of `figures.prediction_table`, and what they say."""
 
 import math
-import textwrap
 from collections.abc import Mapping
 
 from figures.association import Confusion
+from figures.output import wrapped
 from figures.prediction_table import PREDICTORS, RISE, WARNINGS, Row, Summary, summarize
 
 CONTROL, TREND = "control: ", "control: loss at the horizon / at half"
@@ -79,7 +79,7 @@ makes this page and its picture from figures/results/predictions.json (`--again`
 {_findings(found, rises, diverges)}
 
 ![What is known at the horizon against what follows: the monitor's radius says little, the trend of
-the loss more](predictions.png)
+the loss more](figures/predictions.png)
 
 Left and middle, radii outside 0.6 to 2.2 are drawn at the edge.
 
@@ -131,11 +131,32 @@ and the steps until a rise (no Hyperparam rises for good):
 """
 
 
+def summary(rows: list[Row], horizon: int) -> str:
+    """The page in short, as a caption."""
+    found = summarize(rows, horizon)
+    rises = {w: found.confusions[w, "rises"] for w in WARNINGS}
+    oscillating, trend = rises[f"verdict {UNSTABLE[1]}"], rises[ROSE]
+    return f"""
+**Seen.** {found.cases} uses of meta-trained optimizers: left and middle, the larger of the
+oscillatory and the ascent radius at the horizon against the steps survived and the rise of the loss
+beyond it; right, the trend of the loss within the horizon against the same rise. Filled where the
+monitor's verdict is unstable. Radii outside 0.6 to 2.2 are drawn at the edge.
+
+**Found.** Of the warnings by oscillation {_true(oscillating)} come true, and
+{oscillating.misses} of {oscillating.hits + oscillating.misses} rises come without one; that the
+loss has begun to rise within the horizon foretells with {_true(trend)}, and misses {trend.misses}.
+All numbers are in docs/predictions.md.
+
+**Paper.** It proposes eigenvalues as what decides stability, and does not measure how well those at
+the end of meta-training's horizon foretell what comes after. No figure.
+"""
+
+
 def _setup(rows: list[Row], horizon: int, found: Summary) -> str:
     seeds, horizons = len(rows[0]["end"]), rows[0]["steps"] // horizon
     trainings, uses = (len({row[name] for row in rows}) for name in ("trained", "run"))
     outer = ", ".join(map(str, sorted({row["outer_step"] for row in rows})))
-    return _wrapped(
+    return wrapped(
         f"""STAR, Blackbox and Hyperparam optimizers from {trainings} short meta-trainings (horizon
         {horizon}, 4 pairs, fashion-mnist-8x8-mlp), at outer steps {outer}. Each is used as trained,
         some also with larger constants ({uses} uses), on that task and on a network with two layers
@@ -186,18 +207,7 @@ def _findings(
     limits = """The eigenvalues are those of one state, on one batch of one trajectory; growth along
         real steps (`lopt.monitor.growth`) was not tried. All meta-trainings are short and on one
         small task."""
-    return "\n".join([*(_wrapped(point, "* ") for point in points), "", _wrapped(limits)])
-
-
-def _wrapped(text: str, mark: str = "") -> str:
-    return textwrap.fill(
-        " ".join(text.split()),
-        100,
-        initial_indent=mark,
-        subsequent_indent=" " * len(mark),
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
+    return "\n".join([*(wrapped(point, "* ") for point in points), "", wrapped(limits)])
 
 
 def _of_kind(found: Summary, kind: str) -> str:

@@ -31,7 +31,7 @@ def draw(rows: list[Row], horizon: int) -> Any:
     """What is known at the horizon against what follows; filled where the verdict is unstable."""
     use_style()
     used, steps = counted(rows, horizon), rows[0]["steps"]
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.6))
+    figure, axes = plt.subplots(1, 3, figsize=(8.4, 3.2))
     for place, panel in zip(axes, _panels(steps, horizon), strict=True):
         _scatter(place, panel, used)
     for place in axes[1:]:
@@ -39,9 +39,9 @@ def draw(rows: list[Row], horizon: int) -> Any:
     for colour, marker, label in KINDS.values():
         axes[0].scatter([], [], s=26, marker=marker, color=colour, label=label)
     hollow = {"facecolors": "none", "edgecolors": GREY}
-    axes[0].scatter([], [], s=26, **hollow, label="hollow: verdict not unstable")
-    axes[0].legend(loc="center right", bbox_to_anchor=(1, 0.77), fontsize=8, handletextpad=0.2)
-    figure.tight_layout(w_pad=2)
+    axes[0].scatter([], [], s=26, **hollow, label="hollow: not unstable")
+    axes[0].legend(loc="center right", bbox_to_anchor=(1.03, 0.72), fontsize=7.5, handletextpad=0.2)
+    figure.tight_layout(w_pad=1)
     return figure
 
 
@@ -55,16 +55,16 @@ def _panels(steps: int, horizon: int) -> tuple[_Panel, ...]:
     def ratio(row: Row) -> float:
         return float(np.exp(OUTCOMES["ratio"](row)))
 
-    known = "oscillatory or ascent radius, the larger"
-    after = f"loss at step {steps} / at the horizon"
+    known = "oscillatory or ascent radius,\nthe larger"
+    after = f"loss at step {steps} /\nat the horizon"
     few, many = (200, 500, 1000, 2000), (0.5, 1, 2, 5)
     return (
         _Panel("Monitor, and divergence", radius, known, survived, "steps survived", few),
-        _Panel("Monitor, and rise of the loss", radius, known, ratio, after, many),
+        _Panel("Monitor, and rise", radius, known, ratio, after, many),
         _Panel(
-            "Loss itself, and its rise",
+            "Loss itself, and rise",
             trend,
-            f"loss at the horizon, step {horizon} / at step {horizon // 2}",
+            f"loss at the horizon, step {horizon} /\nat step {horizon // 2}",
             ratio,
             after,
             many,

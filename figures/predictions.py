@@ -3,17 +3,15 @@
     python -m figures.predictions [--again]
 
 Learned optimizers at several outer steps of short meta-training runs are used on two tasks. The
-monitor measures each at the horizon; held-out seeds train on to ten horizons. What was measured is
-kept in figures/results/predictions.json, from which the table, docs/predictions.md and
-docs/predictions.png are made. ``--again`` meta-trains and measures anew.
+monitor measures each at the horizon; held-out seeds train on to ten horizons. The same as
+``python -m figures predictions``, which writes docs/predictions.md too; ``--again``, as
+``--recompute``, meta-trains and measures anew.
 """
 
-import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -22,13 +20,14 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
+import figures.command
 import lopt
 from figures.association import survival
 from figures.demo import smooth
-from figures.prediction_page import page
+from figures.figure import PICTURES, RESULTS, Data, Figure
+from figures.prediction_page import page, summary
 from figures.prediction_picture import draw
 from figures.prediction_table import RISE, Row
-from figures.style import plt
 from lopt.meta.config import OPTIMIZERS
 from lopt.meta.evaluate import clipped, held_out_keys, training_curves
 from lopt.meta.watch import probe
@@ -36,12 +35,10 @@ from lopt.tasks.datasets import fashion_mnist_8x8
 from lopt.tasks.images import image_task
 from lopt.tasks.networks import MLP
 
-RESULTS = Path(__file__).parent / "results" / "predictions.json"
-PICTURE = Path(__file__).parents[1] / "docs" / "predictions.png"
-PAGE = PICTURE.with_suffix(".md")
+RESULTS_FILE, PICTURE = RESULTS / "predictions.json", PICTURES / "predictions.png"
+PAGE = PICTURES.parent / "predictions.md"
 OUTER_STEPS = (0, 50, 150, 400)
 HORIZON, HORIZONS, SEEDS = 200, 10, 6
-DURATION = "about 12 minutes on two cores, 11 of processor time."
 NUMBERS = ("radius", "oscillatory_radius", "ascent_radius", "growth", "sharpness")
 BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent")
 
@@ -190,32 +187,43 @@ def _short(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def compute(*, again: bool = False) -> list[Row]:
-    """Every case, from the file where it is there."""
-    if RESULTS.exists() and not again:
-        return json.loads(RESULTS.read_text())
-    trainings = len({run.seed for run in RUNS})
-    print(f"{trainings} meta-trainings, {len(RUNS)} optimizers: {DURATION}")
-    rows: list[Row] = []
-    for optimizer in dict.fromkeys(run.optimizer for run in RUNS):
-        runs = [run for run in RUNS if run.optimizer == optimizer]
-        cases = [(r, s, t) for r in runs for s, t in zip(OUTER_STEPS, meta_train(r), strict=True)]
-        for task in tasks():
-            rows += measure(task, optimizer, cases)
-            print(f"{optimizer} on {task.name}: measured")
-    RESULTS.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
-    return rows
+def compute(optimizer: str) -> list[Row]:
+    """Every case of a kind of optimizer, on both tasks."""
+    runs = [run for run in RUNS if run.optimizer == optimizer]
+    cases = [(r, s, t) for r in runs for s, t in zip(OUTER_STEPS, meta_train(r), strict=True)]
+    return [row for task in tasks() for row in measure(task, optimizer, cases)]
 
 
-def main(arguments: list[str]) -> None:
-    """Measure where nothing is kept or it is asked for; print the tables, write page and figure."""
-    rows = compute(again="--again" in arguments)
-    text = page(rows, HORIZON)
-    print(text)
-    PAGE.write_text(text)
-    draw(rows, HORIZON).savefig(PICTURE)
-    plt.close("all")
+def cases_of(data: Data) -> list[Row]:
+    """Those of all optimizers."""
+    return [row for rows in data.values() for row in rows]
+
+
+FIGURE = Figure(
+    name="predictions",
+    title="What the monitor foretells beyond the horizon",
+    seen="What is known at the horizon against what follows: the monitor's radius says little, the "
+    "trend of the loss more",
+    config={
+        "outer_steps": list(OUTER_STEPS),
+        "horizon": HORIZON,
+        "horizons": HORIZONS,
+        "seeds": SEEDS,
+        "runs": [asdict(run) | {"used": list(run.used or ())} for run in RUNS],
+    },
+    parts=tuple(dict.fromkeys(run.optimizer for run in RUNS)),
+    compute=compute,
+    draw=lambda data: draw(cases_of(data), HORIZON),
+    caption=lambda data: summary(cases_of(data), HORIZON),
+    pages=lambda data: {PAGE: page(cases_of(data), HORIZON)},
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Draw and write the page; with ``--again`` measure before."""
+    again = ["--recompute"] if "--again" in arguments else []
+    return figures.command.main(["predictions", *again])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -9,6 +9,8 @@ import matplotlib.pyplot as plt
 
 # Okabe and Ito's palette.
 BLUE, ORANGE, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#777777"
+GREEN, PLUM, PALE = "#007A5A", "#8A3D6B", "#DCEAF4"
+"""A darker bluish green and purple, for lines and words; a light blue, for what is stable."""
 
 
 def use_style() -> None:

@@ -15,8 +15,9 @@ from figures.predictions import (
     OUTER_STEPS,
     PAGE,
     PICTURE,
-    RESULTS,
+    RESULTS_FILE,
     RUNS,
+    cases_of,
     outcome,
 )
 
@@ -125,7 +126,7 @@ def test_the_outcome_of_curves() -> None:
 
 
 def test_the_committed_page_is_that_of_the_committed_measurements() -> None:
-    rows = json.loads(RESULTS.read_text())
+    rows = cases_of(json.loads(RESULTS_FILE.read_text())["parts"])
     assert [(r["run"], r["outer_step"]) for r in rows if r["task"] == rows[0]["task"]] == [
         (run.name, step) for run in RUNS for step in OUTER_STEPS
     ]

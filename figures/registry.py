@@ -1,0 +1,36 @@
+"""Every figure by its name. Another one is a module with a `FIGURE`, and a line here."""
+
+import difflib
+from importlib import import_module
+
+from figures.figure import Figure
+
+MODULES = {
+    "fig1": "figures.interventions",
+    "fig2a": "figures.gradient_variance",
+    "regions": "figures.regions",
+    "momentum": "figures.momentum",
+    "robust": "figures.robust",
+    "conservatism": "figures.conservatism",
+    "edge": "figures.edge",
+    "predictions": "figures.predictions",
+}
+"""Name -> module, in the order of the page; a module is imported when its figure is asked for."""
+
+
+def find(name: str) -> Figure:
+    """The figure of that name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message has the nearest name.
+    """
+    if name not in MODULES:
+        near = difflib.get_close_matches(name.lower(), MODULES, n=1, cutoff=0.0)
+        raise ValueError(
+            f"no figure is called {name!r}; the nearest is {near[0]!r}. "
+            "`python -m figures` lists all of them."
+        )
+    figure: Figure = import_module(MODULES[name]).FIGURE
+    return figure
