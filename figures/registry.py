@@ -8,6 +8,7 @@ from figures.figure import Figure
 MODULES = {
     "fig1": "figures.interventions",
     "fig2a": "figures.gradient_variance",
+    "fig2bc": "figures.nominal_training",
     "regions": "figures.regions",
     "momentum": "figures.momentum",
     "robust": "figures.robust",
