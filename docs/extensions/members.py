@@ -1,0 +1,105 @@
+"""`members`: the public names of modules, as a table and one by one."""
+
+import importlib
+import inspect
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
+from sphinx.util.docutils import SphinxDirective
+
+from docs.extensions.docstrings import escaped
+from docs.extensions.public import defined_in, entries
+
+
+class Members(SphinxDirective):
+    """Describe modules: those of nqm by what the package exports, those of lopt in full."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Write the description as reStructuredText and read it."""
+        lines: list[str] = []
+        for module in self.content:
+            lines += of_nqm(module) if module.startswith("nqm.") else of_lopt(module)
+        return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
+
+
+def of_nqm(module: str) -> list[str]:
+    """The names that nqm exports from a module."""
+    names = [f"nqm.{name}" for name in defined_in(module.removeprefix("nqm."))]
+    return [*titled(module, importlib.import_module(module)), *described(names, names)]
+
+
+def of_lopt(module: str) -> list[str]:
+    """The public names of a module; those that have their home elsewhere are only listed."""
+    source = importlib.import_module(module)
+    found = entries(module)
+    here = [e.home for e in found if e.home == e.path]
+    return [
+        *titled(module, source),
+        f".. py:module:: {module}",
+        "",
+        *described([e.home for e in found], here),
+    ]
+
+
+def titled(module: str, source: Any) -> list[str]:
+    """A heading and the module's own description."""
+    text = inspect.cleandoc(source.__doc__ or "")
+    return [module, "-" * len(module), "", *escaped(text.splitlines()), ""]
+
+
+def described(listed: list[str], full: list[str]) -> list[str]:
+    """A table of names with their first lines, then the full descriptions."""
+    lines = []
+    functions = [path for path in listed if callable(value(path))]
+    if functions:
+        lines += [".. autosummary::", "   :nosignatures:", ""]
+        lines += [f"   {path}" for path in functions] + [""]
+    for path in full:
+        lines += [*one(path), ""]
+    return lines
+
+
+def one(path: str) -> list[str]:
+    """The directive that describes one name."""
+    thing = value(path)
+    if inspect.isclass(thing):
+        return [f".. autoclass:: {path}"]
+    if inspect.isroutine(thing):
+        return [f".. autofunction:: {path}"]
+    shown = " ".join(repr(thing).split())
+    text = comment(path) or [""]
+    return [
+        f".. py:data:: {path}",
+        *([f"   :value: {shown}"] if len(shown) <= 60 else []),
+        "",
+        *(f"   {line}" for line in text),
+    ]
+
+
+def value(path: str) -> Any:
+    """The object of a dotted path."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def comment(path: str) -> list[str]:
+    """The comment `#:` above a constant, in whichever module of the package defines it."""
+    module, _, name = path.rpartition(".")
+    source = importlib.import_module(module)
+    thing = getattr(source, name)
+    candidates = [module, getattr(thing, "__module__", module)]
+    for candidate in candidates:
+        documented = ModuleAnalyzer.for_module(candidate).find_attr_docs()
+        if ("", name) in documented:
+            return documented["", name]
+    return []
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the directive."""
+    app.add_directive("members", Members)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
