@@ -52,7 +52,8 @@ def limit_loss(model: NoisyQuadratic, rule: UpdateRule) -> LimitLoss:
     Where rho(F) < 1 the Lyapunov equation is solved in its dual form, Y - F^T Y F = C^T H C, and
     a positive semidefinite solution with a small residual is required; the error is that residual
     carried to the loss. States that nothing excites, by exact zeros, are left out: instability
-    does not imply an infinite loss. Where rho(F) >= 1 the growth of the loss itself decides.
+    does not imply an infinite loss. The limit of (8), finite where rho(F) < 1 as Lemma 5 has it, (A.3).
+    Where rho(F) >= 1 the growth of the loss itself decides.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from sphinx.environment import BuildEnvironment
 from docs.extensions.public import homes
 
 # Outside of code a bar, a star or an underscore belongs to a formula and not to the markup.
-CODE = re.compile(r"(``.+?``|:\w+:`[^`]+`|`[^`]+`|\\.)", re.DOTALL)
+CODE = re.compile(r"(``.+?``|:\w+:`[^`]+`|`[^`]+`|\\.|^\s*\* |(?<![\w*])\*\w[^*]*\*(?!\w))")
 
 
 def code_name(

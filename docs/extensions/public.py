@@ -7,10 +7,10 @@ from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
-
 import nqm
 
 PACKAGES = ("lopt.optimizers", "lopt.tasks", "lopt.meta", "lopt.monitor")
+
 
 class Entry(NamedTuple):
     """A public name, the module it is public in, and where the reference describes it."""
@@ -24,6 +24,7 @@ class Entry(NamedTuple):
         """The dotted path in its module."""
         return f"{self.module}.{self.name}"
 
+
 @cache
 def modules() -> tuple[str, ...]:
     """The public modules: the two packages, and everything within lopt but its command line."""
@@ -33,6 +34,7 @@ def modules() -> tuple[str, ...]:
         inner = pkgutil.walk_packages(package.__path__, f"{name}.")
         found += [name, *(m.name for m in inner if not m.name.rpartition(".")[2].startswith("_"))]
     return tuple(found)
+
 
 def names(module: ModuleType) -> list[str]:
     """What a module exports, or else the functions and classes that it defines."""
@@ -46,12 +48,14 @@ def names(module: ModuleType) -> list[str]:
         and value.__module__ == module.__name__
     ]
 
+
 def origin(module: str, name: str) -> str:
     """Where a name was defined; constants do not know, and are looked up by identity."""
     value = getattr(importlib.import_module(module), name)
     if inspect.isfunction(value) or inspect.isclass(value):
         return f"{value.__module__}.{value.__qualname__}"
     return f"constant.{name}"
+
 
 @cache
 def homes() -> dict[str, str]:
@@ -63,10 +67,12 @@ def homes() -> dict[str, str]:
             found[path] = min(found.get(path, home), home, key=lambda p: (p.count("."), p))
     return found
 
+
 def entries(module: str) -> list[Entry]:
     """The public names of one module."""
     found = names(importlib.import_module(module))
     return [Entry(module, name, homes()[origin(module, name)]) for name in found]
+
 
 def defined_in(module: str) -> list[str]:
     """The names that nqm exports from one of its modules, in the order of the source."""
@@ -75,7 +81,6 @@ def defined_in(module: str) -> list[str]:
     lines = {name: _line(getattr(source, name)) for name in exported}
     return sorted(exported, key=lines.__getitem__)
 
+
 def _line(value: Any) -> int:
     return inspect.getsourcelines(value)[1]
-
-assert lopt.__all__
