@@ -115,7 +115,8 @@ def spectral_loss(
     """1/2 sum_i { z_i^2 c_T(l_i) + s_i [1 + (1-l_i)^2 v_T(l_i)] }, the loss (8) for symmetric P.
 
     c_T(l) = (1/T) sum_{t=1..T} l^2t, the partial sum of (A.8), and v_T(l) = (1/T) sum_{j<T} (T-j)
-    l^2j; the 1 is the tr(H S) that (A.9) splits off. Both are summed by doubling, in logarithms: no cancellation at l = -1, no overflow at any horizon.
+    l^2j; the 1 is the tr(H S) that (A.9) splits off. Both are summed by doubling, in logarithms: no
+    cancellation at l = -1, no overflow at any horizon.
 
     Parameters
     ----------

@@ -249,8 +249,8 @@ def cancelled_step_matrix(
 ) -> AnyArray:
     """M = alpha (I - Delta) + Delta P*, equation (18): P~ = P* - alpha I under the disturbance.
 
-    For Delta = I it is P*, equation (14). For Delta = (1 - eps) I this is alpha eps I + (1 - eps) P*; equation (19) prints the second
-    sign wrong.
+    For Delta = I it is P*, equation (14). For Delta = (1 - eps) I this is alpha eps I + (1 - eps)
+    P*; equation (19) prints the second sign wrong.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """Docstrings as they are written here: code between single backticks, formulas in plain text."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from docutils import nodes
@@ -71,7 +72,7 @@ def escaped(lines: list[str]) -> list[str]:
     """Escape what reStructuredText would take for markup: ``|x|``, ``phi_``, ``a * b``."""
     found = []
     quoted = False
-    for line in lines:
+    for line in unnumbered(lines):
         # Nothing is markup in a doctest and in a directive's first line.
         quoted = line.startswith((">>>", "...")) or (quoted and bool(line.strip()))
         if not quoted and not line.lstrip().startswith((":", "..")):
@@ -81,10 +82,24 @@ def escaped(lines: list[str]) -> list[str]:
     return found
 
 
+def unnumbered(lines: list[str]) -> Iterator[str]:
+    """References as a list: as footnotes their numbers would clash with the next docstring's."""
+    reference = False
+    for line in lines:
+        if found := re.fullmatch(r"\.\. (\[\d+\] .*)", line):
+            yield f"* {found[1]}"
+        elif reference and line.startswith("   "):
+            yield f"  {line.strip()}"
+        else:
+            yield re.sub(r"(\[\d+\])_(?!\w)", r"\1", line)
+        reference = bool(found) or (reference and line.startswith("   "))
+
+
 def _escaped(text: str) -> str:
     text = re.sub(r"(?<!\\)\|", r"\\|", text)
+    text = re.sub(r"(?<!\*)\*\*(?=\w)", r"\\*\\*", text)
     text = re.sub(r"(\w)_(?!\w)", r"\1\\_", text)
-    return re.sub(r"(?<!\*)\*(?!\*)", r"\\*", text)
+    return re.sub(r"(?<![*\\])\*(?!\*)", r"\\*", text)
 
 
 def fields(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:

@@ -10,7 +10,7 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
 from docs.extensions.docstrings import escaped
-from docs.extensions.public import defined_in, entries
+from docs.extensions.public import defined_in, entries, homes
 
 
 class Members(SphinxDirective):
@@ -37,9 +37,12 @@ def of_lopt(module: str) -> list[str]:
     source = importlib.import_module(module)
     found = entries(module)
     here = [e.home for e in found if e.home == e.path]
+    # `lopt.monitor.growth` is a function of the package, too, and that is what the name leads to.
+    target = [] if module in homes().values() else [f".. py:module:: {module}", ""]
     return [
         *titled(module, source),
-        f".. py:module:: {module}",
+        *target,
+        ".. py:currentmodule:: None",
         "",
         *described([e.home for e in found], here),
     ]
