@@ -19,6 +19,7 @@ extensions = [
     "docs.extensions.mathml",
     "docs.extensions.links",
     "docs.extensions.docstrings",
+    "docs.extensions.signatures",
     "docs.extensions.members",
     "docs.extensions.commands",
     "docs.extensions.configuration",
@@ -39,14 +40,15 @@ nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 
 autodoc_default_options = {"members": True, "member-order": "bysource"}
-autodoc_typehints = "signature"
+autodoc_typehints = "both"
+autodoc_typehints_description_target = "documented_params"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autosummary_generate = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 80
 napoleon_google_docstring = False
-napoleon_use_ivar = True
+napoleon_custom_sections = [("Attributes", "params_style")]
 napoleon_use_rtype = False
 toc_object_entries_show_parents = "hide"
 
@@ -57,5 +59,3 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 templates_path: list[str] = []
-# The notebooks and the page of figures may be missing from a partial checkout.
-suppress_warnings = ["toc.empty_glob", ".empty_glob"]

@@ -11,7 +11,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from docs.extensions.nodes import code, table
+from docs.extensions.nodes import code, lines, table
 from theory.catalogue import STATEMENTS
 from theory.statement import Statement
 
@@ -77,7 +77,7 @@ class PaperTable(SphinxDirective):
             for row in rows(self.arguments[0])
         ]
         self.env.note_dependency(str(FOLDER / "equations.toml"))
-        return [table(header, cells, (10, 28, 34, 28), "paper")]
+        return [table(header, cells, (8, 26, 36, 30), "paper")]
 
     def _number(self, row: Row) -> list[str | nodes.Node]:
         target = nodes.target("", "", ids=[row.anchor])
@@ -97,16 +97,14 @@ class PaperTable(SphinxDirective):
                 found.append(code(part) if i % 2 else part)
         return found
 
-    def _statements(self, row: Row) -> list[str | nodes.Node]:
-        builder = self.env._app.builder if hasattr(self.env, "_app") else self.env.app.builder
-        page = builder.get_relative_uri(self.env.docname, "errata")
-        found: list[str | nodes.Node] = []
+    def _statements(self, row: Row) -> nodes.line_block:
+        found = []
         for statement in row.statements():
             anchor = errata_anchors().get(statement.name, "true-as-printed")
-            link = nodes.reference("", "", code(statement.name), refuri=f"{page}#{anchor}")
+            link = nodes.reference("", "", code(statement.name), refuri=f"errata.html#{anchor}")
             status = nodes.inline("", statement.status.value, classes=[statement.status.name])
-            found += [nodes.Text("; ")] * bool(found) + [link, " ", status]
-        return found
+            found.append([link, " ", status])
+        return lines(found)
 
 
 def _link(path: str) -> addnodes.pending_xref:

@@ -33,16 +33,23 @@ def table(
     header: Sequence[str], rows: Iterable[Sequence[Cell]], widths: Sequence[int], *classes: str
 ) -> nodes.table:
     """A table; a cell is a text, a node, or several of them in one paragraph."""
-    group = nodes.tgroup(cols=len(header))
+    group = nodes.tgroup(cols=len(header), classes=["colwidths-given"])
     group += [nodes.colspec(colwidth=width) for width in widths]
     group += nodes.thead("", _row(header))
     group += nodes.tbody("", *(_row(cells) for cells in rows))
-    return nodes.table("", group, classes=list(classes))
+    return nodes.table("", group, classes=["colwidths-given", *classes])
+
+
+def lines(parts: Iterable[Sequence[str | nodes.Node]]) -> nodes.line_block:
+    """Several lines in one cell."""
+    return nodes.line_block("", *(nodes.line("", "", *paragraph(*part).children) for part in parts))
 
 
 def _row(cells: Sequence[Cell]) -> nodes.row:
     return nodes.row("", *(nodes.entry("", _content(cell)) for cell in cells))
 
 
-def _content(cell: Cell) -> nodes.paragraph:
+def _content(cell: Cell) -> nodes.Element:
+    if isinstance(cell, nodes.line_block):
+        return cell
     return paragraph(*([cell] if isinstance(cell, str | nodes.Node) else cell))
