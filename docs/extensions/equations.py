@@ -82,9 +82,8 @@ class PaperTable(SphinxDirective):
     def _number(self, row: Row) -> list[str | nodes.Node]:
         target = nodes.target("", "", ids=[row.anchor])
         self.state.document.note_explicit_target(target)
-        index = addnodes.index(
-            entries=[("single", f"{row.kind} {row.printed}", row.anchor, "", None)]
-        )
+        entry = f"equation {row.printed}" if row.kind == "equation" else row.printed
+        index = addnodes.index(entries=[("single", entry, row.anchor, "", None)])
         return [index, target, nodes.strong("", row.printed)]
 
     def _here(self, row: Row) -> list[str | nodes.Node]:

@@ -2,6 +2,8 @@
 
 import importlib
 import inspect
+from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 from docutils import nodes
@@ -40,18 +42,15 @@ def of_lopt(module: str) -> list[str]:
     # `lopt.monitor.growth` is a function of the package, too, and that is what the name leads to.
     target = [] if module in homes().values() else [f".. py:module:: {module}", ""]
     return [
-        *titled(module, source),
-        *target,
-        ".. py:currentmodule:: None",
-        "",
+        *titled(module, source, [*target, ".. py:currentmodule:: None", ""]),
         *described([e.home for e in found], here),
     ]
 
 
-def titled(module: str, source: Any) -> list[str]:
-    """A heading and the module's own description."""
+def titled(module: str, source: ModuleType, target: Sequence[str] = ()) -> list[str]:
+    """A heading, what links lead to, and the module's own description."""
     text = inspect.cleandoc(source.__doc__ or "")
-    return [module, "-" * len(module), "", *escaped(text.splitlines()), ""]
+    return [module, "-" * len(module), "", *target, *escaped(text.splitlines()), ""]
 
 
 def described(listed: list[str], full: list[str]) -> list[str]:
