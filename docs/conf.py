@@ -17,7 +17,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "docs.extensions.mathml",
-    "docs.extensions.links",
+    "docs.extensions.pages",
     "docs.extensions.docstrings",
     "docs.extensions.signatures",
     "docs.extensions.members",
@@ -27,6 +27,7 @@ extensions = [
 ]
 exclude_patterns = ["extensions", "**/.ipynb_checkpoints"]
 nitpicky = True
+smartquotes = False
 default_role = "code-name"
 html_math_renderer = "mathml"
 
@@ -41,7 +42,7 @@ nb_execution_show_tb = True
 
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "both"
-autodoc_typehints_description_target = "documented_params"
+autodoc_typehints_description_target = "documented"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autosummary_generate = False

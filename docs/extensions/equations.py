@@ -96,7 +96,7 @@ class PaperTable(SphinxDirective):
                 found.append(code(part) if i % 2 else part)
         return found
 
-    def _statements(self, row: Row) -> nodes.line_block:
+    def _statements(self, row: Row) -> nodes.container:
         found = []
         for statement in row.statements():
             anchor = errata_anchors().get(statement.name, "true-as-printed")

@@ -40,9 +40,9 @@ def table(
     return nodes.table("", group, classes=["colwidths-given", *classes])
 
 
-def lines(parts: Iterable[Sequence[str | nodes.Node]]) -> nodes.line_block:
-    """Several lines in one cell."""
-    return nodes.line_block("", *(nodes.line("", "", *paragraph(*part).children) for part in parts))
+def lines(parts: Iterable[Sequence[str | nodes.Node]]) -> nodes.container:
+    """Several paragraphs in one cell."""
+    return nodes.container("", *(paragraph(*part) for part in parts))
 
 
 def _row(cells: Sequence[Cell]) -> nodes.row:
@@ -50,6 +50,6 @@ def _row(cells: Sequence[Cell]) -> nodes.row:
 
 
 def _content(cell: Cell) -> nodes.Element:
-    if isinstance(cell, nodes.line_block):
+    if isinstance(cell, nodes.container):
         return cell
     return paragraph(*([cell] if isinstance(cell, str | nodes.Node) else cell))
