@@ -27,7 +27,6 @@ extensions = [
 ]
 exclude_patterns = ["extensions", "**/.ipynb_checkpoints"]
 nitpicky = True
-smartquotes = False
 default_role = "code-name"
 html_math_renderer = "mathml"
 

@@ -90,9 +90,13 @@ def text(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
 
 
 def marked(said: str) -> list[str | nodes.Node]:
-    """The text with what is between backticks as code."""
-    parts = re.split(r"`+([^`]+)`+", said)
-    return [code(part) if i % 2 else part for i, part in enumerate(parts) if part]
+    """The text with flags, and what is between backticks, as code."""
+    parts = re.split(r"`+([^`]+)`+|(?<![\w-])(--[a-z][\w-]*)", said)
+    found: list[str | nodes.Node] = []
+    for plain, quoted, flag in zip(parts[::3], [*parts[1::3], ""], [*parts[2::3], ""], strict=True):
+        found += [plain] if plain else []
+        found += [code(quoted or flag)] if quoted or flag else []
+    return found
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
+
+from docs.extensions.public import homes
 
 
 def mirror(app: Sphinx) -> None:
@@ -50,9 +53,31 @@ def trim(app: Sphinx, document: nodes.document) -> None:
             block[0] = nodes.Text(block.astext().rstrip())
 
 
+def link_names(app: Sphinx, document: nodes.document) -> None:
+    """Let `nqm.check` and `lopt.star(theta)` lead to the reference."""
+    for literal in list(document.findall(nodes.literal)):
+        name = re.match(r"(?:nqm|lopt)(?:\.\w+)+(?=\(|$)", literal.astext())
+        linked = isinstance(literal.parent, nodes.reference | addnodes.pending_xref)
+        if name is None or name[0] not in homes().values() or linked:
+            continue
+        if isinstance(literal.parent, nodes.title):
+            continue
+        link = addnodes.pending_xref(
+            "",
+            refdomain="py",
+            reftype="obj",
+            reftarget=name[0],
+            refexplicit=True,
+            refdoc=app.env.docname,
+        )
+        literal.replace_self(link)
+        link += literal
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the events."""
     app.connect("builder-inited", mirror)
     app.connect("source-read", rewrite)
     app.connect("doctree-read", trim)
+    app.connect("doctree-read", link_names)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
