@@ -50,11 +50,13 @@ def names(module: ModuleType) -> list[str]:
 
 
 def origin(module: str, name: str) -> str:
-    """Where a name was defined; constants do not know, and are looked up by identity."""
+    """Where a name was defined; constants and aliases do not know, and go by identity."""
     value = getattr(importlib.import_module(module), name)
     if inspect.isfunction(value) or inspect.isclass(value):
-        return f"{value.__module__}.{value.__qualname__}"
-    return f"constant.{name}"
+        path = f"{value.__module__}.{value.__qualname__}"
+        if path.startswith(("nqm.", "lopt.")):
+            return path
+    return f"constant.{name}.{id(value)}"
 
 
 @cache
