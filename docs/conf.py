@@ -49,7 +49,6 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 96
 napoleon_google_docstring = False
 napoleon_custom_sections = [("Attributes", "params_style")]
-napoleon_use_rtype = False
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"

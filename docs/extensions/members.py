@@ -12,7 +12,7 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
 from docs.extensions.docstrings import escaped
-from docs.extensions.public import defined_in, entries, homes
+from docs.extensions.public import defined_in, entries, homes, modules
 
 
 class Members(SphinxDirective):
@@ -56,22 +56,26 @@ def titled(module: str, source: ModuleType, target: Sequence[str] = ()) -> list[
 def described(listed: list[str], full: list[str]) -> list[str]:
     """A table of names with their first lines, then the full descriptions."""
     lines = []
-    functions = [path for path in listed if callable(value(path))]
-    if functions:
+    summed = [path for path in listed if described_by_autodoc(value(path))]
+    if summed:
         lines += [".. autosummary::", "   :nosignatures:", ""]
-        lines += [f"   {path}" for path in functions] + [""]
+        lines += [f"   {path}" for path in summed] + [""]
     for path in full:
         lines += [*one(path), ""]
     return lines
 
 
+def described_by_autodoc(thing: Any) -> bool:
+    """Whether it is a class or a function of ours, and not a constant or an alias."""
+    ours = str(getattr(thing, "__module__", "")).partition(".")[0] in ("nqm", "lopt")
+    return ours and (inspect.isclass(thing) or inspect.isroutine(thing))
+
+
 def one(path: str) -> list[str]:
     """The directive that describes one name."""
     thing = value(path)
-    if inspect.isclass(thing):
-        return [f".. autoclass:: {path}"]
-    if inspect.isroutine(thing):
-        return [f".. autofunction:: {path}"]
+    if described_by_autodoc(thing):
+        return [f".. auto{'class' if inspect.isclass(thing) else 'function'}:: {path}"]
     shown = " ".join(repr(thing).split())
     text = comment(path) or [""]
     return [
@@ -89,15 +93,14 @@ def value(path: str) -> Any:
 
 
 def comment(path: str) -> list[str]:
-    """The comment `#:` above a constant, in whichever module of the package defines it."""
+    """The comment `#:` above a constant, in whichever module below its home defines it."""
     module, _, name = path.rpartition(".")
-    source = importlib.import_module(module)
-    thing = getattr(source, name)
-    candidates = [module, getattr(thing, "__module__", module)]
+    candidates = [module, *(m for m in modules() if m.startswith(f"{module}."))]
     for candidate in candidates:
-        documented = ModuleAnalyzer.for_module(candidate).find_attr_docs()
-        if ("", name) in documented:
-            return documented["", name]
+        if getattr(importlib.import_module(candidate), name, None) is value(path):
+            documented = ModuleAnalyzer.for_module(candidate).find_attr_docs()
+            if ("", name) in documented:
+                return documented["", name]
     return []
 
 

@@ -13,7 +13,7 @@ import nqm.cli
 from docs.extensions.commands import commands, signature, text
 from docs.extensions.configuration import TrainFields
 from docs.extensions.docstrings import escaped
-from docs.extensions.members import of_lopt, of_nqm
+from docs.extensions.members import comment, of_lopt, of_nqm
 from docs.extensions.public import homes, modules
 from lopt.meta.config import TrainConfig
 
@@ -45,6 +45,13 @@ def test_every_public_name_is_described_once() -> None:
     assert described == Counter(set(homes().values()))
     exports = [f"nqm.{name}" for name in nqm.__all__] + [f"lopt.{name}" for name in lopt.__all__]
     assert set(exports) <= set(described)
+
+
+def test_every_constant_and_alias_has_a_text() -> None:
+    for module in listed():
+        if not module.startswith("nqm."):
+            for path in re.findall(r"^\.\. py:data:: (\S+)$", "\n".join(of_lopt(module)), re.M):
+                assert comment(path), f"{path} has no comment #:"
 
 
 def test_every_page_is_in_the_contents() -> None:
