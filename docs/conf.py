@@ -43,6 +43,7 @@ autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "both"
 autodoc_typehints_description_target = "documented"
 autodoc_typehints_format = "short"
+autodoc_type_aliases = {"ArrayLike": "ArrayLike", "AnyArray": "AnyArray"}
 autodoc_preserve_defaults = True
 autosummary_generate = False
 python_use_unqualified_type_names = True

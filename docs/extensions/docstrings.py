@@ -14,6 +14,8 @@ from docs.extensions.public import homes
 
 # Outside of code a bar, a star or an underscore belongs to a formula and not to the markup.
 CODE = re.compile(r"(``.+?``|:\w+:`[^`]+`|`[^`]+`|\\.|^\s*\* |(?<![\w*])\*\w[^*]*\*(?!\w))")
+# Nor does a line that begins with "m." or "(9)" belong to a list.
+LISTED = re.compile(r"^(\s*)([a-zA-Z]\.(?=\s|$)|\((?:\d+|[a-zA-Z])\)(?=\s|$))")
 
 
 def code_name(
@@ -77,6 +79,7 @@ def escaped(lines: list[str]) -> list[str]:
         quoted = line.startswith((">>>", "...")) or (quoted and bool(line.strip()))
         if not quoted and not line.lstrip().startswith((":", "..")):
             parts = CODE.split(line)
+            parts[0] = LISTED.sub(r"\1\\\2", parts[0])
             line = "".join(part if i % 2 else _escaped(part) for i, part in enumerate(parts))
         found.append(line)
     return found

@@ -21,6 +21,8 @@ def without_types(
 ) -> tuple[str, str | None] | None:
     """The names and defaults alone, where a section of the docstring describes them."""
     text = inspect.getdoc(obj) or ""
+    if getattr(obj, "_is_protocol", False):  # made by nobody
+        return "", None
     if not signature or not ("Parameters\n-" in text or "Attributes\n-" in text):
         return None
     try:

@@ -110,4 +110,8 @@ def test_formulas_are_escaped_and_code_is_not() -> None:
         "* [1] Someone,",
         "  1951.",
     ]
+    assert escaped(["    m. Default: zero.", "(9) and (10)"]) == [
+        r"    \m. Default: zero.",
+        r"\(9) and (10)",
+    ]
     assert escaped(["* *strong*: a * b"]) == [r"* *strong*: a \* b"]
