@@ -2,8 +2,11 @@
 
 import ast
 import inspect
+import re
 from typing import Any
 
+from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 
 # Stands for a colon while napoleon reads a property, which it would split at it.
@@ -51,9 +54,18 @@ def show_colons(
     lines[:] = [line.replace(COLON, ":") for line in lines]
 
 
+def plain_aliases(app: Sphinx, domain: str, objtype: str, content: addnodes.desc_content) -> None:
+    """The name of an alias, where Sphinx writes the object that stands for it in a union."""
+    for text in list(content.findall(nodes.Text)):
+        plain = re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", text)
+        if plain != text:
+            text.parent.replace(text, nodes.Text(plain))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the events; napoleon's priority is 500."""
     app.connect("autodoc-process-signature", without_types)
     app.connect("autodoc-process-docstring", hide_colons, priority=450)
     app.connect("autodoc-process-docstring", show_colons, priority=550)
+    app.connect("object-description-transform", plain_aliases, priority=600)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
