@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: all demo figures test quick lint format clean constraints
+.PHONY: all demo figures docs test quick lint format clean constraints
 
 all: test
 
@@ -24,6 +24,11 @@ demo: $(READY)
 
 figures: $(READY)
 	$(BIN)/python -m figures --all
+
+# The notebooks are run, but for the longest, and their outputs are kept for the next time.
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -q -D nb_execution_mode=cache docs build/docs
+	@echo "build/docs/index.html"
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

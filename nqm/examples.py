@@ -136,7 +136,7 @@ EXAMPLES = {
 
 
 def example(name: str) -> Example:
-    """The example called `name`.
+    """The example called `name`; `paper` has the Hessian (A.30) of the paper's experiments.
 
     Parameters
     ----------

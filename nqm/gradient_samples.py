@@ -20,7 +20,7 @@ from nqm.validate import Array
 
 
 class GradientSamples(NamedTuple):
-    """Sampled derivatives of the meta-loss.
+    """Sampled derivatives of the meta-loss; `trace` is that of their variance (A.32).
 
     Attributes
     ----------
@@ -61,7 +61,8 @@ def sample_meta_gradients(
 ) -> GradientSamples:
     """dL/dP_ij = (1/T) sum_{t=1..T} s_t^ij . H (phi_t - xi_t), sampled by forward sensitivities.
 
-    One pass over the longest horizon serves all of them. phi_0 is drawn anew for each sample;
+    These are the samples of (A.32) and (A.33). One pass over the longest horizon serves all of
+    them. phi_0 is drawn anew for each sample;
     the nominal steps share the draws.
 
     Parameters

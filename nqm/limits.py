@@ -49,10 +49,11 @@ class LimitLoss(NamedTuple):
 def limit_loss(model: NoisyQuadratic, rule: UpdateRule) -> LimitLoss:
     """lim_T L = 1/2 tr[H (C Cov_inf C^T + S)], Cov_inf = F Cov_inf F^T + B S B^T.
 
-    Where rho(F) < 1 the Lyapunov equation is solved in its dual form, Y - F^T Y F = C^T H C, and
-    a positive semidefinite solution with a small residual is required; the error is that residual
-    carried to the loss. States that nothing excites, by exact zeros, are left out: instability
-    does not imply an infinite loss. Where rho(F) >= 1 the growth of the loss itself decides.
+    Where rho(F) < 1 the Lyapunov equation is solved in its dual form, Y - F^T Y F = C^T H C, and a
+    positive semidefinite solution with a small residual is required; the error is that residual
+    carried to the loss. States that nothing excites, by exact zeros, are left out: instability does
+    not imply an infinite loss. The limit of (8), finite where rho(F) < 1 as Lemma 5 has it, (A.3).
+    Where rho(F) >= 1 the growth of the loss itself decides.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ def _frozen(array: Array) -> Array:
 class NoisyQuadratic:
     """The loss 1/2 (phi - xi)^T H (phi - xi) with xi ~ N(0, S), phi_0 ~ N(m, S0).
 
-    Equations (3)-(5) of the paper. The noise sits on the minimum; `with_gradient_noise` takes
+    Equation (4) of the paper. The noise sits on the minimum; `with_gradient_noise` takes
     the other convention, in which the covariance S_g = H S H is that of the gradient. Every
     array is checked, copied to float64 and made read-only.
 

@@ -73,10 +73,11 @@ def robust_stability(
 ) -> RobustReport:
     """Is rho(I - alpha H - Delta P~ H) <= 1 for every Delta = diag(d), 0 < d_i <= dbar_i?
 
-    Exact for diagonal P~ and for N <= 2. Otherwise certified by the small gain, by a norm that
-    falls at every corner of the box, by D-scaling, or by halving the box until each part has such
-    a norm; refuted by a search over corners, faces and interior. Corners and samples never
-    certify: from N = 3 on the worst case can lie inside a box whose corners are all stable.
+    The set of the Delta is (15). Exact for diagonal P~ and for N <= 2. Otherwise certified by the
+    small gain, by a norm that falls at every corner of the box, by D-scaling, or by halving the box
+    until each part has such a norm; refuted by a search over corners, faces and interior. Corners
+    and samples never certify: from N = 3 on the worst case can lie inside a box whose corners are
+    all stable.
 
     Parameters
     ----------

@@ -104,7 +104,7 @@ def eigenvalues(update_matrix: AnyArray) -> AnyArray:
 
 
 def spectral_radius(update_matrix: AnyArray) -> AnyArray:
-    """rho(F) = max |lambda_i(F)|.
+    """rho(F) = max |lambda_i(F)|, as in (A.15).
 
     Parameters
     ----------

@@ -49,7 +49,8 @@ class Moments(NamedTuple):
 def parameter_moments(model: Quadratic, rule: UpdateRule, horizon: int | Sequence[int]) -> Moments:
     """E phi_t = C F^t E m and Cov phi_t = C [F^t E S0 E^T F^tT + sum_{j<t} F^j Q F^jT] C^T.
 
-    Equation (7) with the term of a random phi_0, at t = `horizon`, in O(log t) products.
+    Equation (7), summed as in (A.10), with the term of a random phi_0, at t = `horizon`, in O(log
+    t) products.
 
     Parameters
     ----------

@@ -59,6 +59,9 @@ def loss_spectrum(
 ) -> LossSpectrum:
     """The modes of I - G = U diag(l) U^T with the loss that phi_0 and the noise put into each.
 
+    The eigenvector coordinates of (A.4) and (A.5), for symmetric P and in the norm of the loss,
+    where they are orthogonal.
+
     Parameters
     ----------
     model : NoisyQuadratic
@@ -111,8 +114,9 @@ def spectral_loss(
 ) -> ExpectedLoss:
     """1/2 sum_i { z_i^2 c_T(l_i) + s_i [1 + (1-l_i)^2 v_T(l_i)] }, the loss (8) for symmetric P.
 
-    c_T(l) = (1/T) sum_{t=1..T} l^2t and v_T(l) = (1/T) sum_{j<T} (T-j) l^2j. Both are summed by
-    doubling, in logarithms: no cancellation at l = -1, no overflow at any horizon.
+    c_T(l) = (1/T) sum_{t=1..T} l^2t, the partial sum of (A.8), and v_T(l) = (1/T) sum_{j<T} (T-j)
+    l^2j; the 1 is the tr(H S) that (A.9) splits off. Both are summed by doubling, in logarithms: no
+    cancellation at l = -1, no overflow at any horizon.
 
     Parameters
     ----------

@@ -50,9 +50,10 @@ class Transient:
 def transient_growth(matrix: AnyArray) -> Transient:
     """sup_t |F^t|_2 and the Kreiss constant of F.
 
-    With F = J, the update in the norm of the loss (`loss_norm_matrix`), the square of the
-    supremum is how many times its initial value the noiseless loss can reach. As soon as
-    |F^k| <= 1, the largest of the powers before k is the supremum.
+    (A.14) takes the norm of a power for a power of rho, which holds for normal F only; this is what
+    the norms do. With F = J, the update in the norm of the loss (`loss_norm_matrix`), the square of
+    the supremum is how many times its initial value the noiseless loss can reach. As soon as |F^k|
+    <= 1, the largest of the powers before k is the supremum.
 
     Parameters
     ----------

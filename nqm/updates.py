@@ -46,7 +46,7 @@ class UpdateRule(NamedTuple):
 
 
 def step_matrix(preconditioner: AnyArray, nominal_step: AnyArray) -> AnyArray:
-    """M = alpha I + P, what multiplies the gradient.
+    """M = alpha I + P, what multiplies the gradient in (5) for the nominal term alpha g.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def memoryless_rule(update_matrix: AnyArray) -> UpdateRule:
 
 
 def root_and_inverse_root(hessian: AnyArray) -> tuple[AnyArray, AnyArray]:
-    """H^1/2 and H^-1/2 of a symmetric positive definite matrix, by its eigenvalues.
+    """H^1/2 and H^-1/2, the preconditioner of (11), of a symmetric positive definite matrix.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def root_and_inverse_root(hessian: AnyArray) -> tuple[AnyArray, AnyArray]:
 def preconditioned_update_matrix(
     hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: AnyArray
 ) -> AnyArray:
-    """A = I - H^-1/2 (alpha I + P) H, equation (12).
+    """A = I - H^-1/2 (alpha I + P) H, equation (12), again (A.19).
 
     H must be positive definite. JAX's derivative passes through an eigendecomposition of H and
     is not defined where H has a repeated eigenvalue.
@@ -249,8 +249,8 @@ def cancelled_step_matrix(
 ) -> AnyArray:
     """M = alpha (I - Delta) + Delta P*, equation (18): P~ = P* - alpha I under the disturbance.
 
-    For Delta = (1 - eps) I this is alpha eps I + (1 - eps) P*; equation (19) prints the second
-    sign wrong.
+    For Delta = I it is P*, equation (14). For Delta = (1 - eps) I this is alpha eps I + (1 - eps)
+    P*; equation (19) prints the second sign wrong.
 
     Parameters
     ----------
@@ -320,6 +320,8 @@ def cancellation_rule(
     disturbance: AnyArray,
 ) -> UpdateRule:
     """phi' = phi - (alpha (I - Delta) + Delta P*) g as an UpdateRule, (18) and, corrected, (19).
+
+    Without a disturbance, Delta = I, the nominal term is cancelled as in (14).
 
     Parameters
     ----------

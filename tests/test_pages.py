@@ -10,9 +10,10 @@ import pytest
 from nqm.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
+NAMES = ("data", "lopt", "monitor", "nqm", "nqm-moments", "tasks", "tutorial")
 PAGES = [
     ROOT / "README.md",
-    *(ROOT / f"docs/{name}.md" for name in ("lopt", "monitor", "nqm", "nqm-moments", "tasks")),
+    *(ROOT / f"docs/{name}.md" for name in NAMES),
 ]
 
 

@@ -19,23 +19,23 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with every command."""
+    parser = _Parser(prog="lopt", description="Meta-train and use STAR learned optimizers.")
+    parser.add_argument("--version", action="version", version=f"lopt {version('nqm-lopt')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in (train, runs, evaluate, convert, data, inspect, monitor):
+        command.add_parser(commands)
+    return parser
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code.
 
     0 done, 1 a run that cannot go on, 2 bad input (one line on standard error), 130 or 143 stopped
     by a signal with a checkpoint written.
     """
-    parser = _Parser(prog="lopt", description="Meta-train and use STAR learned optimizers.")
-    parser.add_argument("--version", action="version", version=f"lopt {version('nqm-lopt')}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    train.add_parser(commands)
-    runs.add_parser(commands)
-    evaluate.add_parser(commands)
-    convert.add_parser(commands)
-    data.add_parser(commands)
-    inspect.add_parser(commands)
-    monitor.add_parser(commands)
-    options = parser.parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
         return int(options.run_command(options))
     except (RunError, ValueError) as error:

@@ -80,7 +80,9 @@ def _keys(keys: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:
 def meta_loss(
     curves: NDArray[np.float32], horizon: int, ceiling: float = float("inf")
 ) -> NDArray[np.float64]:
-    """The mean loss over the horizon, clipped as in training, ``[seeds]``."""
+    """The meta-loss (3) with weights 1/T: the mean loss over the horizon, clipped as in training,
+    ``[seeds]``.
+    """
     return clipped(curves[:, :horizon], ceiling).astype(np.float64).mean(axis=1)
 
 

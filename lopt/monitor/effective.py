@@ -10,6 +10,7 @@ __all__ = ["QUANTILES", "StepSummary", "summarize_steps"]
 
 # A partition of a million values takes as long as ten gradients of a network of that size.
 SAMPLE = 2**16
+#: The quantiles of the effective step that a summary holds.
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 

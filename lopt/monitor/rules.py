@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 __all__ = ["ACTIONS", "WarningRule", "Warnings"]
 
+#: What a rule can do.
 ACTIONS = ("log", "checkpoint", "stop", "raise-weight-decay")
 QUANTITIES = ("radius", "oscillatory_radius", "ascent_radius", "growth")
 FORM = re.compile(r"\s*([\w-]+)\s*>\s*(\S+?)(?:\s+for\s+(\S+?))?\s*:\s*(\S+)\s*")

@@ -9,6 +9,7 @@ from lopt.monitor.eigen import EigenEstimate
 
 __all__ = ["SEVERITY", "Judgement", "VerdictRule", "judge"]
 
+#: The verdicts, from the mildest to the worst.
 SEVERITY = ("stable", "marginal", "unresolved", "unstable", "diverged")
 
 

@@ -135,10 +135,13 @@ class StarConfig:
         return star(meta_parameters, self, fused=fused)
 
 
+#: The paper's STAR: both terms, (21) and (22); 203 meta-parameters.
 STAR = StarConfig()
+#: small_fc_lopt, equation (20): the blackbox term alone, without the preconditioner.
 BLACKBOX = StarConfig(
     nominal_term=None, precondition=False, learned_nominal_scale=False, blackbox_step=1e-3
 )
+#: The hyperparameter controller: the nominal term (21) alone.
 HYPERPARAM = StarConfig(blackbox_term=False)
 
 
@@ -217,7 +220,7 @@ def _mean(momenta: jax.Array) -> jax.Array:
 def star(
     meta_parameters: MetaParameters, config: StarConfig = STAR, *, fused: bool = True
 ) -> optax.GradientTransformationExtraArgs:
-    """The learned optimizer ``phi' = phi - f_g - f_b`` with (21) and (22), as an optax
+    """The learned optimizer ``phi' = phi - f_g - f_b``, (2) with (21) and (22), as an optax
     transformation.
 
     Parameters

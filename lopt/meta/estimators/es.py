@@ -38,7 +38,8 @@ class PES:
     """Persistent evolution strategies for one task; with `persistent` and `noise` also truncated
     and noise-reuse ES.
 
-    At the end of its episode a pair starts over from fresh parameters, at whatever point of the
+    They estimate the gradient of the meta-loss (3), w_t = 1/T, smoothed over the perturbations. At
+    the end of its episode a pair starts over from fresh parameters, at whatever point of the
     truncation that is: losses before and after are weighted by their own sums of perturbations.
 
     Parameters

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+#: What is meta-trained, a pytree of arrays.
 MetaParameters = Any
+#: Builds the inner optimizer from the meta-parameters.
 MakeOptimizer = Callable[[MetaParameters], optax.GradientTransformation]
 State = TypeVar("State")
 # Where the state of pairs that run together still fits into a core's share of the caches.

@@ -1,0 +1,1 @@
+"""The documentation: pages, and in `extensions` what Sphinx generates from the code."""

@@ -1,0 +1,61 @@
+"""Sphinx's configuration. The site needs no network, neither to be built nor to be read."""
+
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+project = "nqm-lopt"
+author = "The nqm-lopt authors"
+copyright = "The nqm-lopt authors. Apache-2.0"
+version = release = installed_version("nqm-lopt")
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "docs.extensions.mathml",
+    "docs.extensions.pages",
+    "docs.extensions.docstrings",
+    "docs.extensions.signatures",
+    "docs.extensions.members",
+    "docs.extensions.commands",
+    "docs.extensions.configuration",
+    "docs.extensions.equations",
+]
+exclude_patterns = ["extensions", "**/.ipynb_checkpoints"]
+nitpicky = True
+default_role = "code-name"
+html_math_renderer = "mathml"
+
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 4
+# Cells run only where the command asks for it: `make docs` does, the tests' build does not.
+nb_execution_mode = "off"
+nb_execution_excludepatterns = ["*04-meta-train*"]
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_typehints = "both"
+autodoc_typehints_description_target = "documented"
+autodoc_typehints_format = "short"
+autodoc_type_aliases = {"ArrayLike": "ArrayLike", "AnyArray": "AnyArray"}
+autodoc_preserve_defaults = True
+autosummary_generate = False
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 96
+napoleon_google_docstring = False
+napoleon_custom_sections = [("Attributes", "params_style")]
+toc_object_entries_show_parents = "hide"
+
+html_theme = "furo"
+html_title = "nqm-lopt"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+templates_path: list[str] = []

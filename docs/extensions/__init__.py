@@ -1,0 +1,1 @@
+"""Sphinx extensions of this site: reference, command lines, configuration, equations, math."""

@@ -1,0 +1,55 @@
+"""Small parts of a document: paragraphs, code, tables, sections."""
+
+from collections.abc import Iterable, Sequence
+
+from docutils import nodes
+
+Cell = str | nodes.Node | Sequence[str | nodes.Node]
+
+
+def paragraph(*parts: str | nodes.Node) -> nodes.paragraph:
+    """A paragraph of text, in which a plain string is text."""
+    return nodes.paragraph("", "", *(nodes.Text(p) if isinstance(p, str) else p for p in parts))
+
+
+def code(text: str) -> nodes.literal:
+    """A name or a value as code."""
+    return nodes.literal(text, text)
+
+
+def block(text: str, language: str = "text") -> nodes.literal_block:
+    """Lines of code or of output."""
+    return nodes.literal_block(text, text, language=language)
+
+
+def section(title: str, *ids: str) -> nodes.section:
+    """A section with its heading; what it holds is appended to it."""
+    found = nodes.section(ids=list(ids), names=[title])
+    found += nodes.title(title, title)
+    return found
+
+
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[Cell]], widths: Sequence[int], *classes: str
+) -> nodes.table:
+    """A table; a cell is a text, a node, or several of them in one paragraph."""
+    group = nodes.tgroup(cols=len(header), classes=["colwidths-given"])
+    group += [nodes.colspec(colwidth=width) for width in widths]
+    group += nodes.thead("", _row(header))
+    group += nodes.tbody("", *(_row(cells) for cells in rows))
+    return nodes.table("", group, classes=["colwidths-given", *classes])
+
+
+def lines(parts: Iterable[Sequence[str | nodes.Node]]) -> nodes.container:
+    """Several paragraphs in one cell."""
+    return nodes.container("", *(paragraph(*part) for part in parts))
+
+
+def _row(cells: Sequence[Cell]) -> nodes.row:
+    return nodes.row("", *(nodes.entry("", _content(cell)) for cell in cells))
+
+
+def _content(cell: Cell) -> nodes.Element:
+    if isinstance(cell, nodes.container):
+        return cell
+    return paragraph(*([cell] if isinstance(cell, str | nodes.Node) else cell))

@@ -1,0 +1,83 @@
+"""Pages that read well in the repository, made right for the site: links, ends of examples."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+
+from docs.extensions.public import homes
+
+
+def mirror(app: Sphinx) -> None:
+    """Copy the notebooks, which are beside docs, to where Sphinx reads pages from."""
+    source, copy = Path(app.srcdir).parent / "notebooks", Path(app.srcdir) / "notebooks"
+    files = {path.name: path.read_bytes() for path in source.glob("*.*") if path.is_file()}
+    if files:
+        copy.mkdir(exist_ok=True)
+    for path in copy.glob("*.*"):
+        if path.name not in files:
+            path.unlink()
+    for name, content in files.items():
+        target = copy / name
+        if not target.exists() or target.read_bytes() != content:
+            target.write_bytes(content)
+
+
+def rewrite(app: Sphinx, name: str, source: list[str]) -> None:
+    """The notebooks are beside docs in the repository, and within it in the site."""
+    if name.startswith("notebooks/"):
+        source[0] = source[0].replace("](../docs/", "](../")
+    else:
+        source[0] = source[0].replace("](../notebooks/", "](notebooks/")
+    if name == app.config.root_doc:
+        source[0] = present(source[0], Path(app.srcdir))
+
+
+def present(text: str, folder: Path) -> str:
+    """The text without the patterns `folder/*` that match no page, of which Sphinx would warn."""
+
+    def kept(line: re.Match[str]) -> str:
+        return line[0] if any(folder.glob(f"{line[1]}*.*")) else ""
+
+    return re.sub(r"^([\w/-]+)\*\n", kept, text, flags=re.MULTILINE)
+
+
+def trim(app: Sphinx, document: nodes.document) -> None:
+    """Drop the empty line after an example, which doctest needs and nobody reads."""
+    for block in document.findall(nodes.literal_block):
+        if len(block) == 1:
+            block.rawsource = block.rawsource.rstrip()
+            block[0] = nodes.Text(block.astext().rstrip())
+
+
+def link_names(app: Sphinx, document: nodes.document) -> None:
+    """Let `nqm.check` and `lopt.star(theta)` lead to the reference."""
+    for literal in list(document.findall(nodes.literal)):
+        name = re.match(r"(?:nqm|lopt)(?:\.\w+)+(?=\(|$)", literal.astext())
+        linked = isinstance(literal.parent, nodes.reference | addnodes.pending_xref)
+        if name is None or name[0] not in homes().values() or linked:
+            continue
+        if isinstance(literal.parent, nodes.title):
+            continue
+        link = addnodes.pending_xref(
+            "",
+            refdomain="py",
+            reftype="obj",
+            reftarget=name[0],
+            refexplicit=True,
+            refdoc=app.env.docname,
+        )
+        literal.replace_self(link)
+        link += literal
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the events."""
+    app.connect("builder-inited", mirror)
+    app.connect("source-read", rewrite)
+    app.connect("doctree-read", trim)
+    app.connect("doctree-read", link_names)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
