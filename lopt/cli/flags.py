@@ -54,7 +54,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--" + field.name.replace("_", "-"),
             default=argparse.SUPPRESS,
-            help=f"{says} (default: {default}{printed})",
+            help=f"{says} (default: {default}{printed})".replace("%", "%%"),
             **shape,
         )
 
