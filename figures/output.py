@@ -13,9 +13,14 @@ DPI = 200
 
 
 def wrapped(text: str, mark: str = "") -> str:
-    """Paragraphs of at most 100 columns; one that begins with a mark hangs from it."""
-    return "\n\n".join(
-        textwrap.fill(
+    """Paragraphs of at most 100 columns; one that begins with a mark hangs from it. A table stays
+    as it is.
+    """
+
+    def one(paragraph: str) -> str:
+        if paragraph.lstrip().startswith("|"):
+            return paragraph.strip()
+        return textwrap.fill(
             " ".join(paragraph.split()),
             100,
             initial_indent=mark,
@@ -23,8 +28,8 @@ def wrapped(text: str, mark: str = "") -> str:
             break_on_hyphens=False,
             break_long_words=False,
         )
-        for paragraph in text.strip().split("\n\n")
-    )
+
+    return "\n\n".join(map(one, text.strip().split("\n\n")))
 
 
 def sidecar(figure: Figure, record: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ MODULES = {
     "momentum": "figures.momentum",
     "robust": "figures.robust",
     "conservatism": "figures.conservatism",
+    "full-size": "figures.full_size",
     "edge": "figures.edge",
     "predictions": "figures.predictions",
 }

@@ -7,11 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
-from figures import conservatism, gradient_variance, interventions, momentum, regions, robust
+from figures import (
+    conservatism,
+    gradient_variance,
+    interventions,
+    momentum,
+    nominal_training,
+    regions,
+    robust,
+)
 from figures.figure import Figure
 from figures.region_cases import preconditioner
 from figures.store import load
+from lopt.meta.exact import expected_meta_gradient, expected_meta_loss
 from nqm import (
     example,
     meta_gradient_variance,
@@ -230,3 +240,46 @@ def test_no_condition_certifies_more_than_is_stable() -> None:
     for name in ("Theorem 1'", "descent"):
         found = conservatism.shares(data, family, name)[row, 3]
         assert found == pytest.approx(conservatism.share(name, H, P), abs=1e-4)
+
+
+def test_the_optimum_of_the_trained_preconditioner_is_one_over_all_matrices() -> None:
+    """The closed form has one number; a search over all four entries finds nothing lower."""
+    model, best = nominal_training.problem(), nominal_training.optimum()
+    horizon = nominal_training.CONFIG["horizon"]
+
+    def value(entries: Any) -> Any:
+        M = entries.reshape(2, 2)
+        gradient = expected_meta_gradient(model, M, 0.0, horizon=horizon)
+        return float(expected_meta_loss(model, M, 0.0, horizon=horizon)), np.ravel(gradient)
+
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        start = np.ravel(0.5 * np.eye(2) + 0.1 * rng.standard_normal((2, 2)))
+        found = minimize(value, start, jac=True, method="BFGS")
+        assert found.fun == pytest.approx(best[0], rel=1e-8)
+        A = np.eye(2) - found.x.reshape(2, 2) @ model.hessian
+        np.testing.assert_allclose(A, best[1] * np.eye(2), atol=1e-4)
+
+
+def test_trained_preconditioners_start_where_nqm_says_and_are_said_to_be_near_in_order() -> None:
+    data = parts(nominal_training.FIGURE)
+    H, looks = nominal_training.problem().hessian, nominal_training.looks()
+    for share in nominal_training.CONFIG["shares"]:
+        mean, _ = nominal_training.curve(data, "zero", share)
+        alpha = nominal_training.nominal_step(share)
+        moduli = np.sort(np.abs(1 - alpha * np.linalg.eigvalsh(H)))[::-1]
+        np.testing.assert_allclose(mean[0, :2], moduli, rtol=1e-4)
+        assert len(mean) == len(looks)
+        assert (mean[:, 2] > nominal_training.optimum()[0] * (1 - 1e-4)).all()
+    for start in nominal_training.CONFIG["starts"]:
+        late = [nominal_training.when(data, start, near) for near in nominal_training.NEAR]
+        assert (np.diff(late, axis=0) >= 0).all()  # nearer takes longer
+
+
+def test_near_for_good() -> None:
+    losses = np.full(nominal_training.looks().size, 1.0)
+    assert nominal_training.reached(losses, 1.0) == 0
+    losses[3] = 2.0
+    assert nominal_training.reached(losses, 1.5) == nominal_training.looks()[4]
+    losses[-1] = np.inf
+    assert nominal_training.reached(losses, 1.5) is None
