@@ -23,7 +23,7 @@ SLIDERS = {
     "d1": (0.05, 2.0, 0.05, "disturbance Δ₁"),
     "d2": (0.05, 2.0, 0.05, "disturbance Δ₂"),
 }
-COLOURS = {"stable": BLUE, "unstable": ORANGE, "no answer": GREY}
+COLOURS = {"stable": BLUE, "unstable": ORANGE, "marginal": PURPLE}
 REACH = 2.3
 SWEPT = 121
 
@@ -45,6 +45,11 @@ def plane(axes: Any, path: Sequence[Setting]) -> Any:
     colours = [BLUE if abs(x) <= 1 + 1e-9 else ORANGE for x in now]
     dots = axes.scatter(now.real, now.imag, s=75, c=colours, edgecolors="white", lw=1, zorder=3)
     axes.set(xlim=(-REACH, REACH), ylim=(-1.5, 1.5), xticks=(-2, -1, 0, 1, 2), yticks=(-1, 0, 1))
+    for x in now[np.abs(now.real) > REACH]:  # a sign at the edge for one that is out of sight
+        side = np.sign(x.real)
+        axes.plot(side * (REACH - 0.08), x.imag, ">" if side > 0 else "<", ms=9, color=ORANGE)
+        axes.text(side * (REACH - 0.25), x.imag + 0.1, f"{x.real:.1f}", color=ORANGE, fontsize=9,
+                  ha="right" if side > 0 else "left")  # fmt: skip
     return dots
 
 
@@ -52,7 +57,7 @@ def table(axes: Any, setting: Setting) -> None:
     """Write the truth and what each criterion says of it."""
     axes.axis("off")
     word, radius = truth(setting)
-    axes.text(0, 1, word.upper(), fontsize=17, fontweight="bold", color=COLOURS.get(word, PURPLE),
+    axes.text(0, 1, word.upper(), fontsize=17, fontweight="bold", color=COLOURS[word],
               va="top")  # fmt: skip
     axes.text(0.46, 0.975, f"ρ(A) = {radius:.3f}", fontsize=13, va="top")
     for row, found in enumerate(verdicts(setting)):
@@ -66,11 +71,12 @@ def table(axes: Any, setting: Setting) -> None:
 
 
 def _verdict(axes: Any, found: Verdict, height: float) -> None:
-    colour = ORANGE if found.wrong else COLOURS[found.says] if found.says != "unstable" else BLUE
-    says = f"says {found.says}" if found.says != "no answer" else found.says
+    silent = found.says == "no answer"
+    colour = ORANGE if found.wrong else GREY if silent else BLUE
+    says = found.says if silent else f"says {found.says}"
+    style = {"color": colour, "fontsize": 9.5, "fontweight": "normal" if silent else "bold"}
     axes.text(0, height, found.name, fontsize=9.5)
-    axes.text(0.46, height, says + (" — WRONG" if found.wrong else ""), fontsize=9.5,
-              fontweight="bold" if found.says != "no answer" else "normal", color=colour)  # fmt: skip
+    axes.text(0.46, height, says + (" — WRONG" if found.wrong else ""), **style)
     axes.text(0, height - 0.07, found.why, fontsize=7.5, color=GREY)
 
 
@@ -186,7 +192,7 @@ def _move(axes: Any, before: Setting, after: Setting) -> None:
         printed, height = verdicts(setting)[0], -0.11 - 0.12 * row
         says = "WRONG" if printed.wrong else printed.says.replace("no answer", "silent")
         axes.text(0, height, f"{name}: ρ = {radius:.2f}, {word}",
-                  color=COLOURS.get(word, PURPLE), **_small(axes))  # fmt: skip
+                  color=COLOURS[word], **_small(axes))  # fmt: skip
         axes.text(1, height, f"Theorem 1: {says}", ha="right",
                   color=ORANGE if printed.wrong else "black", **_small(axes))  # fmt: skip
 
