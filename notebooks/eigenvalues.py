@@ -67,10 +67,6 @@ class Setting:
         A = nqm.update_matrix(self.hessian(), self.preconditioner(), self.alpha)
         return np.asarray(nqm.eigenvalues(A), complex)
 
-    def eigenvector_angle(self) -> float:
-        """Between the eigenvectors of P~, in degrees; 90 is symmetric, 0 defective."""
-        return float(np.degrees(np.arctan2(abs(self.high - self.low), abs(self.coupling))))
-
 
 SETTINGS = {
     "no nominal term": Setting(alpha=0.0, low=-0.3, high=0.3),

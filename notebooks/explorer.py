@@ -64,8 +64,8 @@ def table(axes: Any, setting: Setting) -> None:
         _verdict(axes, found, 0.76 - 0.17 * row)
     report = disturbed(setting)
     worst = f"worst ρ found: {report.worst_spectral_radius:.3g}"
-    answer = {"certified": "yes", "refuted": "no", "unknown": "unknown"}[report.status]
-    axes.text(0, 0.055, "every 0 < Δ ≤ that?", fontsize=9.5)
+    answer = {"certified": "all stable", "refuted": "not all stable"}.get(report.status, "unknown")
+    axes.text(0, 0.055, "every 0 < Δ′ ≤ Δ", fontsize=9.5)
     axes.text(0.46, 0.055, answer, fontsize=9.5, fontweight="bold")
     axes.text(0, -0.015, f"{report.status}, {worst}", fontsize=7.5, color=GREY)
 

@@ -111,7 +111,10 @@ class Live:
             axes.legend(loc="center left", fontsize=8)
 
     def _radii(self, axes: Any) -> None:
-        names = {"radius": ("largest", GREY), "oscillatory_radius": ("largest oscillating", BLUE)}
+        names = {
+            "radius": ("largest converged", GREY),
+            "oscillatory_radius": ("largest oscillating", BLUE),
+        }
         for name, (label, colour) in names.items():
             heights = [np.nan if p[name] is None else p[name] for p in self.points.values()]
             axes.plot(list(self.points), heights, ".-", color=colour, label=label)
