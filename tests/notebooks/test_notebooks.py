@@ -132,11 +132,14 @@ def test_05_the_loss_falls_in_both_libraries(execute: Execute) -> None:
         radius="found.frozen_radius.value",
         sharpness="found.sharpness.value",
         steps="found.steps.median",
+        rates="[sorted(adam), best]",
     )
     assert found["optimizer"] == "STAR, untrained"
     for curve in (found["losses"], found["nnx"]):
         assert len(curve) == 1000
         assert np.mean(curve[-50:]) < 0.5 * curve[0]
+    rates, best = found["rates"]
+    assert rates[0] < best < rates[-1]  # else Adam is not tuned
     assert 0.5 < found["radius"] < 2
     assert found["sharpness"] > 0
     assert found["steps"] > 0
