@@ -3,7 +3,8 @@
     python -m benchmarks.optimizer_step [--large] [--particles] [--stages]
 
 Prints, for every set of tensors, the ratio of the times (the two interleaved in one run, best of
-several), of the bytes that XLA counts for each (a loop's body once), and the peak memory of STAR's
+several), both as `jax.jit` compiles them and both with `lopt.compiler_options`; the ratio of the
+bytes that XLA counts for each (a loop's body once), and the peak memory of STAR's
 update, its arguments and results included, over the parameters' own. ``--large`` adds 50 M
 parameters. ``--particles`` prints the cost a parameter of an update vectorized over 8 and 64
 particles, each with its own meta-parameters, over that of a single one. ``--stages`` splits the
@@ -47,11 +48,14 @@ class Compiled(NamedTuple):
     """Bytes of arguments, results that do not replace arguments, and temporaries."""
 
 
-def compiled(optimizer: optax.GradientTransformation, params: Any) -> Compiled:
+def compiled(
+    optimizer: optax.GradientTransformation, params: Any, options: dict[str, Any] | None = None
+) -> Compiled:
     """One update on these tensors, its state donated."""
     state = optimizer.init(params)
     gradients = jax.tree.map(lambda p: jnp.cos(p).astype(p.dtype), params)
-    update = jax.jit(optimizer.update, donate_argnums=1).lower(gradients, state, params).compile()
+    lowered = jax.jit(optimizer.update, donate_argnums=1).lower(gradients, state, params)
+    update = lowered.compile(compiler_options=options)
     memory = update.memory_analysis()
     held = [state]
 
@@ -85,15 +89,20 @@ def tensors(sizes: list[tuple[int, ...]]) -> list[jax.Array]:
 def over_adam(shapes: dict[str, list[tuple[int, ...]]]) -> None:
     """Print the table of ratios."""
     theta = lopt.init_meta_parameters(jax.random.key(0))
-    print(f"{'tensors':34}{'time / adam':>12}{'bytes / adam':>14}{'peak / params':>15}{'ms':>8}")
+    print(f"{'tensors':34}{'time / adam':>12}{'by options':>12}{'bytes / adam':>14}", end="")
+    print(f"{'peak / params':>15}")
     for name, sizes in shapes.items():
         params = tensors(sizes)
-        star, adam = (compiled(o, params) for o in (lopt.star(theta), optax.adam(1e-3)))
-        times = best_times(star.call, adam.call)
+        both = lopt.star(theta), optax.adam(1e-3)
+        (star, adam), tuned = (
+            [compiled(o, params, options) for o in both]
+            for options in (None, lopt.compiler_options())
+        )
+        times = best_times(star.call, adam.call, *(one.call for one in tuned))
         own = sum(p.nbytes for p in params)
         print(
-            f"{name:34}{times[0] / times[1]:12.2f}{star.bytes_moved / adam.bytes_moved:14.2f}"
-            f"{star.peak / own:15.2f}{1e3 * times[0]:8.2f}",
+            f"{name:34}{times[0] / times[1]:12.2f}{times[2] / times[3]:12.2f}"
+            f"{star.bytes_moved / adam.bytes_moved:14.2f}{star.peak / own:15.2f}",
             flush=True,
         )
 

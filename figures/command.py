@@ -14,6 +14,7 @@ from figures.gallery import PAGE, page
 from figures.output import duration, save
 from figures.registry import MODULES, find
 from figures.store import kept, load, recompute, write
+from figures.style import plt
 
 LOG_EVERY_SECONDS = 5.0
 
@@ -39,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Return the exit code: 0 done, 2 bad input (one line on standard error), 130 stopped."""
+    plt.switch_backend("Agg")  # files alone are drawn
     console = Console(highlight=False, soft_wrap=True)
     try:
         asked = parser().parse_args(arguments)

@@ -41,6 +41,7 @@ CHECKS = (
 
 def main(arguments: list[str]) -> int:
     """Do the three things; return the exit code."""
+    plt.switch_backend("Agg")  # files alone are drawn
     folder = Path(arguments[0]) if arguments else Path("demo")
     console = Console(highlight=False, soft_wrap=True)
     began = time.monotonic()

@@ -2,9 +2,6 @@
 
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 # Okabe and Ito's palette.

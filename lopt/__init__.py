@@ -4,6 +4,7 @@ from lopt.meta.config import TrainConfig
 from lopt.meta.estimators import PES
 from lopt.meta.trainer import Trainer
 from lopt.monitor import Probe
+from lopt.optimizers.compiling import compiler_options
 from lopt.optimizers.released import (
     from_released,
     released_config,
@@ -35,6 +36,7 @@ __all__ = [
     "Task",
     "TrainConfig",
     "Trainer",
+    "compiler_options",
     "from_released",
     "init_meta_parameters",
     "load",

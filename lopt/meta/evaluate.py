@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
+from lopt.optimizers.compiling import compiler_options
 from lopt.tasks.task import Task
 
 # Evaluation seeds are folded in from here on, far from what training draws.
@@ -61,7 +62,11 @@ def training_curves(
     init_keys, step_keys = _keys(keys, chunks * length)
     over_init = jax.jit(jax.vmap(jax.vmap(init, (None, 0)), (0, None)))
     over_seeds = jax.vmap(run, (None, 0, 0, None))
-    over_thetas = jax.jit(jax.vmap(over_seeds, (0, 0, None, None)), donate_argnums=1)
+    over_thetas = jax.jit(
+        jax.vmap(over_seeds, (0, 0, None, None)),
+        donate_argnums=1,
+        compiler_options=compiler_options(),
+    )
     carry, parts = over_init(thetas, init_keys), []
     for chunk in range(chunks):
         drawn = step_keys[:, chunk * length : (chunk + 1) * length]

@@ -12,11 +12,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from lopt.meta.config import TrainConfig
 from lopt.meta.estimators import Estimate
 from lopt.meta.processes import place
+from lopt.optimizers.compiling import compiler_options
 from lopt.tasks.task import Task
 
 AXIS = "pairs"
-# XLA keeps to 256 bits where a CPU has 512; STAR's elementwise loop is the better for all of them.
-WIDE = {"xla_cpu_prefer_vector_width": 512}
 
 
 class TrainState(NamedTuple):
@@ -60,7 +59,7 @@ class Trainer:
             in_shardings=(self.placement, self.everywhere, self.everywhere),
             out_shardings=(self.placement, seen),
             donate_argnums=0,
-            compiler_options=WIDE if jax.default_backend() == "cpu" else None,
+            compiler_options=compiler_options(),
         )
 
     def init(self) -> TrainState:
