@@ -1,74 +1,33 @@
 """The paper's Fashion-MNIST task at full size, meta-trained unattended: the curve and what came."""
 
+import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from figures.figure import ROOT, Data, Figure
+from figures.figure import Data, Figure
+from figures.meta_runs import KEPT, PLACE, do, experiments
 from figures.store import rounded
 from figures.style import BLUE, GREY, ORANGE, plt, use_style
 from lopt.meta.compare import Evaluation, evaluate, find
-from lopt.meta.config import TrainConfig
-from lopt.meta.loop import train
-from lopt.meta.run import RunDirectory
 from lopt.meta.tuning import baselines
-from lopt.meta.watch import Watch
 
-RUN = {
-    "task": "fashion-mnist-mlp",
-    "horizon": 2000,
-    "truncation": 50,
-    "pairs": 2,
-    "devices": 2,
-    "outer_steps": 2000,
-    "nominal_step": 0.003,
-    "learning_rate": 0.001,
-    "final_learning_rate": 0.1,
-    "weight_decay": 0.1,
-    "monitor_every": 500,
-    "seed": 0,
-}
-CONFIG = {"run": RUN, "seeds": 5, "horizons": 2, "smoothing": 0.98, "seed": 0}
-# Where the run is, finished or not: it is gone on with.
-PLACE = ROOT / "runs" / "full-size"
+NAME = "star-wd0.1-0"
+RUN = experiments()[NAME]
+CONFIG = {"run": asdict(RUN), "seeds": 5, "horizons": 2, "smoothing": 0.98, "seed": RUN.seed}
 
 
 def compute(part: str) -> Any:
     """Meta-train, or evaluate what came of it beside tuned Adam."""
-    run = RunDirectory(PLACE)
+    do(NAME, RUN)
     if part == "run":
-        return _train(run)
-    found = evaluate(
-        find(str(run.path)),
-        baselines(search=0)[:1],
-        CONFIG["seeds"],
-        CONFIG["horizons"] * RUN["horizon"],
-    )
-    return _summary(found)
-
-
-def _train(run: RunDirectory) -> Any:
-    config = TrainConfig.from_mapping(RUN)
-    if not run.result.exists():
-        import jax
-
-        jax.config.update("jax_num_cpu_devices", RUN["devices"])
-        task = config.make_task()
-        resume = run.config_file.exists()
-        train(config, run, task=task, resume=resume, monitor=Watch(config, task).measure)
-    if run.read_config() != config:
-        raise ValueError(f"{run.path} holds another run. Remove it, or name it otherwise.")
-    lines = run.read_metrics()
-    losses = [line["meta_loss"] for line in lines if "meta_loss" in line]
-    skipped = max(line["skipped"] for line in lines if "meta_loss" in line)
-    seen = [(line["outer_step"], line["monitor"]) for line in lines if "monitor" in line]
-    return {
-        "meta_loss": rounded(np.array(losses), 4),
-        "skipped": skipped,
-        "verdicts": [[step, found["verdict"], found["direction"]] for step, found in seen],
-        "sharpness": rounded([found["points"][-1]["sharpness"] for _, found in seen], 3),
-    }
+        found = json.loads((KEPT / f"{NAME}.json").read_text("utf-8"))
+        return {name: found[name] for name in ("meta_loss", "skipped", "monitor")}
+    steps = CONFIG["horizons"] * RUN.horizon
+    found = find(str(PLACE / NAME))
+    return _summary(evaluate(found, baselines(search=0)[:1], CONFIG["seeds"], steps))
 
 
 def _summary(evaluation: Evaluation) -> Any:
@@ -120,13 +79,13 @@ def caption(data: Data) -> str:
     gain = np.array(rows[1]["meta_loss"]) - np.array(rows[0]["meta_loss"])
     losses = np.array(data["run"]["meta_loss"])
     verdicts = ", ".join(
-        f"{step}: {verdict}{f' ({why})' if why else ''}"
-        for step, verdict, why in data["run"]["verdicts"]
+        f"{seen['outer_step']}: {' by '.join(filter(None, (seen['verdict'], seen['direction'])))}"
+        for seen in data["run"]["monitor"]
     )
     ends = [np.mean(row["at_end"]) for row in rows]
     return f"""
-**Seen.** The meta-loss of {losses.size} outer steps of PES ({RUN["pairs"]} antithetic pairs,
-truncation {RUN["truncation"]}, σ = 0.01) on 28x28 Fashion-MNIST with batches of 128, run unattended
+**Seen.** The meta-loss of {losses.size} outer steps of PES ({RUN.pairs} antithetic pairs,
+truncation {RUN.truncation}, σ = 0.01) on 28x28 Fashion-MNIST with batches of 128, run unattended
 on two cores: in grey as estimated with perturbed meta-parameters, in blue smoothed (0.98);
 {data["run"]["skipped"]} steps were skipped as not finite. On {CONFIG["seeds"]} held-out seeds the
 mean loss over the horizon is {own:.4f} ({trained}), {level:.4f} ({adam}, the best of eight rates)
@@ -138,8 +97,8 @@ outer step {verdicts}.
 **Paper.** Figure 3a, STAR with weight decay 0.1: the meta-loss falls below the others'.
 
 **Differs.** One run of a small budget (the paper prints neither its outer steps nor its particles),
-from β₁ = {RUN["nominal_step"]:g} and β₃ = 1e-5 where the paper has 1e-3, at a learning rate of
-{RUN["learning_rate"]:g} that falls to a tenth where the paper has 1e-4.
+from β₁ = {RUN.nominal_step:g} and β₃ = 1e-5 where the paper has 1e-3, at a learning rate of
+{RUN.learning_rate:g} that falls to a tenth where the paper has 1e-4.
 """
 
 

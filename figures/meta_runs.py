@@ -1,0 +1,152 @@
+"""The meta-training runs behind Figure 3 and its ablations: done one after another, kept small.
+
+    python -m figures.meta_runs              list them and how far each is
+    python -m figures.meta_runs NAME ...     do these; what was stopped goes on
+    python -m figures.meta_runs --all        do all that are missing, in order
+
+A run works in runs/experiments/NAME. What is kept of it when it is complete is in
+figures/results/runs: NAME.json with configuration, versions, meta-losses and what the monitor saw,
+and NAME.npz with the meta-parameters.
+"""
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from figures.figure import RESULTS, ROOT
+from figures.store import rounded, write
+from lopt.meta.config import TrainConfig
+from lopt.meta.loop import Measurement, Progress, train
+from lopt.meta.presets import presets
+from lopt.meta.run import RunDirectory
+from lopt.meta.watch import Watch
+
+# The same for every run. The paper has 10 times smaller a learning rate, constant, and prints
+# neither outer steps nor particles; its beta_1 of 1e-3 is that of STAR's nominal term, for which
+# tuned Adam's rate is the better start.
+BUDGET: dict[str, Any] = {
+    "outer_steps": 2000,
+    "pairs": 2,
+    "devices": 2,
+    "learning_rate": 1e-3,
+    "final_learning_rate": 0.1,
+    "monitor_every": 500,
+}
+NOMINAL = {"nominal_step": 0.003}
+TASK = "fashion-mnist-mlp"
+SEEDS = {"star-wd0.1": 3, "star-wd0.5": 3, "blackbox": 3, "hyperparam": 3}
+PLACE, KEPT = ROOT / "runs" / "experiments", RESULTS / "runs"
+
+
+def experiments() -> dict[str, TrainConfig]:
+    """Every run by name, those of Figure 3 first, seed by seed."""
+    found = {}
+    for name, preset in presets().items():
+        task, _, kind = name.partition(f"{TASK}-")
+        if task:
+            continue
+        config = TrainConfig.from_mapping({**preset.values, **BUDGET})
+        if config.optimizer != "blackbox" and config.nominal_term != "none":
+            config = replace(config, **NOMINAL)
+        for seed in range(SEEDS.get(kind, 1)):
+            found[f"{kind}-{seed}"] = replace(config, seed=seed)
+    return dict(sorted(found.items(), key=lambda item: _order(*item)))
+
+
+def _order(name: str, config: TrainConfig) -> tuple[bool, int]:
+    return name.rpartition("-")[0] not in SEEDS, config.seed
+
+
+class Log:
+    """An observer that says every hundredth step."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def step(self, progress: Progress) -> None:
+        """Say it now and then."""
+        if progress.outer_step % 100 == 0:
+            rate = progress.inner_steps_per_second
+            print(f"{self.name}: outer step {progress.outer_step}, meta-loss "
+                  f"{progress.meta_loss:.3f}, {rate:.0f} inner steps/s", flush=True)  # fmt: skip
+
+    def measured(self, outer_step: int, measurement: Measurement) -> None:
+        """Say the verdict."""
+        print(f"{self.name}: outer step {outer_step}, {measurement.text()}", flush=True)
+
+    def warn(self, message: str) -> None:
+        """Pass it on."""
+        print(f"{self.name}: {message}", flush=True)
+
+
+def do(name: str, config: TrainConfig) -> None:
+    """Go on with a run to its end, and keep what is small of it."""
+    run, task = RunDirectory(PLACE / name), config.make_task()
+    if not run.result.exists():
+        resume, watch = run.config_file.exists(), Watch(config, task)
+        train(config, run, task=task, resume=resume, monitor=watch.measure, observer=Log(name))
+    if run.read_config() != config:
+        raise ValueError(f"{run.path} holds another run. Remove it.")
+    KEPT.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(run.result, KEPT / f"{name}.npz")
+    write(KEPT / f"{name}.json", json.dumps(summary(run)) + "\n")
+
+
+def summary(run: RunDirectory) -> dict[str, Any]:
+    """What is kept of a complete run."""
+    lines = run.read_metrics()
+    steps = [line for line in lines if "meta_loss" in line]
+    seen = [
+        {"outer_step": line["outer_step"], **_short(line["monitor"])}
+        for line in lines
+        if "monitor" in line
+    ]
+    return {
+        **json.loads(run.config_file.read_text("utf-8")),
+        "skipped": steps[-1]["skipped"],
+        "diverged": rounded(float(np.mean([line["diverged"] for line in steps])), 3),
+        "meta_loss": rounded([line["meta_loss"] for line in steps], 4),
+        "monitor": seen,
+    }
+
+
+def _short(report: dict[str, Any]) -> dict[str, Any]:
+    names = ("inner_step", "verdict", "sharpness", "radius", "oscillatory_radius", "ascent_radius")
+    points = [rounded({name: p[name] for name in names}, 5) for p in report["points"]]
+    return {"verdict": report["verdict"], "direction": report["direction"], "points": points}
+
+
+def state(name: str) -> str:
+    """How far a run is."""
+    if (KEPT / f"{name}.json").exists():
+        return "kept"
+    lines = RunDirectory(PLACE / name).read_metrics()
+    return f"outer step {lines[-1]['outer_step']}" if lines else "not begun"
+
+
+def main(arguments: list[str]) -> int:
+    """List the runs, or do those that are asked for; return the exit code."""
+    known = experiments()
+    wrong = [name for name in arguments if name not in known and name != "--all"]
+    if wrong:
+        print(f"meta_runs: no run is called {wrong[0]}; all are {', '.join(known)}.",
+              file=sys.stderr)  # fmt: skip
+        return 2
+    if not arguments:
+        for name in known:
+            print(f"{name:30} {state(name)}")
+        return 0
+    jax.config.update("jax_num_cpu_devices", BUDGET["devices"])
+    for name in known if "--all" in arguments else arguments:
+        if state(name) != "kept":
+            do(name, known[name])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
