@@ -9,16 +9,24 @@ import jax
 import numpy as np
 
 from lopt.meta.config import TrainConfig
-from lopt.monitor import Probe, ProbeReport, ProbeSettings, QuadraticProbe, factorize, resolve
+from lopt.monitor import (
+    Probe,
+    ProbeReport,
+    ProbeSettings,
+    QuadraticProbe,
+    factorize,
+    resolve,
+    update_map,
+)
 from lopt.optimizers.linear import LinearConfig
 from lopt.tasks.task import Batch, Params, Task, take
 
 # Set apart from what training and evaluation draw.
 PROBE_KEY = 0xE16E
 EXAMPLES = 1024
-# Half the vectors of an inspection, a fifth of its time: the outermost eigenvalues are the first
+# Fewer vectors than an inspection takes, half its time: the outermost eigenvalues are the first
 # to converge, and what has not is flagged.
-SETTINGS = ProbeSettings(vectors=24, hessian_vectors=16, sweeps=6)
+SETTINGS = ProbeSettings(vectors=32, hessian_vectors=16, sweeps=6)
 # The share of the time that measurements take unless `monitor_every` is given, and how many
 # evaluations of the loss one product takes; measured by benchmarks.meta_training.
 SHARE, PRODUCT = 0.04, 2.0
@@ -87,7 +95,7 @@ def measurement_interval(config: TrainConfig, task: Task) -> int:
     --------
     >>> from lopt.tasks import make_task
     >>> measurement_interval(TrainConfig(), make_task("fashion-mnist-8x8-mlp"))
-    74
+    94
     """
     if config.monitor_every is not None:
         return config.monitor_every
@@ -145,9 +153,10 @@ class Watch:
 
     Looked at are live particles, those nearest to `targets`, taken to the unperturbed
     meta-parameters: one step of the optimizer of theta from their parameters and hidden state, on
-    a batch that stays the same during the run. That costs no inner steps. An estimator without
-    live particles (whole episodes) has `probe`'s trajectory instead, and the linear optimizer, the
-    same at every step, is measured exactly.
+    a batch that stays the same during the run. That costs no inner steps. Before the first outer
+    step one truncation is run from the task's own start. An estimator without live particles (whole
+    episodes) has `probe`'s trajectory instead, and the linear optimizer, the same at every step, is
+    measured exactly.
 
     Parameters
     ----------
@@ -182,6 +191,24 @@ class Watch:
 
         return partial(jax.jit(point), batch=fixed.batch)
 
+    @cached_property
+    def _warm(self) -> Callable[..., Any]:
+        """Parameters and hidden state after one truncation from the task's own start."""
+        fixed, truncation = held(self.task, self.examples), self.config.truncation
+
+        def run(theta: Any, data: Any) -> Any:
+            optimizer = self.config.make_optimizer(theta, fused=False)
+
+            def step(index: jax.Array, carry: Any) -> Any:
+                batch_key, key = jax.random.split(jax.random.fold_in(fixed.batch[1], index))
+                batch = (self.task.sample(batch_key, data), key)
+                return update_map(optimizer, fixed.loss, batch)(*carry)
+
+            start = fixed.params, optimizer.init(fixed.params)
+            return jax.lax.fori_loop(0, truncation, step, start)
+
+        return partial(jax.jit(run), data=self.task.data)
+
     def measure(self, theta: Any, particles: Any = None, outer_step: int = 0) -> ProbeReport:
         """The report for meta-parameters theta and the state of the estimator after `outer_step`.
 
@@ -191,7 +218,11 @@ class Watch:
         if episode is None or isinstance(self.config.optimizer_config, LinearConfig):
             return self._probe.measure(theta)
         steps, truncation = targets(self.config), self.config.truncation
-        found = live_particles(episode, outer_step, truncation, steps)
+        if outer_step == 0:  # no particle has taken a step, and no hidden state is filled
+            params, state = self._warm(theta)
+            found = [Particle(params, state, truncation)]
+        else:
+            found = live_particles(episode, outer_step, truncation, steps)
         points = tuple(
             resolve(
                 jax.device_get(self._factorize(theta, particle.params, particle.state)),

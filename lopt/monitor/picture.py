@@ -48,7 +48,8 @@ def complex_plane(estimates: Mapping[str, EigenEstimate], axes: Any = None) -> A
 
 
 def spectra_over_time(measurements: Sequence[Mapping[str, Any]]) -> Any:
-    """The measurements of a meta-training run, one row of panels for each probed inner step.
+    """The measurements of a meta-training run, one row of panels for each probed inner step, the
+    earlier ones first.
 
     Left: the converged joint eigenvalues in the complex plane, the later the darker. Right: the
     largest modulus, and that of oscillating eigenvalues, over the outer steps.
@@ -59,26 +60,36 @@ def spectra_over_time(measurements: Sequence[Mapping[str, Any]]) -> Any:
         Lines of ``metrics.jsonl``: ``outer_step`` and ``monitor``, what `ProbeReport.to_json` gave.
     """
     plt = pyplot()
-    steps = [point["inner_step"] for point in measurements[0]["monitor"]["points"]]
+    count = max(len(line["monitor"]["points"]) for line in measurements)
     outer = [line["outer_step"] for line in measurements]
     figure, rows = plt.subplots(
-        len(steps), 2, figsize=(8, 3.4 * len(steps)), layout="constrained", squeeze=False
+        count, 2, figsize=(8, 3.4 * count), layout="constrained", squeeze=False
     )
     colours = plt.get_cmap("viridis_r")
-    for index, (inner, (plane, radii)) in enumerate(zip(steps, rows, strict=True)):
-        points = [line["monitor"]["points"][index] for line in measurements]
+    for index, (plane, radii) in enumerate(rows):
+        held = [line for line in measurements if len(line["monitor"]["points"]) > index]
+        points = [line["monitor"]["points"][index] for line in held]
         complex_plane({}, plane)
         reach = 1.1
-        for place, point in enumerate(points):
+        for line, point in zip(held, points, strict=True):
             values = converged_values(point["joint"])
-            colour = colours(place / max(1, len(points) - 1))
+            colour = colours((line["outer_step"] - outer[0]) / max(1, outer[-1] - outer[0]))
             plane.scatter(values.real, values.imag, s=12, color=colour, alpha=0.8)
             reach = max(reach, 1.05 * float(np.abs(values).max(initial=0.0)))
         plane.set(xlim=(-reach, reach), ylim=(-reach, reach))
-        plane.set_title(f"Eigenvalues at inner step {inner}", loc="left", fontsize=10)
+        inner = sorted({point["inner_step"] for point in points})
+        where = f"step {inner[0]}" if len(inner) == 1 else f"steps {inner[0]} to {inner[-1]}"
+        plane.set_title(f"Eigenvalues at inner {where}", loc="left", fontsize=10)
         for name, colour in zip(("radius", "oscillatory_radius"), COLOURS, strict=False):
             heights = [np.nan if p[name] is None else p[name] for p in points]
-            radii.plot(outer, heights, color=colour, marker=".", label=name.replace("_", " "))
+            label = name.replace("_", " ")
+            radii.plot(
+                [line["outer_step"] for line in held],
+                heights,
+                color=colour,
+                marker=".",
+                label=label,
+            )
         radii.axhline(1.0, color="#777777", lw=0.8)
         radii.set(xlabel="outer step", ylabel="largest |eigenvalue|")
         radii.legend(fontsize=8, frameon=False)

@@ -70,11 +70,13 @@ def test_a_measurement_is_one_step_of_theta_from_the_particle(trainer, states) -
 
 @pytest.mark.parametrize("estimator", ["truncated-backprop", "full-es"])
 def test_every_estimator_is_watched(estimator) -> None:
-    """Those without live particles on a trajectory of their own, to the horizon."""
+    """Those without live particles on a trajectory of their own, to the horizon; the others before
+    the first outer step after one truncation.
+    """
     config = quick(estimator=estimator, horizon=HORIZON, truncation=TRUNCATION)
     trainer = Trainer(config, bowl())
     state = trainer.init()
     report = Watch(config, trainer.task).measure(host_copy(state.theta), state.pairs, 0)
     fresh = estimator == "truncated-backprop"
-    assert [p.inner_step for p in report.points] == ([0] if fresh else [1, HORIZON])
+    assert [p.inner_step for p in report.points] == ([TRUNCATION] if fresh else [1, HORIZON])
     assert report.verdict == "stable"
