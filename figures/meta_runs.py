@@ -12,6 +12,7 @@ and NAME.npz with the meta-parameters.
 import json
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -141,7 +142,8 @@ def main(arguments: list[str]) -> int:
         for name in known:
             print(f"{name:30} {state(name)}")
         return 0
-    jax.config.update("jax_num_cpu_devices", BUDGET["devices"])
+    with suppress(RuntimeError):  # JAX has started
+        jax.config.update("jax_num_cpu_devices", BUDGET["devices"])
     for name in known if "--all" in arguments else arguments:
         if state(name) != "kept":
             do(name, known[name])

@@ -114,7 +114,7 @@ class TrainConfig:
     devices: int | None = setting(
         None,
         "devices that the pairs are spread over",
-        unset="all there are, as many as divide the pairs; a CPU's cores count",
+        unset="all there are, as many as divide the pairs; a CPU's cores where that is faster",
     )
     monitor_every: int | None = setting(
         None,

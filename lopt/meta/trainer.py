@@ -11,6 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lopt.meta.config import TrainConfig
 from lopt.meta.estimators import Estimate
+from lopt.meta.estimators.interface import pairs_at_once
 from lopt.meta.processes import place
 from lopt.optimizers.compiling import compiler_options
 from lopt.tasks.task import Task
@@ -36,10 +37,10 @@ class Trainer:
     """
 
     def __init__(self, config: TrainConfig, task: Task | None = None) -> None:
-        self.devices = config.spread(len(jax.devices()))
-        self.config = config = replace(config, devices=self.devices)
-        self.task = task or config.make_task()
+        self.config, self.task = config, task or config.make_task()
         self.estimator = config.make_estimator(self.task)
+        self.devices = config.spread(self._worth_using())
+        self.config = config = replace(config, devices=self.devices)
         self.meta_optimizer = config.make_meta_optimizer()
         self.key = jax.random.key(config.seed)
         self.mesh = _mesh(self.devices)
@@ -61,6 +62,19 @@ class Trainer:
             donate_argnums=0,
             compiler_options=compiler_options(),
         )
+
+    def _worth_using(self) -> int:
+        """The devices there are. Of a CPU only one where the pairs fit into a core's cache: they
+        run as one there, and all cores take part in it (`python -m benchmarks.scaling`).
+        """
+        if jax.default_backend() == "cpu" and jax.process_count() == 1:
+            key = jax.random.key(0)
+            state = jax.eval_shape(
+                lambda: self.estimator.init(self.config.optimizer_config.init(key), key)
+            )
+            if pairs_at_once(state) == self.config.pairs:
+                return 1
+        return len(jax.devices())
 
     def init(self) -> TrainState:
         """The state before the first outer step."""
