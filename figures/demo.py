@@ -18,6 +18,7 @@ from rich.console import Console
 import lopt.cli
 import nqm.cli
 from figures.style import BLUE, GREY, ORANGE, PURPLE, plt, unit_circle, use_style
+from lopt.cli.display import table_console
 from lopt.cli.evaluate import table
 from lopt.meta.compare import Evaluation, evaluate_run
 from lopt.meta.evaluate import clipped
@@ -63,7 +64,7 @@ def main(arguments: list[str]) -> int:
     picture = folder / "demo.png"
     draw(run, evaluation, spectra).savefig(picture)
     plt.close("all")
-    console.print(table(evaluation))
+    table_console().print(table(evaluation))
     console.print(f"\n{verdict(evaluation)}")
     console.print(f"\nTook {time.monotonic() - began:.0f} s. Written:")
     for path, what in (
