@@ -150,14 +150,16 @@ def _events(folder: Path, purge_step: int) -> EventsWriter:
 
 
 def _scalars(values: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    """Tags and numbers: those of the outer step itself, and those of each measured inner step."""
+    """Tags and numbers: those of the outer step itself, and those of the measured points, the
+    earliest inner step first; which inner step that is differs between particles.
+    """
     for name, value in values.items():
         if _is_number(value) and name != "outer_step":
             yield name, value
-    for point in values.get("monitor", {}).get("points", ()):
+    for index, point in enumerate(values.get("monitor", {}).get("points", ()), start=1):
         for name, value in point.items():
-            if _is_number(value) and name != "inner_step":
-                yield f"monitor/inner_step_{point['inner_step']}/{name}", value
+            if _is_number(value):
+                yield f"monitor/point_{index}/{name}", value
 
 
 def _is_number(value: Any) -> bool:

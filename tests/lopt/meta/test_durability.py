@@ -409,7 +409,7 @@ def test_measurements_are_scalars_too(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     config = quick(outer_steps=3, monitor_every=2)
     train(config, run, task=bowl(), monitor=lambda *_: Measured())
-    tag = "monitor/inner_step_5/radius"
+    tag = "monitor/point_1/radius"
     assert events(run)[tag] == [(0, 0.5), (2, 0.5), (3, 0.5)]
     assert [m["outer_step"] for m in run.read_metrics() if "monitor" in m] == [0, 2, 3]
 
@@ -422,4 +422,4 @@ def test_a_run_cut_before_its_first_checkpoint_measures_once(tmp_path: Path) -> 
     remove_checkpoint(run.checkpoints, 1)
     train(config, run, task=bowl(), monitor=lambda *_: Measured(), resume=True)
     assert [m["outer_step"] for m in run.read_metrics() if "monitor" in m] == [0, 2, 3]
-    assert [step for step, _ in events(run)["monitor/inner_step_5/radius"]] == [0, 2, 3]
+    assert [step for step, _ in events(run)["monitor/point_1/radius"]] == [0, 2, 3]
