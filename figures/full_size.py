@@ -51,7 +51,7 @@ def _means(data: Data) -> dict[str, float]:
 def draw(data: Data) -> Any:
     """The meta-loss over the outer steps, tuned Adam's beside it."""
     use_style()
-    figure, axes = plt.subplots(figsize=(5.2, 3.0))
+    figure, axes = plt.subplots(figsize=(6.0, 3.2))
     losses = np.array(data["run"]["meta_loss"])
     outer = np.arange(1, losses.size + 1)
     axes.plot(outer, losses, color=GREY, lw=0.4, alpha=0.4)

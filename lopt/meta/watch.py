@@ -93,7 +93,7 @@ def measurement_interval(config: TrainConfig, task: Task) -> int:
 
     Examples
     --------
-    >>> from lopt.tasks import make_task
+    >>> from lopt.tasks.registry import make_task
     >>> measurement_interval(TrainConfig(), make_task("fashion-mnist-8x8-mlp"))
     94
     """

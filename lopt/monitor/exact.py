@@ -35,7 +35,7 @@ class QuadraticProbe:
     --------
     >>> probe = QuadraticProbe(nqm.NoisyQuadratic([[2.0, 1.0], [1.0, 2.0]]), nominal_step=0.5)
     >>> report = probe.measure(np.zeros((2, 2)))          # 1 - 0.5 * 3 and 1 - 0.5 * 1
-    >>> report.verdict, report.points[0].judgement.radius
+    >>> report.verdict, round(report.points[0].judgement.radius, 12)
     ('stable', 0.5)
     """
 
