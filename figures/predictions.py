@@ -28,7 +28,7 @@ from figures.figure import PICTURES, RESULTS, Data, Figure
 from figures.prediction_page import page, summary
 from figures.prediction_picture import draw
 from figures.prediction_table import RISE, Row
-from lopt.meta.config import OPTIMIZERS
+from lopt.meta.config import STARS
 from lopt.meta.evaluate import clipped, held_out_keys, training_curves
 from lopt.meta.watch import probe
 from lopt.tasks.datasets import fashion_mnist_8x8
@@ -74,7 +74,7 @@ class Run:
 
     def constants(self) -> dict[str, jax.Array]:
         """beta_1 to beta_4 in use, as arrays: traced, one compilation serves them all."""
-        config = self.config().star_config
+        config = self.config().optimizer_config
         found = {name: jnp.float32(getattr(config, name)) for name in BETAS}
         return found | ({self.used[0]: jnp.float32(self.used[1])} if self.used else {})
 
@@ -138,7 +138,7 @@ def _checkpoints(config: lopt.TrainConfig) -> list[lopt.MetaParameters]:
 def make_optimizer(optimizer: str, used: Any, *, fused: bool) -> optax.GradientTransformation:
     """Of meta-parameters and constants, all of which may be traced."""
     theta, constants = used
-    return lopt.star(theta, replace(OPTIMIZERS[optimizer], **constants), fused=fused)
+    return lopt.star(theta, replace(STARS[optimizer], **constants), fused=fused)
 
 
 def numbers(found: lopt.monitor.ProbeReport) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -18,6 +20,7 @@ from figures.predictions import (
     RESULTS_FILE,
     RUNS,
     cases_of,
+    make_optimizer,
     outcome,
 )
 
@@ -141,3 +144,20 @@ def test_the_committed_page_is_that_of_the_committed_measurements() -> None:
         assert confusion_table({w: found.confusions[w, event] for w in WARNINGS}) in text
     assert all(name in text for name in PREDICTORS)
     assert PICTURE.exists()
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_every_run_makes_its_optimizer_with_the_constants_it_is_used_with(run) -> None:
+    """Traced, not compiled: what a recomputation would begin with."""
+    constants = run.constants()
+    if run.used:
+        assert float(constants[run.used[0]]) == pytest.approx(run.used[1])
+    assert float(constants["nominal_exponent"]) == pytest.approx(run.exponent)
+
+    def step(key):
+        theta = run.config().optimizer_config.init(key)
+        optimizer = make_optimizer(run.optimizer, (theta, constants), fused=True)
+        params = jnp.ones((3, 2))
+        return optimizer.update(params, optimizer.init(params), params)[0]
+
+    assert jax.eval_shape(step, jax.random.key(0)).shape == (3, 2)
