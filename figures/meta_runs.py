@@ -21,8 +21,9 @@ import numpy as np
 
 from figures.figure import RESULTS, ROOT
 from figures.store import rounded, write
+from lopt.cli.display import Display
 from lopt.meta.config import TrainConfig
-from lopt.meta.loop import Measurement, Progress, train
+from lopt.meta.loop import train
 from lopt.meta.presets import presets
 from lopt.meta.run import RunDirectory
 from lopt.meta.watch import Watch
@@ -63,34 +64,13 @@ def _order(name: str, config: TrainConfig) -> tuple[bool, int]:
     return name.rpartition("-")[0] not in SEEDS, config.seed
 
 
-class Log:
-    """An observer that says every hundredth step."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def step(self, progress: Progress) -> None:
-        """Say it now and then."""
-        if progress.outer_step % 100 == 0:
-            rate = progress.inner_steps_per_second
-            print(f"{self.name}: outer step {progress.outer_step}, meta-loss "
-                  f"{progress.meta_loss:.3f}, {rate:.0f} inner steps/s", flush=True)  # fmt: skip
-
-    def measured(self, outer_step: int, measurement: Measurement) -> None:
-        """Say the verdict."""
-        print(f"{self.name}: outer step {outer_step}, {measurement.text()}", flush=True)
-
-    def warn(self, message: str) -> None:
-        """Pass it on."""
-        print(f"{self.name}: {message}", flush=True)
-
-
 def do(name: str, config: TrainConfig) -> None:
     """Go on with a run to its end, and keep what is small of it."""
     run, task = RunDirectory(PLACE / name), config.make_task()
     if not run.result.exists():
         resume, watch = run.config_file.exists(), Watch(config, task)
-        train(config, run, task=task, resume=resume, monitor=watch.measure, observer=Log(name))
+        with Display(config, run.path) as display:
+            train(config, run, task=task, resume=resume, monitor=watch.measure, observer=display)
     if run.read_config() != config:
         raise ValueError(f"{run.path} holds another run. Remove it.")
     KEPT.mkdir(parents=True, exist_ok=True)

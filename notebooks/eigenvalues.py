@@ -15,7 +15,7 @@ import nqm
 Array = NDArray[np.float64]
 
 # The Hessian of the counterexample in docs/errata.md; eigenvalues 1 and 3.
-HESSIAN = np.array([[2.0, 1.0], [1.0, 2.0]])
+HESSIAN = nqm.example("theorem1-real-eigenvalues").hessian
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,9 @@ def printed_theorem1(hessian: Array, preconditioner: Array, alpha: float) -> boo
     p, vectors = np.linalg.eig(preconditioner)
     if np.iscomplexobj(p) or np.linalg.cond(vectors) > 1e10:
         return None
-    top = 2 / np.linalg.eigvalsh(hessian)[-1]
-    return bool(alpha >= 0 and p.min() >= -alpha and p.max() <= top - alpha)
+    # They say of P what they say of the diagonal matrix of its eigenvalues.
+    low, high = nqm.theorem1_interval(hessian, np.diag(p))
+    return bool(alpha >= 0 and low <= alpha <= high)
 
 
 def verdicts(setting: Setting) -> list[Verdict]:

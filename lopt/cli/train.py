@@ -76,7 +76,7 @@ def run_command(options: argparse.Namespace) -> int:
                 run,
                 task=task,
                 resume=options.resume is not None,
-                monitor=None if config.monitor_every == 0 else Watch(config, task).measure,
+                monitor=Watch(config, task).measure,
                 observer=display,
                 stop=lambda: stop.signal is not None,
             )
@@ -114,15 +114,14 @@ def use_devices(config: TrainConfig, options: argparse.Namespace) -> None:
     named = [getattr(options, n) for n in ("coordinator", "processes", "process")]
     several = options.distributed or any(x is not None for x in named)
     count = (options.processes or 1) if several else 1
-    cores = 1 if several else _cores()
-    devices = config.spread(cores) if config.devices is None else config.devices
-    if devices % count and config.devices is not None:
+    if config.devices is not None and config.devices % count:
         raise ValueError(
-            f"--devices counts those of all processes; {devices} is no multiple of {count}."
+            f"--devices counts those of all processes; {config.devices} is no multiple of {count}."
         )
-    if devices // count > 1:
+    own = config.spread(1 if several else _cores()) // count
+    if own > 1:
         with suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", devices // count)
+            jax.config.update("jax_num_cpu_devices", own)
     if several:
         join(*named)
 

@@ -131,16 +131,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         parse_task_name(self.task)
-        member("optimizer", self.optimizer, dict.fromkeys(OPTIMIZERS))
+        member("optimizer", self.optimizer, OPTIMIZERS)
         if self.nominal_term is not None:
             member("nominal_term", self.nominal_term, NOMINAL)
-        for name in (
-            "horizon",
-            "truncation",
-            "pairs",
-            "checkpoint_every",
-            "outer_steps",
-        ):
+        for name in ("horizon", "truncation", "pairs", "checkpoint_every", "outer_steps"):
             require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         for name in ("sigma", "learning_rate", "clip"):
             value = getattr(self, name)
@@ -154,7 +148,7 @@ class TrainConfig:
             0 <= self.final_learning_rate <= 1,
             "in [0, 1]",
         )
-        member("estimator", self.estimator, dict.fromkeys(ESTIMATORS))
+        member("estimator", self.estimator, ESTIMATORS)
         _check_linear(self)
         _check_horizon(self)
         for rule in self.rules:
@@ -223,8 +217,10 @@ class TrainConfig:
         unfused = partial(make, fused=False)
         match self.estimator:
             case "exact":
-                model = make_quadratic(self.task)
-                return ExactMetaGradient(model, self.nominal_step or 0.0, self.horizon)
+                if task.quadratic is None:
+                    raise ValueError(f"estimator exact needs a quadratic; {task.name!r} is none.")
+                step = self.optimizer_config.nominal_step
+                return ExactMetaGradient(task.quadratic, step, self.horizon)
             case "full-es":
                 return FullES(task, make, horizon, pairs, self.sigma)
             case "truncated-backprop":
@@ -327,7 +323,7 @@ def _check_linear(config: TrainConfig) -> None:
 def _check_horizon(config: TrainConfig) -> None:
     """Raise where the schedule's bounds are missing or out of order."""
     schedule, least = config.horizon_schedule, config.horizon_min
-    member("horizon_schedule", schedule, dict.fromkeys(HORIZON_SCHEDULES))
+    member("horizon_schedule", schedule, HORIZON_SCHEDULES)
     if schedule == "constant":
         if least is not None:
             raise ValueError(

@@ -1,6 +1,6 @@
 """A field of a configuration: how it documents itself, and what its value must be."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import field
 from typing import Any, get_args
 
@@ -29,7 +29,7 @@ def typed(name: str, value: Any, hint: Any) -> Any:
     return value
 
 
-def member(name: str, value: str, known: Mapping[str, Any]) -> None:
+def member(name: str, value: str, known: Collection[str]) -> None:
     """Raise where the value is none of the known ones."""
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(known)}; it is {value!r}.")

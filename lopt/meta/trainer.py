@@ -39,7 +39,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, task: Task | None = None) -> None:
         self.config, self.task = config, task or config.make_task()
         self.estimator = config.make_estimator(self.task)
-        self.devices = config.spread(self._worth_using())
+        self.devices = config.devices or config.spread(self._worth_using())
         self.config = config = replace(config, devices=self.devices)
         self.meta_optimizer = config.make_meta_optimizer()
         self.key = jax.random.key(config.seed)

@@ -48,8 +48,7 @@ def probe(config: TrainConfig, task: Task, examples: int = EXAMPLES) -> Probe | 
 
     The trajectory starts from fixed parameters and runs over fixed batches, a loss that is random
     in itself over fixed draws; the eigenvalues are those of one step on a fixed batch of
-    `examples` examples. None of it changes during a run, so
-    that what changes is the optimizer.
+    `examples` examples. None of it changes during a run, so that what changes is the optimizer.
     """
     if isinstance(config.optimizer_config, LinearConfig) and task.quadratic is not None:
         return QuadraticProbe(task.quadratic, config.optimizer_config.nominal_step)
@@ -182,8 +181,12 @@ class Watch:
         return probe(self.config, self.task, self.examples)
 
     @cached_property
+    def _held(self) -> Held:
+        return held(self.task, self.examples)
+
+    @cached_property
     def _factorize(self) -> Callable[..., Any]:
-        fixed = held(self.task, self.examples)
+        fixed = self._held
 
         def point(theta: Any, params: Any, state: Any, batch: Any) -> Any:
             optimizer = self.config.make_optimizer(theta, fused=False)
@@ -194,7 +197,7 @@ class Watch:
     @cached_property
     def _warm(self) -> Callable[..., Any]:
         """Parameters and hidden state after one truncation from the task's own start."""
-        fixed, truncation = held(self.task, self.examples), self.config.truncation
+        fixed, truncation = self._held, self.config.truncation
 
         def run(theta: Any, data: Any) -> Any:
             optimizer = self.config.make_optimizer(theta, fused=False)

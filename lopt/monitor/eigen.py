@@ -1,6 +1,6 @@
 """Eigenvalues of a Krylov factorization with their residuals and errors, on the host in float64."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -57,19 +57,15 @@ class EigenEstimate:
 
     def shifted(self) -> "EigenEstimate":
         """The estimate of I - A from that of A, float32 rounding of 1 added to its errors."""
-        values = 1.0 - self.values
         rounding = ROUNDING_UNITS * float(np.finfo(np.float32).eps)
-        errors = self.errors + rounding
-        order = np.argsort(-np.abs(values), kind="stable")
-        # The tolerance is relative to the largest modulus, which is another one here.
-        least = self.tolerance * np.abs(values).max(initial=0.0)
-        return replace(
-            self,
-            values=values[order],
-            residuals=self.residuals[order] + rounding,
-            errors=errors[order],
-            converged=(errors <= least)[order],
-            vectors=self.vectors[:, order],
+        return _ordered(
+            1.0 - self.values,
+            self.vectors,
+            self.residuals + rounding,
+            self.errors + rounding,
+            matvecs=self.matvecs,
+            invariant=self.invariant,
+            tolerance=self.tolerance,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -155,13 +151,11 @@ def ritz_values(
             errors, _two_sided_errors(factorization, left, overlap, values, vectors, residuals)
         )
         matvecs *= 2
-    order = np.argsort(-np.abs(values), kind="stable")
-    return EigenEstimate(
-        values=values[order],
-        residuals=residuals[order],
-        errors=errors[order],
-        converged=(errors <= tolerance * np.abs(values).max())[order],
-        vectors=vectors[:, order],
+    return _ordered(
+        values,
+        vectors,
+        residuals,
+        errors,
         matvecs=matvecs,
         invariant=coupling == 0.0,
         tolerance=tolerance,
@@ -203,16 +197,38 @@ def dense_eigenvalues(
     else:
         values, vectors, condition = _general_pairs(matrix)
     residuals = np.full(size, ROUNDING_UNITS * unit * np.linalg.norm(matrix, 2))
-    errors = residuals * condition
+    return _ordered(
+        values,
+        vectors,
+        residuals,
+        residuals * condition,
+        matvecs=size,
+        invariant=True,
+        tolerance=tolerance,
+    )
+
+
+def _ordered(
+    values: np.ndarray,
+    vectors: np.ndarray,
+    residuals: np.ndarray,
+    errors: np.ndarray,
+    *,
+    matvecs: int,
+    invariant: bool,
+    tolerance: float,
+) -> EigenEstimate:
+    """The estimate with its values by decreasing modulus, and what of them has converged."""
     order = np.argsort(-np.abs(values), kind="stable")
+    least = tolerance * np.abs(values).max(initial=0.0)
     return EigenEstimate(
         values=values[order],
         residuals=residuals[order],
         errors=errors[order],
-        converged=(errors <= tolerance * np.abs(values).max(initial=0.0))[order],
+        converged=(errors <= least)[order],
         vectors=vectors[:, order],
-        matvecs=size,
-        invariant=True,
+        matvecs=matvecs,
+        invariant=invariant,
         tolerance=tolerance,
     )
 

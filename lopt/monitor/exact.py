@@ -7,7 +7,7 @@ import numpy as np
 
 import nqm
 from lopt.monitor.eigen import dense_eigenvalues
-from lopt.monitor.point import PointSpectrum
+from lopt.monitor.point import PointSpectrum, mode_curvatures
 from lopt.monitor.probe import ProbeReport
 from lopt.monitor.verdict import VerdictRule, judge
 from nqm.quadratic import NoisyQuadratic
@@ -49,8 +49,7 @@ class QuadraticProbe:
         A = np.asarray(nqm.plain_rule(H, P, self.nominal_step).joint_matrix)
         hessian = dense_eigenvalues(H, UNIT, symmetric=True)
         dynamics = dense_eigenvalues(A, UNIT)
-        X = dynamics.vectors
-        curvatures = np.real(np.sum(X.conj() * (H @ X), axis=0) / np.sum(np.abs(X) ** 2, axis=0))
+        curvatures = mode_curvatures(dynamics, H, np.eye(len(H)))
         judgement = judge(dynamics, dynamics, curvatures, VerdictRule(margin=0.0))
         exact = "diverged"
         if np.isfinite(A).all():

@@ -261,7 +261,7 @@ def _krylov_parts(point: PointFactorization, settings: ProbeSettings) -> _Parts:
         for i in (0, 1)
     )
     hessian = ritz_values(point.hessian, symmetric=True, tolerance=settings.tolerance)
-    return _Parts(joint, frozen, hessian, _mode_curvatures(frozen, point.curvature, point.gram))
+    return _Parts(joint, frozen, hessian, mode_curvatures(frozen, point.curvature, point.gram))
 
 
 def _dense_parts(point: PointMatrices, settings: ProbeSettings) -> _Parts:
@@ -272,10 +272,10 @@ def _dense_parts(point: PointMatrices, settings: ProbeSettings) -> _Parts:
     frozen = dense_eigenvalues(J[:n, :n], unit, tolerance=tolerance)
     hessian = dense_eigenvalues(H, unit, symmetric=True, tolerance=tolerance)
     D = np.diag(np.asarray(point.scale, np.float64)[:n])
-    return _Parts(joint, frozen, hessian, _mode_curvatures(frozen, D @ H @ D, D @ D))
+    return _Parts(joint, frozen, hessian, mode_curvatures(frozen, D @ H @ D, D @ D))
 
 
-def _mode_curvatures(frozen: EigenEstimate, curvature: Any, gram: Any) -> np.ndarray:
+def mode_curvatures(frozen: EigenEstimate, curvature: Any, gram: Any) -> np.ndarray:
     """Re x^H H x / x^H x for x = B^T y, y the eigenvectors in the basis that B holds."""
     y, size = frozen.vectors, frozen.vectors.shape[0]
     curvature = np.asarray(curvature, np.float64)[:size, :size]

@@ -19,6 +19,8 @@ from lopt.meta.run import RunDirectory
 from lopt.meta.trainer import Trainer
 from lopt.meta.watch import Watch, probe
 from lopt.optimizers.linear import LinearConfig
+from lopt.tasks.quadratic import quadratic_task
+from tests.lopt.meta.quick import bowl
 
 MODEL = nqm.example("paper").quadratic
 ALPHA = 0.4
@@ -150,3 +152,15 @@ def test_other_commands_know_it(run, tmp_path, capsys) -> None:
     assert "linear, meta-trained" in capsys.readouterr().out
     assert main(["convert", str(run.result), str(tmp_path / "x.npz")]) == 2
     assert "no release has one" in capsys.readouterr().err
+
+
+def test_the_exact_gradient_is_of_the_task_at_hand() -> None:
+    """A quadratic of one's own in the place of the paper's; what is none is refused."""
+    own = nqm.NoisyQuadratic(np.diag([3.0, 1.0]), np.eye(2), [1.0, 2.0])
+    estimator = EXACT.make_estimator(quadratic_task(own))
+    P = np.full((2, 2), 0.05)
+    estimate, _ = estimator.estimate(P, estimator.init(P, jax.random.key(0)), (), None)
+    exact = expected_meta_gradient(own, P, ALPHA, horizon=20)
+    np.testing.assert_allclose(estimate.gradient, exact, rtol=1e-4)
+    with pytest.raises(ValueError, match="estimator exact needs a quadratic; 'bowl' is none"):
+        EXACT.make_estimator(bowl())
