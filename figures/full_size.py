@@ -15,7 +15,7 @@ from figures.style import BLUE, GREY, ORANGE, plt, use_style
 from lopt.meta.compare import Evaluation, evaluate, find
 from lopt.meta.tuning import baselines
 
-NAME = "star-wd0.1-0"
+NAME = "star-wd0.1-long"
 RUN = experiments()[NAME]
 CONFIG = {"run": asdict(RUN), "seeds": 5, "horizons": 2, "seed": RUN.seed}
 
@@ -89,8 +89,9 @@ steps; in blue its mean over an episode, {RUN.horizon // RUN.truncation} outer s
 mean loss over the horizon is {own:.4f} ({trained}), {level:.4f} ({adam}, the best of eight rates)
 and {untrained:.4f} before meta-training: {abs(gain.mean()):.4f} ± {gain.std(ddof=1):.4f}
 {"below" if gain.mean() > 0 else "ABOVE"} Adam, better on {int((gain > 0).sum())} of {gain.size}. At
-{CONFIG["horizons"]} horizons the loss is {ends[0]:.3f} against Adam's {ends[1]:.3f}. The monitor at
-outer step {verdicts}.
+{CONFIG["horizons"]} horizons the loss is {ends[0]:.3f} against Adam's {ends[1]:.3f}; what becomes
+of it after that is on docs/experiments.md (`star-wd0.1-long`). The monitor at outer step
+{verdicts}.
 
 **Paper.** Figure 3a, STAR with weight decay 0.1: the meta-loss falls below the others'.
 

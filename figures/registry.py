@@ -14,10 +14,19 @@ MODULES = {
     "robust": "figures.robust",
     "conservatism": "figures.conservatism",
     "full-size": "figures.full_size",
+    "fig3": "figures.fig3",
+    "claims": "figures.claims",
+    "app1": "figures.seeds",
+    "app2": "figures.ablations:APP2",
+    "app3": "figures.ablations:APP3",
+    "app4": "figures.ablations:APP4",
+    "nominal-terms": "figures.ablations:TERMS",
     "edge": "figures.edge",
     "predictions": "figures.predictions",
 }
-"""Name -> module, in the order of the page; a module is imported when its figure is asked for."""
+"""Name -> module, in the order of the page; a module is imported when its figure is asked for. One
+with several figures names them after a colon.
+"""
 
 
 def find(name: str) -> Figure:
@@ -34,5 +43,6 @@ def find(name: str) -> Figure:
             f"no figure is called {name!r}; the nearest is {near[0]!r}. "
             "`python -m figures` lists all of them."
         )
-    figure: Figure = import_module(MODULES[name]).FIGURE
+    module, _, attribute = MODULES[name].partition(":")
+    figure: Figure = getattr(import_module(module), attribute or "FIGURE")
     return figure

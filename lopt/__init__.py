@@ -11,7 +11,7 @@ from lopt.optimizers.released import (
     released_meta_parameters,
     to_released,
 )
-from lopt.optimizers.saved import Saved, load, save
+from lopt.optimizers.saved import Saved, card, load, save, shipped
 from lopt.optimizers.star import (
     BLACKBOX,
     HYPERPARAM,
@@ -36,6 +36,7 @@ __all__ = [
     "Task",
     "TrainConfig",
     "Trainer",
+    "card",
     "compiler_options",
     "from_released",
     "init_meta_parameters",
@@ -44,6 +45,7 @@ __all__ = [
     "released_config",
     "released_meta_parameters",
     "save",
+    "shipped",
     "star",
     "to_released",
 ]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from lopt.cli import convert, data, evaluate, inspect, monitor, runs, train
+from lopt.cli import convert, data, evaluate, inspect, monitor, runs, shipped, train
 from lopt.meta.processes import several
 from lopt.meta.run import RunError
 
@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="lopt", description="Meta-train and use STAR learned optimizers.")
     parser.add_argument("--version", action="version", version=f"lopt {version('nqm-lopt')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (train, runs, evaluate, convert, data, inspect, monitor):
+    for command in (train, runs, evaluate, convert, data, inspect, monitor, shipped):
         command.add_parser(commands)
     return parser
 

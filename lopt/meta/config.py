@@ -45,7 +45,7 @@ LINEAR = "linear"
 OPTIMIZERS = (*STARS, LINEAR)
 NOMINAL: dict[str, NominalTerm | None] = {**{term: term for term in NOMINAL_TERMS}, "none": None}
 BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent")
-STAR_FIELDS = ("nominal_term", "precondition", *BETAS)
+STAR_FIELDS = ("nominal_term", "precondition", *BETAS, "initial_head_scale")
 EXACT = "exact"
 ESTIMATORS = (
     *("pes", "nres", "truncated-es", "full-es", "truncated-backprop", "full-backprop"),
@@ -79,6 +79,9 @@ class TrainConfig:
     nominal_exponent: float | None = setting(None, "beta_2", 1e-3)
     blackbox_step: float | None = setting(None, "beta_3", 1e-3)
     blackbox_exponent: float | None = setting(None, "beta_4", 1e-3)
+    initial_head_scale: float | None = setting(
+        None, "of the last layer's random weights; 0 begins without a blackbox term", unset="1"
+    )
     estimator: str = setting(
         "pes", f"of the meta-gradient: {', '.join(ESTIMATORS)} (of linear, without sampling)", "pes"
     )

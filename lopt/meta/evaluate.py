@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from numpy.typing import NDArray
 
+from lopt.meta.estimators.interface import pairs_at_once
 from lopt.optimizers.compiling import compiler_options
 from lopt.tasks.task import Task
 
@@ -37,7 +39,7 @@ def training_curves(
     once and run together, a chunk of steps at a time; `advance` is told the inner steps of a seed
     that each chunk has taken, over all optimizers.
     A seed fixes the initial parameters and every batch, so that optimizers are compared on the
-    same draws.
+    same draws. On a CPU as many of the runs advance at once as its cache holds.
     """
     chunks = -(-steps // CHUNK)
     length = -(-steps // chunks)
@@ -61,18 +63,34 @@ def training_curves(
 
     init_keys, step_keys = _keys(keys, chunks * length)
     over_init = jax.jit(jax.vmap(jax.vmap(init, (None, 0)), (0, None)))
-    over_seeds = jax.vmap(run, (None, 0, 0, None))
-    over_thetas = jax.jit(
-        jax.vmap(over_seeds, (0, 0, None, None)),
-        donate_argnums=1,
-        compiler_options=compiler_options(),
-    )
+
+    def all_runs(thetas: Any, carry: Any, keys: jax.Array, data: Any) -> tuple[Any, jax.Array]:
+        count, seeds = jax.tree.leaves(thetas)[0].shape[0], keys.shape[0]
+        flat = jax.tree.map(lambda x: x.reshape((count * seeds, *x.shape[2:])), carry)
+        theta_of, seed_of = (i.ravel() for i in jnp.indices((count, seeds)))
+
+        def one(of: Any) -> tuple[Any, jax.Array]:
+            theta, seed, carry = of
+            return run(jax.tree.map(lambda x: x[theta], thetas), carry, keys[seed], data)
+
+        batch = pairs_at_once(flat)
+        each = (theta_of, seed_of, flat)
+        found = jax.vmap(one)(each) if batch == count * seeds else jax.lax.map(
+            one, each, batch_size=batch if batch > 1 else None
+        )  # fmt: skip
+        return jax.tree.map(lambda x: x.reshape((count, seeds, *x.shape[1:])), found)
+
+    over_all = jax.jit(all_runs, donate_argnums=1, compiler_options=compiler_options())
     carry, parts = over_init(thetas, init_keys), []
     for chunk in range(chunks):
         drawn = step_keys[:, chunk * length : (chunk + 1) * length]
-        carry, losses = over_thetas(thetas, carry, drawn, task.data)
+        carry, losses = over_all(thetas, carry, drawn, task.data)
         parts.append(np.asarray(losses))
         advance(length * losses.shape[0])
+        if np.isnan(parts[-1][..., -1]).all():  # of which nothing else can come
+            rest = (*losses.shape[:-1], (chunks - 1 - chunk) * length)
+            parts.append(np.full(rest, np.nan, np.float32))
+            break
     return np.concatenate(parts, axis=-1)[..., :steps]
 
 

@@ -26,9 +26,9 @@ class Network(NamedTuple):
     biases: tuple[jax.Array, ...]
 
 
-def init_network(key: jax.Array, sizes: tuple[int, ...]) -> Network:
-    """Weights normal with variance 1/inputs, biases zero; `sizes` are inputs, hidden widths,
-    heads.
+def init_network(key: jax.Array, sizes: tuple[int, ...], head_scale: float = 1.0) -> Network:
+    """Weights normal with variance 1/inputs, those of the last layer times `head_scale`, biases
+    zero; `sizes` are inputs, hidden widths, heads.
     """
     keys = jax.random.split(key, len(sizes) - 1)
     pairs = list(pairwise(sizes))
@@ -36,6 +36,7 @@ def init_network(key: jax.Array, sizes: tuple[int, ...]) -> Network:
         jax.random.normal(k, (fan_in, fan_out), jnp.float32) / jnp.sqrt(jnp.float32(fan_in))
         for k, (fan_in, fan_out) in zip(keys, pairs, strict=True)
     )
+    weights = (*weights[:-1], head_scale * weights[-1])
     return Network(weights, tuple(jnp.zeros((fan_out,), jnp.float32) for _, fan_out in pairs))
 
 

@@ -19,8 +19,8 @@ from lopt.optimizers.star import StarConfig
 from lopt.optimizers.whole import written_whole
 
 # Format 2 adds weight_decay to the configuration; format 1 is read with its default, 0. Format 3
-# adds the family; before there was one.
-FORMAT = 3
+# adds the family; before there was one. Format 4 adds initial_head_scale, 1 before.
+FORMAT = 4
 FAMILIES: dict[str, type[StarConfig | LinearConfig]] = {"star": StarConfig, "linear": LinearConfig}
 SHIPPED = Path(__file__).parent / "shipped"
 
@@ -63,6 +63,21 @@ def save(
 def shipped() -> dict[str, Path]:
     """The meta-parameters that come with the package: file by name."""
     return {path.stem: path for path in sorted(SHIPPED.glob("*.npz"))}
+
+
+def card(name: str) -> str:
+    """What is known of shipped meta-parameters, as Markdown: how they were trained, what they do.
+
+    Raises
+    ------
+    ValueError
+        Where nothing of that name is shipped.
+    """
+    if name not in shipped():
+        raise ValueError(
+            f"nothing that ships is called {name!r}; there is {', '.join(shipped()) or 'nothing'}."
+        )
+    return (SHIPPED / f"{name}.md").read_text("utf-8")
 
 
 def load(name_or_path: str | os.PathLike[str]) -> Saved:

@@ -2,6 +2,7 @@
 can be left out.
 """
 
+import math
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -57,6 +58,10 @@ class StarConfig:
         The decays at offset zero.
     hidden_widths
         Widths of the network's hidden layers.
+    initial_head_scale
+        What the random weights of the network's last layer are multiplied by. With 0 a fresh
+        blackbox term is silent, with 1 it pushes parameters in directions that have nothing to do
+        with the loss, which meta-training has to unlearn first.
     weight_decay
         Decoupled weight decay of the inner parameters, per step: the update gains
         :math:`-\lambda \phi`, which neither term scales. 0 leaves it out.
@@ -75,6 +80,7 @@ class StarConfig:
     initial_rms_decays: tuple[float, ...] = (0.999,)
     initial_adafactor_decays: tuple[float, ...] = (0.9, 0.99, 0.999)
     hidden_widths: tuple[int, ...] = (4, 4)
+    initial_head_scale: float = 1.0
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
@@ -87,6 +93,11 @@ class StarConfig:
             raise ValueError(
                 "nominal_term and blackbox_term are both left out, so nothing moves. "
                 "Keep one of them."
+            )
+        if not 0.0 <= self.initial_head_scale < math.inf:
+            raise ValueError(
+                f"initial_head_scale must be finite and at least 0; it is "
+                f"{self.initial_head_scale}."
             )
         if not 0.0 <= self.weight_decay < 1.0:
             raise ValueError(
@@ -175,8 +186,9 @@ def init_meta_parameters(key: jax.Array, config: StarConfig = STAR) -> MetaParam
     203
     """
     scaled = config.learned_nominal_scale and config.nominal_term is not None
+    sizes = (config.input_size, *config.hidden_widths, config.heads)
     return MetaParameters(
-        network=init_network(key, (config.input_size, *config.hidden_widths, config.heads)),
+        network=init_network(key, sizes, config.initial_head_scale),
         momentum_offsets=jnp.zeros((len(config.initial_momentum_decays),), jnp.float32),
         rms_offsets=jnp.zeros((len(config.initial_rms_decays),), jnp.float32),
         adafactor_offsets=jnp.zeros((len(config.initial_adafactor_decays),), jnp.float32),
@@ -218,7 +230,7 @@ def _mean(momenta: jax.Array) -> jax.Array:
 
 
 def star(
-    meta_parameters: MetaParameters, config: StarConfig = STAR, *, fused: bool = True
+    meta_parameters: MetaParameters | str, config: StarConfig | None = None, *, fused: bool = True
 ) -> optax.GradientTransformationExtraArgs:
     """The learned optimizer ``phi' = phi - f_g - f_b``, (2) with (21) and (22), as an optax
     transformation.
@@ -227,9 +239,11 @@ def star(
     ----------
     meta_parameters
         theta, as `init_meta_parameters` makes it or as meta-training leaves it. May be traced:
-        ``jax.grad`` and ``jax.vmap`` with respect to it work.
+        ``jax.grad`` and ``jax.vmap`` with respect to it work. Or the name of meta-parameters that
+        come with the package, or the path of saved ones (see `lopt.load`).
     config
-        The terms and constants. With `BLACKBOX` this is small_fc_lopt, equation (20); with
+        The terms and constants: `STAR` by default, and what saved meta-parameters were trained
+        with where they are named. With `BLACKBOX` this is small_fc_lopt, equation (20); with
         `HYPERPARAM` the hyperparameter controller.
     fused
         False evaluates the network as plain matrix products: slower and in more memory, but far
@@ -250,8 +264,12 @@ def star(
     >>> updates, state = optimizer.update(params, optimizer.init(params), params)
     >>> jax.tree.map(jnp.shape, updates)
     {'b': (2,), 'w': (3, 2)}
+
+    One that is meta-trained, by its name:
+
+    >>> optimizer = star("fashion-mnist-mlp")
     """
-    theta = meta_parameters
+    theta, config = _named(meta_parameters, config)
     decays = learned_decays(theta, config)
     counts = tuple(d.shape[0] for d in decays)
     heads = theta.network.biases[-1].shape[0]
@@ -289,6 +307,20 @@ def star(
         )
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _named(
+    given: MetaParameters | str, config: StarConfig | None
+) -> tuple[MetaParameters, StarConfig]:
+    """Meta-parameters and their configuration, from a file where a name is given."""
+    if not isinstance(given, str):
+        return given, config or STAR
+    from lopt.optimizers.saved import load  # which imports this module
+
+    saved = load(given)
+    if not isinstance(saved.config, StarConfig):
+        raise ValueError(f"{given} holds a linear optimizer. Use load({given!r}).config.make.")
+    return saved.meta_parameters, config or saved.config
 
 
 def _transposed(each: list[Accumulators], structure: Any) -> Accumulators:

@@ -134,7 +134,7 @@ def test_05_the_loss_falls_in_both_libraries(execute: Execute) -> None:
         steps="found.steps.median",
         rates="[sorted(adam), best]",
     )
-    assert found["optimizer"] == "STAR, untrained"
+    assert found["optimizer"].endswith("outer steps on fashion-mnist-mlp")
     for curve in (found["losses"], found["nnx"]):
         assert len(curve) == 1000
         assert np.mean(curve[-50:]) < 0.5 * curve[0]

@@ -143,6 +143,7 @@ BAD = {
         "nominal_term and blackbox_term are both left out",
     ),
     "no runs": (["runs", "absent"], "absent holds no run"),
+    "no card": (["shipped", "star"], "nothing that ships is called 'star'; there is fashion-mnist"),
     "too many devices": (
         ["train", "--run", "x", "--devices", "16", "--pairs", "16"],
         "devices is 16, but JAX sees",
@@ -288,3 +289,12 @@ def test_runs_are_listed_and_compared(whole: RunDirectory, tmp_path: Path, capsy
     assert "100/400" in out
     assert main(["runs", "--diff", str(folder)]) == 0
     assert "seed" in capsys.readouterr().out
+
+
+def test_what_ships_is_listed_with_its_cards(capsys) -> None:
+    assert main(["shipped"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == sorted(lopt.shipped())
+    assert "STAR, meta-trained on a Fashion-MNIST MLP" in lines[0]
+    assert main(["shipped", "fashion-mnist-mlp"]) == 0
+    assert capsys.readouterr().out.rstrip() == lopt.card("fashion-mnist-mlp").rstrip()

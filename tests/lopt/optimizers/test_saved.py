@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import lopt
+from lopt.meta.config import TrainConfig
 from lopt.optimizers import saved as saved_module
+from lopt.optimizers.linear import LinearConfig
 
 CONFIG = replace(lopt.STAR, nominal_step=0.01, nominal_term="AggMo")
 
@@ -87,6 +89,63 @@ def test_names_of_the_registry(tmp_path: Path, theta, monkeypatch) -> None:
         lopt.load("star-v2")
 
 
-def test_every_shipped_file_loads() -> None:
+def test_star_takes_a_name(tmp_path: Path, theta, monkeypatch) -> None:
+    monkeypatch.setattr(saved_module, "SHIPPED", tmp_path)
+    lopt.save(tmp_path / "mine.npz", theta, CONFIG)
+    params = {"w": np.full((3, 2), 0.5, np.float32)}
+    updates = [
+        optimizer.update(params, optimizer.init(params), params)[0]["w"]
+        for optimizer in (
+            lopt.star("mine"),
+            lopt.star(str(tmp_path / "mine.npz")),
+            lopt.star(theta, CONFIG),
+        )
+    ]
+    np.testing.assert_array_equal(updates[0], updates[2])
+    np.testing.assert_array_equal(updates[1], updates[2])
+    with pytest.raises(ValueError, match="the nearest names are mine"):
+        lopt.star("nine")
+    lopt.save(tmp_path / "linear.npz", np.eye(2, dtype=np.float32), LinearConfig(2, 0.1))
+    with pytest.raises(ValueError, match="linear holds a linear optimizer"):
+        lopt.star("linear")
+
+
+def test_everything_shipped_loads_trains_and_has_a_card() -> None:
+    assert {"fashion-mnist-mlp", "fashion-mnist-mlp-blackbox", "fashion-mnist-mlp-hyperparam"} <= {
+        *saved_module.shipped()
+    }
     for name in saved_module.shipped():
-        lopt.load(name)
+        config = TrainConfig.from_mapping(lopt.load(name).origin["run"])
+        assert config.optimizer_config == lopt.load(name).config
+        text = saved_module.card(name)
+        for heading in ("How it was trained", "Where it works", "Where it does not", "Licence"):
+            assert f"## {heading}" in text
+        optimizer, params = lopt.star(name), {"w": np.ones((3, 2), np.float32)}
+        updates, _ = optimizer.update(params, optimizer.init(params), params)
+        assert np.isfinite(updates["w"]).all()
+        assert np.any(updates["w"] != 0)
+    with pytest.raises(ValueError, match="nothing that ships is called 'x'"):
+        saved_module.card("x")
+
+
+def test_silent_heads() -> None:
+    """With the last layer at zero a fresh Blackbox stands still and STAR is its nominal term."""
+    gradients = {"w": np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2)}
+    for config in (lopt.BLACKBOX, lopt.STAR):
+        silent = replace(config, initial_head_scale=0.0)
+        theta = lopt.init_meta_parameters(jax.random.key(1), silent)
+        loud = lopt.init_meta_parameters(jax.random.key(1), config)
+        for layer in range(2):
+            np.testing.assert_array_equal(theta.network.weights[layer], loud.network.weights[layer])
+        optimizer = lopt.star(theta, silent)
+        updates, _ = optimizer.update(gradients, optimizer.init(gradients), gradients)
+        if config.nominal_term is None:
+            np.testing.assert_array_equal(updates["w"], 0)
+        else:
+            nominal = lopt.star(theta, replace(silent, blackbox_step=0.0))
+            expected, _ = nominal.update(gradients, nominal.init(gradients), gradients)
+            np.testing.assert_array_equal(updates["w"], expected["w"])
+            assert np.any(updates["w"] != 0)
+    for scale in (-1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="initial_head_scale must be finite and at least 0"):
+            replace(lopt.STAR, initial_head_scale=scale)
