@@ -108,6 +108,7 @@ def test_training_stops_where_everything_is_nan(monkeypatch) -> None:
 def test_everything_behind_the_page_is_kept(name) -> None:
     """Meta-parameters that fit their configuration, the whole meta-loss, five seeds of use."""
     known = meta_runs.experiments()
+    assert inner_runs.is_kept(name)
     found = collect(name)
     assert len(found["meta_loss"]) == inner_runs.SEEDS
     assert found["steps"] == inner_runs.STEPS
