@@ -74,7 +74,8 @@ APP4 = _figure(
 TERMS = _figure(
     "nominal-terms",
     "Nominal terms: SGD, SGDM, AggMo, Adam, AdamAggMo",
-    "Section 5.1 names the terms and chooses AdamAggMo; no figure.",
+    "Section 5.1 names the terms and chooses AdamAggMo; no figure. It does not say which momentum "
+    "SGDM and Adam have: here it is the slowest of STAR's three, 0.999 before meta-training.",
     (
         Curve("SGD", ("star-sgd-0",), ORANGE),
         Curve("SGDM", ("star-sgdm-0",), PURPLE),
