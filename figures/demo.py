@@ -122,7 +122,7 @@ def with_shipped(evaluation: Evaluation) -> Evaluation:
 
 def verdict(evaluation: Evaluation) -> str:
     """What the table shows, in a sentence with numbers."""
-    trained, adam, untrained, _ = evaluation.summaries()
+    trained, adam, untrained, *_ = evaluation.summaries()
 
     def against(other: Any) -> str:
         gain = other.meta_loss - trained.meta_loss
@@ -182,7 +182,7 @@ def _meta_training(axes: Any, run: RunDirectory, evaluation: Evaluation) -> None
 def _inner_training(axes: Any, evaluation: Evaluation) -> None:
     horizon = evaluation.horizon
     colours = (BLUE, ORANGE, GREY, PURPLE)
-    for (name, curves), color in zip(evaluation.curves.items(), colours, strict=True):
+    for (name, curves), color in zip(evaluation.curves.items(), colours, strict=False):
         runs = smooth(clipped(curves, evaluation.ceiling), 25)
         steps = np.arange(1, runs.shape[1] + 1)
         axes.plot(steps, runs.mean(0), color=color, label=name)

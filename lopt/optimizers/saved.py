@@ -62,7 +62,7 @@ def save(
 
 def shipped() -> dict[str, Path]:
     """The meta-parameters that come with the package: file by name."""
-    return {path.stem: path for path in sorted(SHIPPED.glob("*.npz"))}
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.npz"), key=lambda path: path.stem)}
 
 
 def card(name: str) -> str:
