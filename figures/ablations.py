@@ -7,7 +7,7 @@ from figures.experiments import collect
 from figures.fig3 import DIFFERS, KINDS, config, setting
 from figures.figure import Data, Figure
 from figures.inner_runs import SEEDS, STEPS
-from figures.outcomes import events, happened, pooled, spread
+from figures.outcomes import described
 from figures.style import BLUE, GREEN, GREY, ORANGE, PLUM, PURPLE
 
 STAR = Curve("STAR, weight decay 0.1", KINDS["star-wd0.1"], BLUE)
@@ -19,12 +19,7 @@ def _figure(name: str, title: str, paper: str, curves: tuple[Curve, ...]) -> Fig
     runs = tuple(run for curve in curves for run in curve.runs)
 
     def caption(data: Data) -> str:
-        said = "; ".join(
-            f"{curve.label}: {spread(pooled(data, curve.runs, 'meta_loss'))} over the horizon, "
-            f"{spread(pooled(data, curve.runs, 'final'), 4)} at step {STEPS:,}, rises for good in "
-            f"{events(happened(data, curve.runs, 'rises'))}"
-            for curve in curves
-        )
+        said = "; ".join(described(data, curve.label, curve.runs) for curve in curves)
         return f"""
 **Seen.** {setting()}. Left, the meta-loss; right, training losses, means over {SEEDS} held-out
 seeds, to {STEPS:,} inner steps. {said}.

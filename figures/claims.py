@@ -11,6 +11,7 @@ from figures.experiments import collect
 from figures.fig3 import CURVES, DIFFERS, KINDS, config, setting
 from figures.figure import PICTURES, Data, Figure
 from figures.inner_runs import SEEDS, STEPS
+from figures.outcomes import clipped_losses
 from figures.style import BLUE, GREY, plt, use_style
 from figures.verdicts import page
 
@@ -49,11 +50,9 @@ def draw(data: Data) -> Any:
     figure, panels = plt.subplots(1, 2, figsize=(9.4, 5.0), sharey=True)
     titles = ("Mean loss over the horizon", f"Loss at inner step {STEPS:,}")
     for axes, key, title in zip(panels, ("meta_loss", "final"), titles, strict=True):
-        ceiling = data["adam"]["ceiling"]
         reference = np.array(data["adam"][key], float)
         for row, (label, runs) in enumerate(ROWS.items()):
-            values = np.array([data[run][key] for run in runs], float)
-            ratios = np.minimum(np.nan_to_num(values, nan=ceiling), ceiling) / reference
+            ratios = clipped_losses(data, runs, key) / reference
             colour = COLOURS.get(label, BLUE if label.startswith("STAR") else GREY)
             axes.plot(ratios.ravel(), np.full(ratios.size, row), "o", ms=3, alpha=0.5, color=colour)
             axes.plot(np.median(ratios), row, "|", ms=13, mew=2, color=colour)
@@ -69,7 +68,7 @@ def draw(data: Data) -> Any:
 
 def caption(data: Data) -> str:
     """What is seen, what the paper shows, what differs."""
-    means = {label: _mean(data, runs) for label, runs in ROWS.items()}
+    means = {label: clipped_losses(data, runs, "meta_loss").mean() for label, runs in ROWS.items()}
     best = sorted((label for label in means), key=means.__getitem__)[:3]
     said = ", ".join(f"{label} ({means[label]:.3f})" for label in best)
     return f"""
@@ -83,12 +82,6 @@ all numbers, are in docs/experiments.md.
 
 **Differs.** {DIFFERS}
 """
-
-
-def _mean(data: Data, runs: tuple[str, ...]) -> float:
-    ceiling = data[runs[0]]["ceiling"]
-    values = np.array([data[run]["meta_loss"] for run in runs], float)
-    return float(np.nan_to_num(values, nan=ceiling).mean())
 
 
 def pages(data: Data) -> Mapping[Path, str]:

@@ -8,6 +8,7 @@ import numpy as np
 from figures.figure import Data
 from figures.inner_runs import HORIZON
 from figures.style import GREY, plt, use_style
+from lopt.meta.evaluate import clipped
 
 # Ticks of an axis that spans less than a decade.
 FINE = (1, 2, 3, 4, 5, 7)
@@ -85,7 +86,7 @@ def inner_panel(axes: Any, data: Data, curves: Sequence[Curve]) -> None:
 
 def cut(found: Any, ceiling: float) -> Any:
     """Losses at most the ceiling, which also stands for what is not finite."""
-    return np.minimum(np.nan_to_num(np.array(found["curves"], float), nan=ceiling), ceiling)
+    return clipped(np.array(found["curves"], float), ceiling)
 
 
 def plain(axis: Any, subs: Sequence[float] = (1, 2, 5)) -> None:

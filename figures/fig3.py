@@ -9,7 +9,7 @@ from figures.experiments import collect
 from figures.figure import Data, Figure
 from figures.inner_runs import DRAWS, FINALISTS, HORIZON, LONG, SEEDS, STEPS
 from figures.meta_runs import BUDGET, experiments
-from figures.outcomes import events, happened, pooled, spread
+from figures.outcomes import described, events, happened
 from figures.style import BLUE, GREEN, GREY, ORANGE, PURPLE
 
 KINDS = {
@@ -59,15 +59,11 @@ DIFFERS = (
 
 def caption(data: Data) -> str:
     """What is seen, what the paper shows, what differs."""
-    parts = []
-    for curve in CURVES:
-        rises = events(happened(data, curve.runs, "rises"))
-        bad = events(happened(data, curve.runs, "diverges"))
-        parts.append(
-            f"{curve.label}: {spread(pooled(data, curve.runs, 'meta_loss'))} over the horizon, "
-            f"{spread(pooled(data, curve.runs, 'final'), 4)} at step {STEPS:,}, "
-            f"rises for good in {rises}, diverges in {bad}"
-        )
+    parts = [
+        f"{described(data, curve.label, curve.runs)}, diverges in "
+        f"{events(happened(data, curve.runs, 'diverges'))}"
+        for curve in CURVES
+    ]
     return f"""
 **Seen.** {setting()}. Left, the meta-loss, three meta-training seeds each (thin) and their median;
 the baselines' lines are their mean loss over the horizon. Right, training losses of {SEEDS}

@@ -12,7 +12,7 @@ seed, and the monitor at a tenth of the horizon and at it, for those of BEYOND t
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -21,6 +21,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from figures import listing
 from figures.meta_runs import KEPT, TASK, experiments
 from figures.store import rounded, write
 from lopt.meta.config import TrainConfig
@@ -34,6 +35,7 @@ from lopt.tasks.task import Task
 SEEDS, HORIZON, STEPS, LONG, BIN = 5, 2000, 20_000, 100_000, 50
 HEADLINE = ("star-wd0.1-0", "blackbox-0", "hyperparam-0", "adam")
 FAR = "-far"
+BLOCKED = "its meta-training is missing"
 # Where the monitor looks beyond the horizon, too.
 BEYOND = ("star-wd0.1-0", "star-wd0.5-0", "blackbox-0", "hyperparam-0")
 # Random draws of NAdamW's constants, judged on one seed, and how many of them on all seeds.
@@ -156,27 +158,17 @@ def can_be_done(name: str) -> bool:
     return own in BASELINES or (KEPT / f"{own}.npz").exists()
 
 
+def state(name: str) -> str:
+    """How far it is."""
+    if not can_be_done(name):
+        return BLOCKED
+    return listing.KEPT if is_kept(name) else "missing"
+
+
 def main(arguments: list[str]) -> int:
     """List what there is, or do what is asked for; return the exit code."""
-    known = names()
-    wrong = [name for name in arguments if name not in known and name != "--all"]
-    if wrong:
-        print(f"inner_runs: nothing is called {wrong[0]}; all are {', '.join(known)}.",
-              file=sys.stderr)  # fmt: skip
-        return 2
-    if not arguments:
-        for name in known:
-            state = "kept" if is_kept(name) else "missing"
-            print(f"{name:30} {state if can_be_done(name) else 'its meta-training is missing'}")
-        return 0
-    for name in _asked(arguments, known):
-        do(name)
-    return 0
-
-
-def _asked(arguments: list[str], known: Iterable[str]) -> list[str]:
-    asked = known if "--all" in arguments else arguments
-    return [name for name in asked if can_be_done(name) and not is_kept(name)]
+    states = {name: state(name) for name in names()}
+    return listing.main("inner_runs", arguments, states, do, skip=(BLOCKED,))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from figures import listing
 from figures.figure import RESULTS, ROOT
 from figures.store import rounded, write
 from lopt.cli.display import Display
@@ -122,7 +123,7 @@ def _short(report: dict[str, Any]) -> dict[str, Any]:
 def state(name: str) -> str:
     """How far a run is."""
     if (KEPT / f"{name}.json").exists():
-        return "kept"
+        return listing.KEPT
     lines = RunDirectory(PLACE / name).read_metrics()
     return f"outer step {lines[-1]['outer_step']}" if lines else "not begun"
 
@@ -130,21 +131,13 @@ def state(name: str) -> str:
 def main(arguments: list[str]) -> int:
     """List the runs, or do those that are asked for; return the exit code."""
     known = experiments()
-    wrong = [name for name in arguments if name not in known and name != "--all"]
-    if wrong:
-        print(f"meta_runs: no run is called {wrong[0]}; all are {', '.join(known)}.",
-              file=sys.stderr)  # fmt: skip
-        return 2
-    if not arguments:
-        for name in known:
-            print(f"{name:30} {state(name)}")
-        return 0
-    with suppress(RuntimeError):  # JAX has started
-        jax.config.update("jax_num_cpu_devices", BUDGET["devices"])
-    for name in known if "--all" in arguments else arguments:
-        if state(name) != "kept":
-            do(name, known[name])
-    return 0
+
+    def run(name: str) -> None:
+        with suppress(RuntimeError):  # JAX has started
+            jax.config.update("jax_num_cpu_devices", BUDGET["devices"])
+        do(name, known[name])
+
+    return listing.main("meta_runs", arguments, {name: state(name) for name in known}, run)
 
 
 if __name__ == "__main__":

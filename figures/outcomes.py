@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from figures.figure import Data
+from figures.inner_runs import STEPS
+from lopt.meta.evaluate import clipped
 
 Values = Sequence[float | None]
 
@@ -13,6 +15,20 @@ Values = Sequence[float | None]
 def pooled(data: Data, runs: Sequence[str], key: str) -> Any:
     """A quantity over runs and held-out seeds, ``[runs * seeds]``; NaN where it is not finite."""
     return np.array([value for run in runs for value in data[run][key]], float)
+
+
+def clipped_losses(data: Data, runs: Sequence[str], key: str) -> Any:
+    """A loss of every run and held-out seed, ``[runs, seeds]``; the ceiling where it is lost."""
+    return clipped(np.array([data[run][key] for run in runs], float), data[runs[0]]["ceiling"])
+
+
+def described(data: Data, label: str, runs: Sequence[str]) -> str:
+    """An optimizer's losses within and beyond the horizon, and whether it rises, in words."""
+    return (
+        f"{label}: {spread(pooled(data, runs, 'meta_loss'))} over the horizon, "
+        f"{spread(pooled(data, runs, 'final'), 4)} at step {STEPS:,}, rises for good in "
+        f"{events(happened(data, runs, 'rises'))}"
+    )
 
 
 def spread(values: Any, digits: int = 3) -> str:

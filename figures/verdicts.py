@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from figures.experiments import EPISODE, outer, outer_steps_to
 from figures.figure import Data
 from figures.inner_runs import DRAWS, FINALISTS, HORIZON, LONG, SEEDS, STEPS
 from figures.meta_runs import BUDGET
 from figures.outcomes import (
+    clipped_losses,
     events,
     foretold,
     happened,
@@ -131,13 +130,8 @@ def _not_stability(data: Data, rows: Rows) -> str:
 
 def against(data: Data, own: Sequence[str], other: Sequence[str], key: str = "meta_loss") -> Any:
     """How much lower the first is on each seed of use, means over meta-training, ``[seeds]``."""
-    ceiling = data[own[0]]["ceiling"]
-
-    def mean(runs: Sequence[str]) -> Any:
-        values = np.array([data[run][key] for run in runs], float)
-        return np.minimum(np.nan_to_num(values, nan=ceiling), ceiling).mean(axis=0)
-
-    return mean(other) - mean(own)
+    theirs, ours = (clipped_losses(data, runs, key).mean(axis=0) for runs in (other, own))
+    return theirs - ours
 
 
 def lower(differences: Any) -> str:
@@ -214,8 +208,8 @@ def _faster(data: Data, rows: Rows) -> list[Claim]:
 def _weight_decay(data: Data, rows: Rows) -> Claim:
     decays = {0.0: ("star-wd0-0",), 0.1: rows["STAR, weight decay 0.1"],
               0.5: rows["STAR, weight decay 0.5"], 1.0: ("star-wd1.0-0",)}  # fmt: skip
-    means = {d: _means(data, runs, "meta_loss") for d, runs in decays.items()}
-    ends = {d: _means(data, runs, "final") for d, runs in decays.items()}
+    means = {d: clipped_losses(data, runs, "meta_loss").mean() for d, runs in decays.items()}
+    ends = {d: clipped_losses(data, runs, "final").mean() for d, runs in decays.items()}
     rises = {d: events(happened(data, runs, "rises")) for d, runs in decays.items()}
     said = "; ".join(
         f"{d:g}: {means[d]:.4f}, {ends[d]:.4f} at the end, rises in {rises[d]}" for d in decays
@@ -225,12 +219,6 @@ def _weight_decay(data: Data, rows: Rows) -> Claim:
     verdict = HOLDS if all(best) else PARTLY if any(best) else FAILS
     return Claim("Weight decay from 0.1 to 0.5 is the good range", verdict, said,
                  "python -m figures app2")  # fmt: skip
-
-
-def _means(data: Data, runs: Sequence[str], key: str) -> float:
-    ceiling = data[runs[0]]["ceiling"]
-    values = np.array([data[run][key] for run in runs], float)
-    return float(np.minimum(np.nan_to_num(values, nan=ceiling), ceiling).mean())
 
 
 def _helps(data: Data, rows: Rows, without: str, text: str, command: str) -> Claim:
