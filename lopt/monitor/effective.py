@@ -1,12 +1,13 @@
 """Effective step sizes: the elementwise response of the nominal term to the gradient."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["QUANTILES", "StepSummary", "summarize_steps"]
+__all__ = ["QUANTILES", "StepSample", "StepSummary", "sample_steps", "summarize_steps"]
 
 # A partition of a million values takes as long as ten gradients of a network of that size.
 SAMPLE = 2**16
@@ -55,29 +56,52 @@ class StepSummary:
         }
 
 
-def summarize_steps(alpha: Any, off_diagonal: float, params: Any) -> StepSummary:
-    """The quantiles of the flat vector `alpha`, and the median of each tensor of `params`."""
-    flat = np.asarray(alpha)
-    tensors, offset = {}, 0
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        size = int(np.size(leaf))
-        name = jax.tree_util.keystr(path) or "params"
-        tensors[name] = float(np.median(_sample(flat[offset : offset + size], SAMPLE // 4)))
-        offset += size
-    levels = np.quantile(_sample(flat, SAMPLE), QUANTILES)
+class StepSample(NamedTuple):
+    """What `summarize_steps` needs of alpha: extremes, and a sample of all and of each tensor."""
+
+    least: jax.Array
+    largest: jax.Array
+    every: jax.Array
+    tensors: list[jax.Array]
+
+
+def sample_steps(alpha: jax.Array, params: Any) -> StepSample:
+    """The sample of the flat vector `alpha` over `params`; jittable."""
+    sizes = [int(np.size(leaf)) for leaf in jax.tree.leaves(params)]
+    ends = np.cumsum([0, *sizes])
+    return StepSample(
+        least=jnp.min(alpha),
+        largest=jnp.max(alpha),
+        every=alpha[_places(alpha.shape[0], SAMPLE)],
+        tensors=[
+            alpha[first + _places(size, SAMPLE // 4)]
+            for first, size in zip(ends, sizes, strict=False)
+        ],
+    )
+
+
+def summarize_steps(sample: StepSample, off_diagonal: float, params: Any) -> StepSummary:
+    """The quantiles of alpha, and the median of each tensor of `params`."""
+    names = [
+        jax.tree_util.keystr(path) or "params"
+        for path, _ in jax.tree_util.tree_leaves_with_path(params)
+    ]
+    medians = [float(np.median(np.asarray(t, np.float64))) for t in sample.tensors]
+    levels = np.quantile(np.asarray(sample.every, np.float64), QUANTILES)
     quantiles = {q: float(v) for q, v in zip(QUANTILES, levels, strict=True)}
-    quantiles |= {0.0: float(flat.min()), 1.0: float(flat.max())}
-    return StepSummary(quantiles, tensors, off_diagonal)
+    quantiles |= {0.0: float(sample.least), 1.0: float(sample.largest)}
+    return StepSummary(quantiles, dict(zip(names, medians, strict=True)), off_diagonal)
 
 
-def _sample(values: np.ndarray, count: int) -> np.ndarray:
-    """`count` of the values, drawn with replacement by a fixed generator; all where they are few.
+def _places(size: int, count: int) -> np.ndarray:
+    """`count` of the places up to `size`, drawn with replacement by a fixed generator; all where
+    they are few.
 
     Drawn and not strided: a stride that divides a layer's width would see some columns only.
     """
-    if values.size > count:
-        values = values[np.random.default_rng(0).integers(values.size, size=count)]
-    return values.astype(np.float64)
+    if size <= count:
+        return np.arange(size)
+    return np.random.default_rng(0).integers(size, size=count)
 
 
 def _plain(value: float) -> float | None:

@@ -55,14 +55,19 @@ class EigenEstimate:
         sure = np.abs(self.values[self.converged])
         return float(sure.max()) if sure.size else float("nan")
 
-    def shifted(self) -> "EigenEstimate":
-        """The estimate of I - A from that of A, float32 rounding of 1 added to its errors."""
-        rounding = ROUNDING_UNITS * float(np.finfo(np.float32).eps)
+    def shifted(self, decay: float = 0.0, drift: float = 0.0) -> "EigenEstimate":
+        """The estimate of (1 - decay) I - A + E from that of A, for an E with |E| <= drift.
+
+        Float32 rounding of 1 and, times the condition, the drift are added to the errors.
+        """
+        added = ROUNDING_UNITS * float(np.finfo(np.float32).eps) + drift
+        with np.errstate(divide="ignore", invalid="ignore"):
+            condition = np.where(self.residuals > 0, self.errors / self.residuals, 1.0)
         return _ordered(
-            1.0 - self.values,
+            (1.0 - decay) - self.values,
             self.vectors,
-            self.residuals + rounding,
-            self.errors + rounding,
+            self.residuals + added,
+            self.errors + added * np.maximum(condition, 1.0),
             matvecs=self.matvecs,
             invariant=self.invariant,
             tolerance=self.tolerance,
@@ -150,7 +155,7 @@ def ritz_values(
         errors = np.maximum(
             errors, _two_sided_errors(factorization, left, overlap, values, vectors, residuals)
         )
-        matvecs *= 2
+        matvecs += left.projection.shape[0]
     return _ordered(
         values,
         vectors,

@@ -5,13 +5,15 @@ from functools import lru_cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
 
 from lopt.monitor.effective import summarize_steps
 from lopt.monitor.eigen import EigenEstimate, ritz_values, skew_norm
-from lopt.monitor.growth import growth
+from lopt.monitor.growth import Growth, growth
+from lopt.monitor.learned import inspect_star
 from lopt.monitor.lockstep import StepFactorization, factorize_step, process_names
 from lopt.monitor.margins import theorem_margins
 from lopt.monitor.report import Inspection, ResponseSummary
@@ -19,6 +21,7 @@ from lopt.monitor.settings import InspectSettings
 from lopt.monitor.step import Batch, Loss, Params, State
 from lopt.monitor.survey import Survey, survey
 from lopt.monitor.values import NOTHING, Value, dominant, extreme
+from lopt.optimizers.star import Star
 
 __all__ = ["inspect"]
 
@@ -55,14 +58,16 @@ def inspect(
     Parameters
     ----------
     transformation : optax.GradientTransformation
-        Any. For STAR take `lopt.star(theta, config, fused=False)`, which compiles far sooner.
+        Any. `lopt.star`'s own, not one in a chain, is differentiated by hand unless
+        `settings.joint`, where ``fused=False`` compiles far sooner.
     loss : callable, (params, batch) -> scalar
     params, state : pytrees
         Where to look; `state` is the transformation's.
     batch : pytree
         The data that is looked at; no other is drawn.
     blackbox : optax.GradientTransformation, optional
-        The blackbox part alone, over the same state; `star_blackbox` gives STAR's.
+        The blackbox part alone, over the same state; `star_blackbox` gives STAR's. That of
+        `lopt.star`'s own transformation is known unless `settings.joint`.
     batches : pytree, optional
         Minibatches with a leading axis; with them the growth along real steps is measured too,
         see `growth`.
@@ -88,13 +93,25 @@ def inspect(
     [4.0, 1.0, 0.75]
     """
     settings = settings or InspectSettings()
+
+    def window() -> Growth | None:
+        if batches is None:
+            return None
+        return growth(transformation, loss, params, state, batches, seed=settings.seed)
+
     arguments = params, state, batch
-    seen = _surveyor(transformation, loss, blackbox, settings)(*arguments)
-    numbers = jax.device_get(seen)
+    if isinstance(transformation, Star) and not settings.joint:
+        numbers, found = jax.device_get(_star(transformation, loss, settings)(*arguments))
+        return _resolve(numbers, found, params, settings, window())
+    reads_params = _reads_params(transformation, params, state)
+    whole = settings.joint or reads_params
+    seen = _surveyor(transformation, loss, blackbox, settings, whole)(*arguments)
+    numbers = jax.device_get(seen._replace(held=None))
+    assert seen.held is not None
     names = process_names(
         joint=settings.joint,
         product=not numbers.diagonal,
-        frozen=_reads_params(transformation, params, state),
+        frozen=reads_params,
         update=not numbers.diagonal,
         blackbox=blackbox is not None,
     )
@@ -102,10 +119,17 @@ def inspect(
     if names:
         run = _factorizer(transformation, loss, blackbox, settings, names)
         found = jax.device_get(run(*arguments, seen.held, seen.inverse_sharpness))
-    over_window = None
-    if batches is not None:
-        over_window = growth(transformation, loss, params, state, batches, seed=settings.seed)
-    return _resolve(numbers, found, params, settings, over_window)
+    return _resolve(numbers, found, params, settings, window())
+
+
+@lru_cache(maxsize=16)
+def _star(
+    transformation: Star, loss: Loss, settings: InspectSettings
+) -> Callable[[Params, State, Batch], tuple[Survey, StepFactorization]]:
+    def run(params: Params, state: State, batch: Batch) -> tuple[Survey, StepFactorization]:
+        return inspect_star(transformation, loss, params, state, batch, settings)
+
+    return jax.jit(run)
 
 
 @lru_cache(maxsize=16)
@@ -114,9 +138,10 @@ def _surveyor(
     loss: Loss,
     blackbox: optax.GradientTransformation | None,
     settings: InspectSettings,
+    whole: bool,
 ) -> Callable[[Params, State, Batch], Survey]:
     def run(params: Params, state: State, batch: Batch) -> Survey:
-        return survey(transformation, loss, params, state, batch, settings, blackbox)
+        return survey(transformation, loss, params, state, batch, settings, blackbox, whole=whole)
 
     return jax.jit(run)
 
@@ -152,6 +177,17 @@ def _reads_params(
     transformation: optax.GradientTransformation, params: Params, state: State
 ) -> bool:
     """Whether the update fails without the parameters, or reads the loss: then M H is not I - A."""
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)),
+                          (params, state))  # fmt: skip
+    leaves, structure = jax.tree.flatten(shapes)
+    return _fails_without_params(transformation, tuple(leaves), structure)
+
+
+@lru_cache(maxsize=64)
+def _fails_without_params(
+    transformation: optax.GradientTransformation, leaves: tuple[Any, ...], structure: Any
+) -> bool:
+    params, state = jax.tree.unflatten(structure, leaves)
     try:
         jax.eval_shape(lambda g, s: transformation.update(g, s), params, state)
     except Exception:
@@ -174,11 +210,11 @@ def _resolve(
         for name, o in found.overlaps.items()
     }
     joint, product = both.get("joint"), both.get("product") or _elementwise(seen, tolerance)
-    frozen = both.get("frozen") or product.shifted()
+    frozen = both.get("frozen") or product.shifted(float(found.decay), float(found.drift))
     sharpness, smallest = extreme(hessian, largest=True), extreme(hessian, largest=False)
     response = _diagonal(seen) if seen.diagonal else _response(found, "", tolerance)
     distance = _distance(seen, found, sharpness, tolerance)
-    steps = summarize_steps(seen.alpha, float(seen.alpha_spread), params)
+    steps = summarize_steps(seen.steps, float(seen.alpha_spread), params)
     theorem1, theorem1_prime = theorem_margins(
         sharpness,
         smallest,
@@ -205,7 +241,7 @@ def _resolve(
         theorem1=theorem1,
         theorem1_prime=theorem1_prime,
         growth=over_window,
-        held=int(seen.held.sum()),
+        held=int(seen.held_count),
     )
 
 
@@ -228,7 +264,7 @@ def _diagonal(seen: Survey) -> ResponseSummary:
 
 
 def _rounding(seen: Survey) -> float:
-    return 16.0 * float(np.finfo(seen.alpha.dtype).eps)
+    return 16.0 * float(np.finfo(seen.least.dtype).eps)
 
 
 def _response(found: StepFactorization, part: str, tolerance: float) -> ResponseSummary:

@@ -1,12 +1,21 @@
 """Krylov factorizations of symmetric operators, of any dimension, inside `jit`."""
 
+from collections.abc import Callable
+from functools import reduce
+from operator import add
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.flatten_util import ravel_pytree
 
-from lopt.monitor.krylov import ROUNDING_UNITS, KrylovFactorization, Operator, arnoldi
+from lopt.monitor.krylov import ROUNDING_UNITS, KrylovFactorization, arnoldi
 
 __all__ = ["lanczos", "symmetric_factorization"]
+
+Tree = Any
+TreeOperator = Callable[[Tree], Tree]
 
 # Entries of a basis beyond which memory traffic would cost as much as the products.
 LARGE_BASIS = 2**21
@@ -14,18 +23,25 @@ LARGE_BASIS = 2**21
 PAIGE = 2.5
 
 
-def symmetric_factorization(operator: Operator, start: Array, vectors: int) -> KrylovFactorization:
+def symmetric_factorization(
+    operator: TreeOperator, start: Tree, vectors: int
+) -> KrylovFactorization:
     """A Q^T = Q^T T + h q e_m^T without the basis Q; fully orthogonal where Q is small.
 
-    `arnoldi` up to `LARGE_BASIS` entries of Q, `lanczos` beyond.
+    `arnoldi` up to `LARGE_BASIS` entries of Q, `lanczos` beyond. The vectors are pytrees, so that
+    a product with the Hessian of a network need not copy its tensors into one vector.
     """
-    if start.shape[0] * vectors > LARGE_BASIS:
+    size = sum(leaf.size for leaf in jax.tree.leaves(start))
+    if size * vectors > LARGE_BASIS:
         return lanczos(operator, start, vectors)
-    nothing = jnp.zeros((0, 0), start.dtype)
-    return arnoldi(operator, start, vectors)._replace(basis=nothing)
+    flat, unravel = ravel_pytree(start)
+    found = arnoldi(lambda v: ravel_pytree(operator(unravel(v)))[0], flat, vectors)
+    return found._replace(basis=jnp.zeros((0, 0), flat.dtype))
 
 
-def lanczos(operator: Operator, start: Array, vectors: int) -> KrylovFactorization:
+def lanczos(
+    operator: TreeOperator, start: Tree, vectors: int, sign: Array | float = 1.0
+) -> KrylovFactorization:
     """A Q^T = Q^T T + h q e_m^T by the three-term recurrence, three vectors of memory.
 
     No vector is orthogonalized against any but the last two, so that orthogonality is lost as
@@ -35,12 +51,14 @@ def lanczos(operator: Operator, start: Array, vectors: int) -> KrylovFactorizati
 
     Parameters
     ----------
-    operator : callable, (n,) -> (n,)
-        v -> A v, linear and symmetric.
-    start : Array, shape (n,)
+    operator : callable
+        v -> A v, linear and symmetric, of pytrees of one structure.
+    start : pytree of arrays
         The first vector, not zero.
     vectors : int
         m, the number of products.
+    sign : Array, shape ()
+        1, or -1 for a skew-symmetric A.
 
     Returns
     -------
@@ -57,32 +75,52 @@ def lanczos(operator: Operator, start: Array, vectors: int) -> KrylovFactorizati
     >>> bool(jnp.allclose(jnp.linalg.eigvalsh(f.projection), jnp.array([1.0, 3.0])))
     True
     """
-    unit = jnp.finfo(start.dtype).eps
+    dtype = jnp.result_type(*jax.tree.leaves(start))
+    unit = jnp.finfo(dtype).eps
 
-    def body(index: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+    def body(index: Array, carry: tuple[Any, ...]) -> tuple[Any, ...]:
         previous, vector, diagonal, below, length, size, scale = carry
         product = operator(vector)
-        scale = jnp.maximum(scale, jnp.linalg.norm(product))
-        remainder = product - length * previous
-        along = jnp.vdot(vector, remainder, precision="highest")
-        remainder = remainder - along * vector
-        length = jnp.linalg.norm(remainder)
+        scale = jnp.maximum(scale, _norm(product))
+        remainder = _less(product, sign * length, previous)
+        along = _dot(vector, remainder)
+        remainder = _less(remainder, along, vector)
+        length = _norm(remainder)
         # A non-finite product must stay visible, hence the negated comparison.
         alive = ~(length <= ROUNDING_UNITS * unit * scale) & (size == index + 1)
         length = jnp.where(alive, length, 0.0)
-        following = jnp.where(alive, remainder / jnp.where(alive, length, 1.0), 0.0)
+        inverse = jnp.where(alive, 1.0 / jnp.where(alive, length, 1.0), 0.0)
+        following = jax.tree.map(lambda r: jnp.where(alive, r * inverse, 0.0), remainder)
         diagonal, below = diagonal.at[index].set(along), below.at[index].set(length)
         return vector, following, diagonal, below, length, size + alive, scale
 
-    zero, entries = jnp.zeros((), start.dtype), jnp.zeros(vectors, start.dtype)
-    first = start / jnp.linalg.norm(start)
-    carry = (jnp.zeros_like(start), first, entries, entries, zero, jnp.array(1), zero)
+    zero, entries = jnp.zeros((), dtype), jnp.zeros(vectors, dtype)
+    inverse = 1.0 / _norm(start)
+    first = jax.tree.map(lambda v: v * inverse, start)
+    none = jax.tree.map(jnp.zeros_like, start)
+    carry = (none, first, entries, entries, zero, jnp.array(1), zero)
     _, following, diagonal, below, length, size, _ = jax.lax.fori_loop(0, vectors, body, carry)
     off = jnp.diag(below[:-1], -1)
     return KrylovFactorization(
-        basis=jnp.zeros((0, 0), start.dtype),
-        projection=jnp.diag(diagonal) + off + off.T,
+        basis=jnp.zeros((0, 0), dtype),
+        projection=jnp.diag(diagonal) + off + sign * off.T,
         coupling=PAIGE * length,
         following=following,
         size=jnp.minimum(size, vectors),
     )
+
+
+def _dot(left: Tree, right: Tree) -> Array:
+    parts = jax.tree.map(lambda a, b: jnp.vdot(a, b, precision="highest"), left, right)
+    return reduce(add, jax.tree.leaves(parts))
+
+
+def _norm(vector: Tree) -> Array:
+    return jnp.linalg.norm(
+        jnp.stack([jnp.linalg.norm(jnp.ravel(v)) for v in jax.tree.leaves(vector)])
+    )
+
+
+def _less(vector: Tree, factor: Array, other: Tree) -> Tree:
+    """vector - factor * other."""
+    return jax.tree.map(lambda v, o: v - factor * o, vector, other)

@@ -23,7 +23,7 @@ from lopt.monitor.step import (
     flat_vector,
     linearize_step,
 )
-from lopt.monitor.survey import start_vector
+from lopt.monitor.survey import bare, start_vector
 
 __all__ = ["StepFactorization", "factorize_step", "process_names"]
 
@@ -36,11 +36,14 @@ class StepFactorization(NamedTuple):
     """What `factorize_step` leaves for the host.
 
     `maps` holds a factorization by name, see `process_names`: "joint", "product" and "frozen" each
-    with its "... left". Their bases are dropped; `overlaps` holds what is needed of them.
+    with its "... left". Their bases are dropped; `overlaps` holds what is needed of them. Where
+    there is no "frozen", A - (1 - `decay`) I + M H is at most `drift` on the space of "product".
     """
 
     maps: dict[str, KrylovFactorization]
     overlaps: dict[str, Array]
+    decay: Array | float = 0.0
+    drift: Array | float = 0.0
 
 
 def process_names(
@@ -101,18 +104,12 @@ def factorize_step(
     carry = jax.lax.fori_loop(0, rounds, together.advance, _Carry(maps, step.scale))
     found = {name: finish(process) for name, process in carry.maps.items()}
     return StepFactorization(
-        maps={name: _without_basis(f) for name, f in found.items()},
+        maps={name: bare(f) for name, f in found.items()},
         overlaps={
             name: jnp.matmul(found[f"{name} left"].basis, found[name].basis.T, precision="highest")
             for name in both
         },
     )
-
-
-def _without_basis(factorization: KrylovFactorization) -> KrylovFactorization:
-    """What the host needs: a basis of a large network is gigabytes to move."""
-    nothing = jnp.zeros((0, 0), factorization.basis.dtype)
-    return factorization._replace(basis=nothing, following=nothing)
 
 
 class _Carry(NamedTuple):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-__all__ = ["mapped"]
+__all__ = ["is_short", "mapped"]
 
 # Equations up to which a derivative's code is repeated rather than mapped over.
 SHORT_PROGRAM = 400
@@ -35,11 +35,16 @@ def mapped(apply: Callable, calls: dict[str, tuple[Any, Array]]) -> dict[str, An
     def one(call: tuple[Any, Array]) -> Any:
         return jax.lax.cond(call[1], apply, lambda _: empty, call[0])
 
-    if len(jax.make_jaxpr(apply)(arguments[0]).eqns) <= SHORT_PROGRAM:
+    if is_short(apply, arguments[0]):
         return {name: one(call) for name, call in calls.items()}
     stacked = jax.tree.map(_stacked, *arguments)
     answers = jax.lax.map(one, (stacked, jnp.stack(active)))
     return {name: jax.tree.map(lambda leaf, i=i: leaf[i], answers) for i, name in enumerate(calls)}
+
+
+def is_short(apply: Callable, argument: Any) -> bool:
+    """Whether a derivative's code is repeated rather than mapped over."""
+    return len(jax.make_jaxpr(apply)(argument).eqns) <= SHORT_PROGRAM
 
 
 def _stacked(*leaves: Array) -> Array:

@@ -40,6 +40,10 @@ class StepDerivative(NamedTuple):
     ----------
     hessian : callable, (n,) -> (n,)
         v -> H v.
+    tree_hessian : callable
+        The same for trees of the structure of the parameters, without copying them together.
+    unravel : callable
+        A flat vector as such a tree.
     forward : callable, Cause -> Response
         The derivative of u, of state' and of the blackbox part's u. The loss value, which some
         transformations read, moves with the parameters.
@@ -55,6 +59,8 @@ class StepDerivative(NamedTuple):
     """
 
     hessian: Callable[[Array], Array]
+    tree_hessian: Callable[[Params], Params]
+    unravel: Callable[[Array], Params]
     forward: Callable[[Cause], Response]
     backward: Callable[[Response], Cause]
     params: Array
@@ -92,11 +98,8 @@ def linearize_step(
     update = optax.with_extra_args_support(transformation).update
     partial = optax.with_extra_args_support(blackbox).update if blackbox else None
 
-    def slope(p: Array) -> tuple[Array, Array]:
-        value, grad = jax.value_and_grad(loss)(unravel(p), batch)
-        return value, flat_vector(grad)
-
-    (value, gradient), slope_tangent = jax.linearize(slope, at)
+    slope = linearize_loss(loss, params, batch)
+    value, gradient = slope.value, flat_vector(slope.gradient)
 
     def respond(p: Array, g: Array, value: Array, s: Array) -> Response:
         grad, full, where = unravel(g), split.join(unravel_state(s)), unravel(p)
@@ -122,7 +125,9 @@ def linearize_step(
     after = unravel(at + answer.update), unravel_state(answer.state)
     before = params, unravel_state(hidden)
     return StepDerivative(
-        hessian=lambda v: slope_tangent(v)[1],
+        hessian=lambda v: flat_vector(slope.hessian(unravel(v))),
+        tree_hessian=slope.hessian,
+        unravel=unravel,
         forward=forward,
         backward=backward,
         params=at,
@@ -132,6 +137,20 @@ def linearize_step(
         scale=leaf_scale(before, after),
         loss=value,
     )
+
+
+class LossDerivative(NamedTuple):
+    """The loss at a point, its gradient, and v -> H v; trees of the structure of the parameters."""
+
+    value: Array
+    gradient: Params
+    hessian: Callable[[Params], Params]
+
+
+def linearize_loss(loss: Loss, params: Params, batch: Batch) -> LossDerivative:
+    """The first two derivatives of the loss, the gradient linearized once."""
+    (value, gradient), tangent = jax.linearize(lambda p: jax.value_and_grad(loss)(p, batch), params)
+    return LossDerivative(value, gradient, lambda v: tangent(v)[1])
 
 
 def flat_vector(tree: Any) -> Array:

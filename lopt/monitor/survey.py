@@ -1,5 +1,6 @@
 """The first part of an inspection: the Hessian, the update's diagonal, M H where M is diagonal."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -7,23 +8,25 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from lopt.monitor.effective import StepSample, sample_steps
 from lopt.monitor.krylov import KrylovFactorization, arnoldi
 from lopt.monitor.lanczos import symmetric_factorization
 from lopt.monitor.linearize import random_signs, random_uniform
-from lopt.monitor.mapped import mapped
+from lopt.monitor.mapped import is_short, mapped
 from lopt.monitor.settings import InspectSettings
 from lopt.monitor.step import (
     Batch,
     Cause,
     Loss,
     Params,
+    Response,
     State,
     StepDerivative,
     flat_vector,
     linearize_step,
 )
 
-__all__ = ["Survey", "survey"]
+__all__ = ["Survey", "bare", "inverse_sharpness", "start_vector", "survey", "toward"]
 
 PROBE_ROUNDING = 16.0
 
@@ -44,13 +47,15 @@ class Survey(NamedTuple):
         Whether the diagonal M has a negative entry; `product` is of a symmetric operator if not.
     diagonal : Array of bool
         Whether M is diagonal, to the rounding of the probes.
-    alpha, alpha_spread : Array, shapes (n,), ()
-        The diagonal of the nominal part, and what it has off its diagonal, relatively.
+    steps, alpha_spread : StepSample, Array of shape ()
+        The diagonal alpha of the nominal part, sampled, and what that part has off its diagonal,
+        relatively.
     least, largest : Array, shape ()
         Extremes of M's diagonal.
     inverse_sharpness : Array, shape ()
-    held : Array of bool, shape (n + m,)
+    held : Array of bool, shape (n + m,), or None once it is counted
         See `JointOperator`.
+    held_count : Array, shape ()
     loss : Array, shape ()
     """
 
@@ -59,12 +64,13 @@ class Survey(NamedTuple):
     overlap: Array
     indefinite: Array
     diagonal: Array
-    alpha: Array
+    steps: StepSample
     alpha_spread: Array
     least: Array
     largest: Array
     inverse_sharpness: Array
-    held: Array
+    held: Array | None
+    held_count: Array
     loss: Array
 
 
@@ -97,6 +103,14 @@ class _Found(NamedTuple):
     taken: Array
     held: Array
 
+    def add(self, probe: Array, answer: Response) -> "_Found":
+        """With one more probe."""
+        total = self.total.add(self.taken, -probe * answer.update)
+        nominal = self.nominal
+        if nominal is not None:
+            nominal = nominal.add(self.taken, probe * (answer.blackbox - answer.update))
+        return _Found(nominal, total, self.taken + 1, self.held)
+
     @property
     def is_diagonal(self) -> Array:
         unit = jnp.finfo(self.total.first.dtype).eps
@@ -111,36 +125,41 @@ def survey(
     batch: Batch,
     settings: InspectSettings,
     blackbox: optax.GradientTransformation | None,
+    *,
+    whole: bool,
 ) -> Survey:
     """The curvature, and the response of an elementwise update with its M H; jittable.
 
-    Costs hessian_vectors products with the Hessian, sweeps + 1 with the derivative of the update,
-    and where M is diagonal another `vectors` with the Hessian.
+    Costs hessian_vectors products with the Hessian, 2 (where M is diagonal) to sweeps with the
+    derivative of the update, and where M is diagonal another `vectors` with the Hessian. `whole`
+    says whether more than M is looked at, so that parameters and state must have derivatives too.
     """
     step = linearize_step(transformation, loss, params, state, batch, blackbox)
     n = step.params.shape[0]
     start, probe_key = start_vector(settings, step.params), jax.random.key(settings.seed + 1)
-    toward = _toward(start, step.gradient)
-    hessian = symmetric_factorization(step.hessian, toward, min(settings.hessian_vectors, n))
-    probes = _probe(step, settings.sweeps, probe_key, split=blackbox is not None)
+    tilted = toward(start, step.gradient)
+    hessian = symmetric_factorization(
+        step.tree_hessian, step.unravel(tilted), min(settings.hessian_vectors, n)
+    )
+    probes = _probe(step, settings.sweeps, probe_key, split=blackbox is not None, whole=whole)
     diagonal, held = probes.is_diagonal, probes.held
     nominal = probes.nominal or probes.total
     total = probes.total.sum / probes.taken
     response = jnp.where(held[:n] | ~jnp.isfinite(total), 0.0, total)
     product, overlap = _diagonal_product(step, response, start, settings.vectors, diagonal)
-    drop = jnp.zeros((0,), start.dtype)
     return Survey(
-        hessian=hessian._replace(following=drop),
-        product=product._replace(following=drop),
+        hessian=bare(hessian),
+        product=product,
         overlap=overlap,
         indefinite=jnp.any(response < 0),
         diagonal=diagonal,
-        alpha=nominal.sum / probes.taken,
+        steps=sample_steps(nominal.sum / probes.taken, params),
         alpha_spread=nominal.spread(probes.taken),
         least=jnp.min(total),
         largest=jnp.max(total),
-        inverse_sharpness=_inverse_sharpness(hessian),
+        inverse_sharpness=inverse_sharpness(hessian),
         held=held,
+        held_count=jnp.sum(held),
         loss=step.loss,
     )
 
@@ -150,7 +169,7 @@ def start_vector(settings: InspectSettings, like: Array) -> Array:
     return random_uniform(jax.random.key(settings.seed), like)
 
 
-def _toward(start: Array, gradient: Array) -> Array:
+def toward(start: Array, gradient: Array) -> Array:
     """A random start tilted half way to the gradient, which lies near the leading eigenvectors.
 
     With a million weights that saves some six products; the random half keeps every eigenvector in.
@@ -159,30 +178,41 @@ def _toward(start: Array, gradient: Array) -> Array:
     return start / jnp.linalg.norm(start) + gradient / jnp.where(length > 0, length, 1.0)
 
 
-def _probe(step: StepDerivative, sweeps: int, key: Array, *, split: bool) -> _Found:
+def _probe(step: StepDerivative, sweeps: int, key: Array, *, split: bool, whole: bool) -> _Found:
     """The response to random signs, `sweeps` times; optax adds updates, so M = -du/dg.
 
-    Besides them one in which everything moves, for the coordinates without a finite derivative.
-    All in one call of `mapped`: a short derivative is repeated, so that XLA fuses it with its
-    probes and holds nothing of it, and a learned optimizer's is compiled once.
+    Besides them one in which everything moves where `whole`, for the coordinates without a finite
+    derivative.
+    A short derivative is repeated, so that XLA fuses it with its probes and holds nothing of it;
+    two probes tell there whether M is diagonal, and more are taken only where it is not. A learned
+    optimizer's is compiled once and mapped over all.
     """
     none, rest = jnp.zeros_like(step.params), jnp.zeros_like(step.state)
     n, always = none.shape[0], jnp.array(True)
-    whole = random_signs(key, step.scale)
-    calls = {"everything": (Cause(whole[:n], whole[:n], whole[n:]), always)}
+    moving = random_signs(key, step.scale)
+    everything = Cause(moving[:n], moving[:n], moving[n:])
     signs = [random_signs(jax.random.fold_in(key, index), none) for index in range(sweeps)]
-    calls |= {str(i): (Cause(none, probe, rest), always) for i, probe in enumerate(signs)}
+    at_once = 2 if is_short(step.forward, everything) else sweeps
+    calls = {"everything": (everything, always)} if whole else {}
+    calls |= {str(i): (Cause(none, z, rest), always) for i, z in enumerate(signs[:at_once])}
     answers = mapped(step.forward, calls)
+    if whole:
+        moved = answers["everything"]
+        held = ~jnp.isfinite(flat_vector((moving[:n] + moved.update, moved.state)))
+    else:
+        held = jnp.zeros(step.scale.shape, bool).at[:n].set(~jnp.isfinite(answers["0"].update))
     zero = _Probes(none, none, jnp.zeros((), none.dtype))
-    nominal, total = zero if split else None, zero
-    for i, probe in enumerate(signs):
-        answer, index = answers[str(i)], jnp.array(i)
-        total = total.add(index, -probe * answer.update)
-        if nominal is not None:
-            nominal = nominal.add(index, probe * (answer.blackbox - answer.update))
-    moved = answers["everything"]
-    held = ~jnp.isfinite(flat_vector((whole[:n] + moved.update, moved.state)))
-    return _Found(nominal, total, jnp.array(sweeps), held)
+    found = _Found(zero if split else None, zero, jnp.array(0), held)
+    for i, probe in enumerate(signs[:at_once]):
+        found = found.add(probe, answers[str(i)])
+
+    def more() -> _Found:
+        further = found
+        for probe in signs[at_once:]:
+            further = further.add(probe, step.forward(Cause(none, probe, rest)))
+        return further
+
+    return jax.lax.cond(found.is_diagonal, lambda: found, more)
 
 
 def _diagonal_product(
@@ -190,18 +220,20 @@ def _diagonal_product(
 ) -> tuple[KrylovFactorization, Array]:
     """M H for M = diag(`response`), in coordinates where it is symmetric if M >= 0."""
     root, signs = jnp.sqrt(jnp.abs(response)), jnp.where(response < 0, -1.0, 1.0)
-    start = _toward(start, root * step.gradient)
+    start = toward(start, root * step.gradient)
     vectors = min(vectors, start.shape[0])
     none = jnp.zeros((vectors, vectors), start.dtype)
 
     def symmetric() -> tuple[KrylovFactorization, Array]:
-        apply = lambda v: root * step.hessian(root * v)  # noqa: E731
-        return symmetric_factorization(apply, start, vectors), none
+        roots = step.unravel(root)
+        times = partial(jax.tree.map, jnp.multiply, roots)
+        apply = lambda v: times(step.tree_hessian(times(v)))  # noqa: E731
+        return bare(symmetric_factorization(apply, step.unravel(start), vectors)), none
 
     def signed() -> tuple[KrylovFactorization, Array]:
         found = arnoldi(lambda v: signs * root * step.hessian(root * v), start, vectors)
         overlap = jnp.matmul(found.basis * signs, found.basis.T, precision="highest")
-        return found._replace(basis=jnp.zeros((0, 0), start.dtype)), overlap
+        return bare(found), overlap
 
     shape = jax.eval_shape(symmetric)
     skip = lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)  # noqa: E731
@@ -209,7 +241,13 @@ def _diagonal_product(
     return jax.lax.switch(which, (skip, symmetric, signed))
 
 
-def _inverse_sharpness(hessian: KrylovFactorization) -> Array:
+def bare(factorization: KrylovFactorization) -> KrylovFactorization:
+    """What the host needs: a basis of a large network is gigabytes to move."""
+    nothing = jnp.zeros((0, 0), factorization.projection.dtype)
+    return factorization._replace(basis=nothing, following=nothing)
+
+
+def inverse_sharpness(hessian: KrylovFactorization) -> Array:
     """1/h from the Lanczos matrix, 0 where no eigenvalue is positive."""
     projection = (hessian.projection + hessian.projection.T) / 2
     h = jnp.linalg.eigvalsh(projection)[-1]

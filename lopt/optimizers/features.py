@@ -66,9 +66,13 @@ def scales(a: Accumulators) -> Scales:
     if axes is None:
         gradient = lax.rsqrt(jnp.maximum(a.row + ADAFACTOR_FLOOR, ADAFACTOR_FLOOR))
         return Scales((gradient,), (lax.rsqrt(a.row + RMS_FLOOR),))
-    mean = jnp.mean(a.row, axis=axes[0] + 1, keepdims=True)
-    relative = jnp.maximum(a.row / (mean + ADAFACTOR_FLOOR), ADAFACTOR_FLOOR)
-    both = (lax.rsqrt(relative), lax.rsqrt(jnp.maximum(a.column, ADAFACTOR_FLOOR)))
+    return factored_scales(a.row, a.column, jnp.mean(a.row, axis=axes[0] + 1, keepdims=True))
+
+
+def factored_scales(row: jax.Array, column: jax.Array, mean: jax.Array) -> Scales:
+    """The `scales` of a tensor of rank two or more; `mean` is the row's over its rows."""
+    relative = jnp.maximum(row / (mean + ADAFACTOR_FLOOR), ADAFACTOR_FLOOR)
+    both = (lax.rsqrt(relative), lax.rsqrt(jnp.maximum(column, ADAFACTOR_FLOOR)))
     return Scales(both, both)
 
 
@@ -89,12 +93,19 @@ def tensor_features(
         preconditioned_momentum=a.momentum * inverse_rms,
         inverse_rms=inverse_rms,
         scaled_gradient=gradient * reduce(mul, factors.gradient),
-        row=a.row,
-        column=column,
-        inverse_row=lax.rsqrt(a.row + FACTOR_FLOOR),
-        inverse_column=lax.rsqrt(column + FACTOR_FLOOR),
         scaled_momentum=a.momentum * reduce(mul, factors.momentum),
+        **rows_and_columns(a.row, column),
     )
+
+
+def rows_and_columns(row: jax.Array, column: jax.Array) -> dict[str, jax.Array]:
+    """The features that depend on the second moments of rows and columns alone, by their field."""
+    return {
+        "row": row,
+        "column": column,
+        "inverse_row": lax.rsqrt(row + FACTOR_FLOOR),
+        "inverse_column": lax.rsqrt(column + FACTOR_FLOOR),
+    }
 
 
 def sum_of_squares(feature: jax.Array) -> jax.Array:

@@ -47,7 +47,11 @@ def apply_network(
 
     `squares` are the mean squares of the features `x`, of which no matrix is built.
     """
-    units = first_layer(network, x, squares, factors, count)
+    return upper_layers(network, first_layer(network, x, squares, factors, count), heads)
+
+
+def upper_layers(network: Network, units: list[jax.Array], heads: int) -> list[jax.Array]:
+    """The first `heads` outputs from the first layer's units before their ReLU."""
     for layer in range(1, len(network.weights)):
         last = layer == len(network.weights) - 1
         weight, bias = network.weights[layer], network.biases[layer]

@@ -139,9 +139,7 @@ class StarConfig:
         """Fresh meta-parameters, see `init_meta_parameters`."""
         return init_meta_parameters(key, self)
 
-    def make(
-        self, meta_parameters: "MetaParameters", *, fused: bool = True
-    ) -> optax.GradientTransformationExtraArgs:
+    def make(self, meta_parameters: "MetaParameters", *, fused: bool = True) -> "Star":
         """The optimizer of meta-parameters, see `star`."""
         return star(meta_parameters, self, fused=fused)
 
@@ -229,9 +227,18 @@ def _mean(momenta: jax.Array) -> jax.Array:
     return reduce(add, [*momenta]) * (1.0 / momenta.shape[0])
 
 
+class Star(optax.GradientTransformationExtraArgs):
+    """What `star` returns: an optax transformation that knows its meta-parameters and its
+    configuration, so that `lopt.monitor.inspect` can use the derivative written by hand.
+    """
+
+    meta_parameters: MetaParameters
+    config: StarConfig
+
+
 def star(
     meta_parameters: MetaParameters | str, config: StarConfig | None = None, *, fused: bool = True
-) -> optax.GradientTransformationExtraArgs:
+) -> Star:
     """The learned optimizer ``phi' = phi - f_g - f_b``, (2) with (21) and (22), as an optax
     transformation.
 
@@ -252,9 +259,9 @@ def star(
 
     Returns
     -------
-    optax.GradientTransformationExtraArgs
-        ``update(gradients, state, params)`` needs `params`. State and arithmetic are float32; the
-        updates have the dtype of the parameters.
+    Star
+        An ``optax.GradientTransformationExtraArgs``. ``update(gradients, state, params)`` needs
+        `params`. State and arithmetic are float32; the updates have the dtype of the parameters.
 
     Examples
     --------
@@ -306,7 +313,9 @@ def star(
             StarState(state.count + 1, new),
         )
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    made = Star(init, update)
+    made.meta_parameters, made.config = theta, config
+    return made
 
 
 def _named(
@@ -348,19 +357,39 @@ def _tensor_update(
         heads = apply_network(theta.network, x, squares, factors, count, config.heads)
     elif config.heads:
         heads = apply_plainly(theta.network, x, squares, count, config.heads)
-    terms = []
+    terms = [*update_terms(theta, config, heads, g, a)]
+    if config.weight_decay:
+        terms.append(-config.weight_decay * p)
+    step = reduce(add, [term for term in terms if term is not None])
+    return step.astype(jnp.asarray(parameter).dtype), a
+
+
+class UpdateTerms(NamedTuple):
+    """The nominal and the blackbox part of an update; None where it is left out."""
+
+    nominal: jax.Array | None
+    blackbox: jax.Array | None
+
+
+def update_terms(
+    theta: MetaParameters,
+    config: StarConfig,
+    heads: list[jax.Array],
+    gradient: jax.Array,
+    a: Accumulators,
+) -> UpdateTerms:
+    """``-f_g`` (21) and ``-f_b`` (22) of one tensor, from the network's heads and the accumulators
+    that already hold this step's gradient.
+    """
+    nominal = blackbox = None
     if config.nominal_term is not None:
         size = jnp.exp(config.nominal_exponent * heads[-1]) if config.controls_nominal else 1.0
         scale = jnp.exp(theta.log_nominal_scale[0]) if theta.log_nominal_scale.size else 1.0
-        terms.append(
-            -config.nominal_step * scale * size * nominal_direction(config.nominal_term, g, a)
-        )
+        direction = nominal_direction(config.nominal_term, gradient, a)
+        nominal = -config.nominal_step * scale * size * direction
     if config.blackbox_term:
-        direction, magnitude = heads[:2]
-        blackbox = config.blackbox_step * direction * jnp.exp(config.blackbox_exponent * magnitude)
-        terms.append(
-            -blackbox * lax.rsqrt(a.rms[-1] + RMS_FLOOR) if config.precondition else -blackbox
-        )
-    if config.weight_decay:
-        terms.append(-config.weight_decay * p)
-    return reduce(add, terms).astype(jnp.asarray(parameter).dtype), a
+        head, magnitude = heads[:2]
+        blackbox = -config.blackbox_step * head * jnp.exp(config.blackbox_exponent * magnitude)
+        if config.precondition:
+            blackbox = blackbox * lax.rsqrt(a.rms[-1] + RMS_FLOOR)
+    return UpdateTerms(nominal, blackbox)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lopt.monitor import lanczos as module
 from lopt.monitor import ritz_values
-from lopt.monitor.effective import summarize_steps
+from lopt.monitor.effective import sample_steps, summarize_steps
 from lopt.monitor.lanczos import lanczos, symmetric_factorization
 from lopt.monitor.linearize import random_signs, random_uniform
 
@@ -93,7 +93,8 @@ def test_hashed_numbers_are_as_independent_as_random_ones() -> None:
 
 def test_quantiles_of_many_values_are_those_of_levels_nearby() -> None:
     values = np.random.default_rng(3).standard_normal(200_000).astype(np.float32) ** 3
-    found = summarize_steps(values, 0.0, {"a": np.zeros(150_000), "b": np.zeros(50_000)})
+    params = {"a": np.zeros(150_000), "b": np.zeros(50_000)}
+    found = summarize_steps(sample_steps(jnp.asarray(values), params), 0.0, params)
     assert found.quantiles[0.0] == values.min()
     assert found.quantiles[1.0] == values.max()
     for level in (0.05, 0.25, 0.5, 0.75, 0.95):

@@ -1,0 +1,215 @@
+"""An inspection of STAR at a frozen hidden state, by the derivative that is written by hand."""
+
+from collections.abc import Callable
+from functools import partial, reduce
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.flatten_util import ravel_pytree
+
+from lopt.monitor.effective import sample_steps
+from lopt.monitor.krylov import KrylovFactorization, arnoldi
+from lopt.monitor.lanczos import LARGE_BASIS, lanczos, symmetric_factorization
+from lopt.monitor.linearize import random_signs
+from lopt.monitor.lockstep import StepFactorization
+from lopt.monitor.settings import InspectSettings
+from lopt.monitor.star_response import StarResponse, star_response
+from lopt.monitor.step import (
+    Batch,
+    Loss,
+    Params,
+    State,
+    flat_vector,
+    linearize_loss,
+    require_float,
+)
+from lopt.monitor.survey import Survey, bare, inverse_sharpness, start_vector, toward
+from lopt.optimizers.star import Star
+
+__all__ = ["inspect_star"]
+
+Map = Callable[[Params], Params]
+
+# Range of the squares of the coordinates' scales.
+SCALE_RANGE = 1e-12
+# Where memory traffic is what costs: Krylov vectors for the response's own maps, whose extremes are
+# near single coordinates, and the share of `vectors` for the transpose of M H, which starts near
+# the eigenvectors that it is to find.
+RESPONSE_VECTORS, LEFT_SHARE = 4, 0.5
+
+
+def inspect_star(
+    transformation: Star,
+    loss: Loss,
+    params: Params,
+    state: State,
+    batch: Batch,
+    settings: InspectSettings,
+) -> tuple[Survey, StepFactorization]:
+    """What `survey` and `factorize_step` find for any optimizer, without the joint map; jittable.
+
+    M is nearly its diagonal D: M H is looked at in the coordinates sqrt|D|, in which it is nearly
+    symmetric where D > 0. So its transpose starts at the extreme eigenvectors of the symmetric
+    part, and the maps of M alone at the entries where D is extreme; few vectors do then. A differs
+    from (1 - weight decay) I - M H by what the blackbox term makes of the parameters themselves, of
+    which there is a bound on the Krylov spaces.
+    """
+    require_float(params)
+    at = linearize_loss(loss, params, batch)
+    unravel = ravel_pytree(params)[1]
+    config = transformation.config
+    response = star_response(transformation.meta_parameters, config, params, at.gradient, state)
+    gradient = flat_vector(at.gradient)
+    n = gradient.shape[0]
+    alpha, part = (jax.tree.map(jnp.negative, tree) for tree in response.elementwise())
+    finite = jax.tree.map(jnp.isfinite, alpha)
+
+    def free(tree: Params) -> Params:
+        return jax.tree.map(lambda f, v: jnp.where(f, v, 0.0), finite, tree)
+
+    def pair(index: int) -> tuple[Map, Map]:
+        """M or P, and its transpose; optax adds updates, so that M = -du/dg."""
+
+        def apply(tree: Params) -> Params:
+            return jax.tree.map(jnp.negative, response(tree)[index])
+
+        transpose = jax.linear_transpose(apply, at.gradient)
+        return lambda v: free(apply(free(v))), lambda v: free(transpose(free(v))[0])
+
+    apply, transpose = pair(0)
+    start = start_vector(settings, gradient)
+    hessian = symmetric_factorization(
+        at.hessian, unravel(toward(start, gradient)), min(settings.hessian_vectors, n)
+    )
+    inverse = inverse_sharpness(hessian)
+    total = flat_vector(free(alpha))
+    size = jnp.abs(total)
+    scale = jnp.sqrt(jnp.clip(size / jnp.max(size), SCALE_RANGE, 1.0))
+
+    def ahead(vector: Array) -> Array:
+        return flat_vector(apply(at.hessian(unravel(scale * vector)))) / scale
+
+    def back(vector: Array) -> Array:
+        return scale * flat_vector(at.hessian(transpose(unravel(vector / scale))))
+
+    vectors, sparing = min(settings.vectors, n), n * settings.vectors > LARGE_BASIS
+    right = arnoldi(ahead, toward(start, scale * gradient), vectors)
+    fewer = max(1, round(LEFT_SHARE * vectors)) if sparing else vectors
+    left = arnoldi(back, _extreme_vectors(right), fewer)
+    maps = {"product": right, "product left": left}
+    count = min(RESPONSE_VECTORS, vectors) if sparing else vectors
+    random = unravel(start)
+    maps |= _extremes(apply, transpose, free(alpha), random, count, inverse)
+    if config.blackbox_term:
+        own = _extremes(*pair(1), free(part), random, count)
+        maps |= {f"blackbox {name}": found for name, found in own.items()}
+    nominal = total - flat_vector(free(part))
+    signs = random_signs(jax.random.key(settings.seed + 1), start)
+    moved = response(free(unravel(signs)))
+    probed = signs * flat_vector(free(jax.tree.map(jnp.subtract, moved.blackbox, moved.update)))
+    known = jnp.linalg.norm(nominal)
+    # Row by row: on a CPU the product of two matrices so long takes ten times as long.
+    overlap = jax.lax.map(
+        lambda row: jnp.matmul(left.basis, row, precision="highest"), right.basis
+    ).T
+    return Survey(
+        hessian=bare(hessian),
+        product=bare(right),
+        overlap=overlap,
+        indefinite=jnp.array(True),
+        diagonal=jnp.array(False),
+        steps=sample_steps(nominal, params),
+        alpha_spread=jnp.linalg.norm(probed - nominal) / jnp.where(known > 0, known, 1.0),
+        least=jnp.min(total),
+        largest=jnp.max(total),
+        inverse_sharpness=inverse,
+        held=None,
+        held_count=jnp.sum(~flat_vector(finite)),
+        loss=at.value,
+    ), StepFactorization(
+        maps={name: bare(found) for name, found in maps.items()},
+        overlaps={"product": overlap},
+        decay=jnp.asarray(config.weight_decay),
+        drift=_drift(response, scale, (right.basis, left.basis)),
+    )
+
+
+def _drift(response: StarResponse, scale: Array, bases: tuple[Array, ...]) -> Array:
+    """A bound on what du/dparams makes of the unit vectors in the spaces of these bases, in the
+    coordinates of M H.
+    """
+    own, acting, along = response.by_parameters()
+    diagonal = flat_vector(own)
+    parts = [jnp.linalg.norm(diagonal * jnp.linalg.norm(basis, axis=0)) for basis in bases]
+    offset, rank_one = 0, [jnp.zeros(())]
+    for b, c in zip(jax.tree.leaves(acting), jax.tree.leaves(along), strict=True):
+        here = scale[offset : offset + b.size].reshape(b.shape)
+        rank_one.append(jnp.linalg.norm(jnp.ravel(b / here)) * jnp.linalg.norm(jnp.ravel(c * here)))
+        offset += b.size
+    return reduce(jnp.maximum, parts) + reduce(jnp.maximum, rank_one)
+
+
+def _extreme_vectors(factorization: KrylovFactorization) -> Array:
+    """The sum of the Ritz vectors at both ends of the symmetric part."""
+    projection = factorization.projection
+    vectors = jnp.linalg.eigh((projection + projection.T) / 2)[1]
+    return jnp.matmul(vectors[:, 0] + vectors[:, -1], factorization.basis, precision="highest")
+
+
+def _extremes(
+    apply: Map,
+    transpose: Map,
+    diagonal: Params,
+    start: Params,
+    vectors: int,
+    inverse: Array | None = None,
+) -> dict[str, KrylovFactorization]:
+    """The symmetric and the skew part of a map M near its diagonal, and its distance from `inverse`
+    times the identity: Lanczos' method, for one after the other so that M is compiled once.
+
+    Each begins near the entries at which the diagonal is extreme, with something of every other.
+    """
+    shift = jnp.zeros(()) if inverse is None else inverse
+    away = jax.tree.map(lambda d: jnp.abs(d - shift), diagonal)
+    least = jax.tree.map(jnp.negative, diagonal)
+    starts = {
+        "symmetric": _beside(start, diagonal, least),
+        "skew": start,
+        "distance": _beside(start, away),
+    }
+    if inverse is None:
+        del starts["distance"]
+
+    def one(given: tuple[Array, Array, Params]) -> KrylovFactorization:
+        distance, sign, begin = given
+
+        def product(v: Params) -> Params:
+            ahead = apply(v)
+            moved = jax.tree.map(lambda a, x: jnp.where(distance, a - shift * x, x), ahead, v)
+            return jax.tree.map(
+                lambda a, b, m: jnp.where(distance, b - shift * m, (a + sign * b) / 2),
+                ahead,
+                transpose(moved),
+                moved,
+            )
+
+        return bare(lanczos(product, begin, vectors, sign))
+
+    names = list(starts)
+    kinds = jnp.array([n == "distance" for n in names])
+    signs = jnp.array([-1.0 if n == "skew" else 1.0 for n in names])
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts.values())
+    found = jax.lax.map(one, (kinds, signs, stacked))
+    return {n: jax.tree.map(lambda leaf, i=i: leaf[i], found) for i, n in enumerate(names)}
+
+
+def _beside(start: Params, *trees: Params) -> Params:
+    """1 where one of the trees has its largest entry, and a little of the start everywhere."""
+    size = jnp.sqrt(sum(jnp.vdot(v, v) for v in jax.tree.leaves(start)))
+    found = jax.tree.map(lambda v: 0.1 / size * v, start)
+    for tree in trees:
+        top = reduce(jnp.maximum, [jnp.max(leaf) for leaf in jax.tree.leaves(tree)])
+        at = jax.tree.map(partial(jnp.equal, top), tree)
+        found = jax.tree.map(jnp.add, found, at)
+    return found
