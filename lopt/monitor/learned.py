@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial, reduce
+from operator import add
 
 import jax
 import jax.numpy as jnp
@@ -141,7 +142,8 @@ def _drift(response: StarResponse, scale: Array, bases: tuple[Array, ...]) -> Ar
     """
     own, acting, along = response.by_parameters()
     diagonal = flat_vector(own)
-    parts = [jnp.linalg.norm(diagonal * jnp.linalg.norm(basis, axis=0)) for basis in bases]
+    squares = [reduce(add, [row * row for row in basis]) for basis in bases]
+    parts = [jnp.sqrt(jnp.vdot(diagonal * diagonal, s, precision="highest")) for s in squares]
     offset, rank_one = 0, [jnp.zeros(())]
     for b, c in zip(jax.tree.leaves(acting), jax.tree.leaves(along), strict=True):
         here = scale[offset : offset + b.size].reshape(b.shape)
