@@ -13,6 +13,7 @@ def main(
     states: Mapping[str, str],
     do: Callable[[str], None],
     skip: Sequence[str] = (),
+    nothing: str = "nothing",
 ) -> int:
     """List the names and their states, or do those asked for; return the exit code.
 
@@ -20,7 +21,7 @@ def main(
     """
     wrong = [name for name in arguments if name not in states and name != ALL]
     if wrong:
-        print(f"{program}: nothing is called {wrong[0]}; all are {', '.join(states)}.",
+        print(f"{program}: {nothing} is called {wrong[0]}; all are {', '.join(states)}.",
               file=sys.stderr)  # fmt: skip
         return 2
     if not arguments:

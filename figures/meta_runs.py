@@ -137,7 +137,8 @@ def main(arguments: list[str]) -> int:
             jax.config.update("jax_num_cpu_devices", BUDGET["devices"])
         do(name, known[name])
 
-    return listing.main("meta_runs", arguments, {name: state(name) for name in known}, run)
+    states = {name: state(name) for name in known}
+    return listing.main("meta_runs", arguments, states, run, nothing="no run")
 
 
 if __name__ == "__main__":

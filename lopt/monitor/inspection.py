@@ -100,7 +100,7 @@ def inspect(
         return growth(transformation, loss, params, state, batches, seed=settings.seed)
 
     arguments = params, state, batch
-    if isinstance(transformation, Star) and not settings.joint:
+    if isinstance(transformation, Star) and not settings.joint and _float32(params):
         numbers, found = jax.device_get(_star(transformation, loss, settings)(*arguments))
         return _resolve(numbers, found, params, settings, window())
     reads_params = _reads_params(transformation, params, state)
@@ -120,6 +120,12 @@ def inspect(
         run = _factorizer(transformation, loss, blackbox, settings, names)
         found = jax.device_get(run(*arguments, seen.held, seen.inverse_sharpness))
     return _resolve(numbers, found, params, settings, window())
+
+
+def _float32(params: Params) -> bool:
+    """Whether every tensor is of the precision of STAR's own arithmetic, and none is empty."""
+    leaves = jax.tree.leaves(params)
+    return all(jnp.result_type(x) == jnp.float32 and jnp.size(x) for x in leaves) and bool(leaves)
 
 
 @lru_cache(maxsize=16)

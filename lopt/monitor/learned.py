@@ -85,8 +85,8 @@ def inspect_star(
     )
     inverse = inverse_sharpness(hessian)
     total = flat_vector(free(alpha))
-    size = jnp.abs(total)
-    scale = jnp.sqrt(jnp.clip(size / jnp.max(size), SCALE_RANGE, 1.0))
+    size, top = jnp.abs(total), jnp.max(jnp.abs(total))
+    scale = jnp.sqrt(jnp.where(top > 0, jnp.clip(size / top, SCALE_RANGE, 1.0), 1.0))
 
     def ahead(vector: Array) -> Array:
         return flat_vector(apply(at.hessian(unravel(scale * vector)))) / scale

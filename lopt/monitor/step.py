@@ -216,11 +216,16 @@ def leaf_scale(*trees: Any) -> Array:
 
 
 def require_float(params: Params) -> None:
-    """An error for parameters that are not real floating point."""
+    """An error for parameters that are not floating point of single precision or better."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        name, kind = jax.tree_util.keystr(path) or "itself", jnp.result_type(leaf)
         if not is_float(leaf):
-            name = jax.tree_util.keystr(path) or "itself"
             raise ValueError(
-                f"params must be real floating point; leaf {name} is "
-                f"{jnp.result_type(leaf)}. Convert it, or keep it out of params."
+                f"params must be real floating point; leaf {name} is {kind}. Convert it, or keep "
+                "it out of params."
+            )
+        if jnp.finfo(kind).bits < 32:
+            raise ValueError(
+                f"params must be float32 or float64; leaf {name} is {kind}, of which derivatives "
+                "would be rounding. Convert it."
             )

@@ -1,5 +1,6 @@
 """STAR's derivative by hand against the program's, and inspections that use it against matrices."""
 
+import dataclasses
 import functools
 
 import jax
@@ -105,6 +106,36 @@ def test_so_it_is_where_vectors_are_spared(seed, monkeypatch) -> None:
     seen = agrees("star", seed, InspectSettings(vectors=16, hessian_vectors=16))
     assert seen.product.matvecs == 16 + 8
     assert seen.preconditioned_sharpness.converged
+
+
+@functools.cache
+def silent():
+    """A Blackbox whose last layer is zero, which answers nothing to any gradient."""
+    config = dataclasses.replace(lopt.BLACKBOX, initial_head_scale=0.0)
+    return lopt.star(lopt.init_meta_parameters(jax.random.key(0), config), config)
+
+
+def test_an_optimizer_that_stands_still_has_a_response_of_zero() -> None:
+    params, batch = task(0)
+    seen = inspect(silent(), network_loss, params, silent().init(params), batch)
+    assert seen.response.largest.value == seen.blackbox.smallest.value == 0.0
+    assert seen.preconditioned_sharpness.value == 0.0
+    assert seen.frozen_radius.value == pytest.approx(1.0)
+
+
+def test_a_state_that_has_diverged_is_a_result() -> None:
+    params, batch = task(0)
+    params = jax.tree.map(lambda x: x * jnp.nan, params)
+    seen = inspect(silent(), network_loss, params, silent().init(params), batch)
+    assert "not measured" in seen.text()
+    assert not seen.product.converged.any()
+
+
+def test_parameters_of_half_precision_are_named() -> None:
+    params, batch = task(0)
+    params = {**params, "w": params["w"].astype(jnp.bfloat16)}
+    with pytest.raises(ValueError, match=r"leaf \['w'\] is bfloat16, of which .* Convert it"):
+        inspect(silent(), network_loss, params, silent().init(params), batch)
 
 
 def agrees(name, seed, settings):
