@@ -249,8 +249,10 @@ def _dominant(G: Array, batch_size: float) -> Array:
         values = np.linalg.eigvalsh(V)
         if values[-1] > 0 and values[0] > -1e-6 * values[-1]:
             X = V + max(0.0, -2 * float(values[0])) * identity
-    # T adds (1/B) |L^T phi|^2 M M^T to X: a small multiple of I keeps X invertible.
-    return X + 1e-12 * float(np.trace(X)) * identity
+    # T adds (1/B) |L^T phi|^2 M M^T to X: a small multiple of I keeps X invertible, smaller than
+    # its least eigenvalue where that is more than rounding, or the bounds would be those of I.
+    least, tiny = float(np.linalg.eigvalsh(X)[0]), 1e-12 * float(np.trace(X))
+    return X + (1e-6 * least if least > tiny else tiny) * identity
 
 
 def _collatz_wielandt(G: Array, batch_size: float, X: Array) -> tuple[float, float, float]:

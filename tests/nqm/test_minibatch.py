@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nqm import (
@@ -63,6 +63,7 @@ def test_the_limit_is_where_the_dense_map_has_radius_one(seed: int, n: int, batc
 
 @settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.floats(0.5, 64))
+@example(377, 5, 1.0)
 def test_the_enclosure_holds_the_dense_radius(seed: int, n: int, batch: float) -> None:
     rng = np.random.default_rng(seed)
     H = hessian(rng, n, 2.0)

@@ -74,7 +74,10 @@ def test_stein_certificates_agree_with_enclosed_eigenvalues(p: Drawn) -> None:
     assert {first, second} != {"proved_stable", "proved_unstable"}
     radius = np.max(np.abs(np.linalg.eigvals(A)))
     if abs(radius - 1) > 1e-3 and np.linalg.norm(A) < 100:
-        assert first == second != "undecided"
+        assert second != "undecided"
+        # Eigenvalues of a defective matrix cannot be enclosed one by one.
+        defective = np.linalg.cond(np.linalg.eig(A)[1]) > 1e12
+        assert first == second or (defective and first == "undecided")
     if bounds is not None:
         assert bounds[0] <= bounds[1]
 
