@@ -73,11 +73,11 @@ def test_stein_certificates_agree_with_enclosed_eigenvalues(p: Drawn) -> None:
         second, _ = rigorous._stein_proof(flint, ball, A)
     assert {first, second} != {"proved_stable", "proved_unstable"}
     radius = np.max(np.abs(np.linalg.eigvals(A)))
-    if abs(radius - 1) > 1e-3 and np.linalg.norm(A) < 100:
-        assert second != "undecided"
-        # Eigenvalues of a defective matrix cannot be enclosed one by one.
-        defective = np.linalg.cond(np.linalg.eig(A)[1]) > 1e12
-        assert first == second or (defective and first == "undecided")
+    # A nearly defective matrix has eigenvalues that cannot be enclosed one by one, and Stein
+    # equations whose solutions are as large as its powers.
+    sound = np.linalg.norm(A) < 100 and np.linalg.cond(np.linalg.eig(A)[1]) < 1e8
+    if abs(radius - 1) > 1e-3 and sound:
+        assert first == second != "undecided"
     if bounds is not None:
         assert bounds[0] <= bounds[1]
 
