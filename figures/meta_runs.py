@@ -66,7 +66,9 @@ def experiments() -> dict[str, TrainConfig]:
 
 
 def _besides(found: dict[str, TrainConfig]) -> dict[str, TrainConfig]:
-    """What was tried beside: a smaller beta_3; random heads, for longer."""
+    """Runs beside the comparison: a smaller beta_3; random heads, for longer; and the four of
+    Figure 3 with ten times the outer steps.
+    """
     long: dict[str, Any] = {
         "initial_head_scale": None, "outer_steps": 2000, "devices": 2, "monitor_every": 500,
     }  # fmt: skip
@@ -75,6 +77,10 @@ def _besides(found: dict[str, TrainConfig]) -> dict[str, TrainConfig]:
         "star-small-blackbox": replace(star, blackbox_step=1e-6),
         "star-wd0.1-long": replace(star, **long),
         "blackbox-printed": replace(blackbox, **long),
+        **{
+            f"{kind}-10x": replace(found[f"{kind}-0"], outer_steps=10 * BUDGET["outer_steps"])
+            for kind in SEEDS
+        },
     }
 
 
