@@ -60,14 +60,17 @@ class EigenEstimate:
 
         Float32 rounding of 1 and, times the condition, the drift are added to the errors.
         """
-        added = ROUNDING_UNITS * float(np.finfo(np.float32).eps) + drift
-        with np.errstate(divide="ignore", invalid="ignore"):
-            condition = np.where(self.residuals > 0, self.errors / self.residuals, 1.0)
+        rounding = ROUNDING_UNITS * float(np.finfo(np.float32).eps)
+        spread = np.zeros(len(self.values))
+        if drift:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                condition = np.where(self.residuals > 0, self.errors / self.residuals, 1.0)
+            spread = drift * np.maximum(condition, 1.0)
         return _ordered(
             (1.0 - decay) - self.values,
             self.vectors,
-            self.residuals + added,
-            self.errors + added * np.maximum(condition, 1.0),
+            self.residuals + rounding + drift,
+            self.errors + rounding + spread,
             matvecs=self.matvecs,
             invariant=self.invariant,
             tolerance=self.tolerance,

@@ -105,9 +105,8 @@ def inspect(
         return _resolve(numbers, found, params, settings, window())
     reads_params = _reads_params(transformation, params, state)
     whole = settings.joint or reads_params
-    seen = _surveyor(transformation, loss, blackbox, settings, whole)(*arguments)
-    numbers = jax.device_get(seen._replace(held=None))
-    assert seen.held is not None
+    seen, held = _surveyor(transformation, loss, blackbox, settings, whole)(*arguments)
+    numbers = jax.device_get(seen)
     names = process_names(
         joint=settings.joint,
         product=not numbers.diagonal,
@@ -118,7 +117,7 @@ def inspect(
     found = StepFactorization({}, {})
     if names:
         run = _factorizer(transformation, loss, blackbox, settings, names)
-        found = jax.device_get(run(*arguments, seen.held, seen.inverse_sharpness))
+        found = jax.device_get(run(*arguments, held, seen.inverse_sharpness))
     return _resolve(numbers, found, params, settings, window())
 
 
@@ -145,8 +144,8 @@ def _surveyor(
     blackbox: optax.GradientTransformation | None,
     settings: InspectSettings,
     whole: bool,
-) -> Callable[[Params, State, Batch], Survey]:
-    def run(params: Params, state: State, batch: Batch) -> Survey:
+) -> Callable[[Params, State, Batch], tuple[Survey, Array]]:
+    def run(params: Params, state: State, batch: Batch) -> tuple[Survey, Array]:
         return survey(transformation, loss, params, state, batch, settings, blackbox, whole=whole)
 
     return jax.jit(run)

@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 
 from lopt.monitor.krylov import ROUNDING_UNITS, KrylovFactorization, arnoldi
 
-__all__ = ["lanczos", "symmetric_factorization"]
+__all__ = ["lanczos", "norm", "symmetric_factorization"]
 
 Tree = Any
 TreeOperator = Callable[[Tree], Tree]
@@ -81,11 +81,11 @@ def lanczos(
     def body(index: Array, carry: tuple[Any, ...]) -> tuple[Any, ...]:
         previous, vector, diagonal, below, length, size, scale = carry
         product = operator(vector)
-        scale = jnp.maximum(scale, _norm(product))
+        scale = jnp.maximum(scale, norm(product))
         remainder = _less(product, sign * length, previous)
         along = _dot(vector, remainder)
         remainder = _less(remainder, along, vector)
-        length = _norm(remainder)
+        length = norm(remainder)
         # A non-finite product must stay visible, hence the negated comparison.
         alive = ~(length <= ROUNDING_UNITS * unit * scale) & (size == index + 1)
         length = jnp.where(alive, length, 0.0)
@@ -95,7 +95,7 @@ def lanczos(
         return vector, following, diagonal, below, length, size + alive, scale
 
     zero, entries = jnp.zeros((), dtype), jnp.zeros(vectors, dtype)
-    inverse = 1.0 / _norm(start)
+    inverse = 1.0 / norm(start)
     first = jax.tree.map(lambda v: v * inverse, start)
     none = jax.tree.map(jnp.zeros_like, start)
     carry = (none, first, entries, entries, zero, jnp.array(1), zero)
@@ -115,7 +115,8 @@ def _dot(left: Tree, right: Tree) -> Array:
     return reduce(add, jax.tree.leaves(parts))
 
 
-def _norm(vector: Tree) -> Array:
+def norm(vector: Tree) -> Array:
+    """The Euclidean norm of all leaves together."""
     return jnp.linalg.norm(
         jnp.stack([jnp.linalg.norm(jnp.ravel(v)) for v in jax.tree.leaves(vector)])
     )

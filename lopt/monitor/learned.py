@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from lopt.monitor.effective import sample_steps
 from lopt.monitor.krylov import KrylovFactorization, arnoldi
-from lopt.monitor.lanczos import LARGE_BASIS, lanczos, symmetric_factorization
+from lopt.monitor.lanczos import LARGE_BASIS, lanczos, norm, symmetric_factorization
 from lopt.monitor.linearize import random_signs
 from lopt.monitor.lockstep import StepFactorization
 from lopt.monitor.settings import InspectSettings
@@ -125,18 +125,17 @@ def inspect_star(
         least=jnp.min(total),
         largest=jnp.max(total),
         inverse_sharpness=inverse,
-        held=None,
         held_count=jnp.sum(~flat_vector(finite)),
         loss=at.value,
     ), StepFactorization(
         maps={name: bare(found) for name, found in maps.items()},
         overlaps={"product": overlap},
         decay=jnp.asarray(config.weight_decay),
-        drift=_drift(response, scale, (right.basis, left.basis)),
+        drift=_drift(response, unravel(scale), (right.basis, left.basis)),
     )
 
 
-def _drift(response: StarResponse, scale: Array, bases: tuple[Array, ...]) -> Array:
+def _drift(response: StarResponse, scale: Params, bases: tuple[Array, ...]) -> Array:
     """A bound on what du/dparams makes of the unit vectors in the spaces of these bases, in the
     coordinates of M H.
     """
@@ -144,12 +143,8 @@ def _drift(response: StarResponse, scale: Array, bases: tuple[Array, ...]) -> Ar
     diagonal = flat_vector(own)
     squares = [reduce(add, [row * row for row in basis]) for basis in bases]
     parts = [jnp.sqrt(jnp.vdot(diagonal * diagonal, s, precision="highest")) for s in squares]
-    offset, rank_one = 0, [jnp.zeros(())]
-    for b, c in zip(jax.tree.leaves(acting), jax.tree.leaves(along), strict=True):
-        here = scale[offset : offset + b.size].reshape(b.shape)
-        rank_one.append(jnp.linalg.norm(jnp.ravel(b / here)) * jnp.linalg.norm(jnp.ravel(c * here)))
-        offset += b.size
-    return reduce(jnp.maximum, parts) + reduce(jnp.maximum, rank_one)
+    rank_one = jax.tree.map(lambda b, c, s: norm(b / s) * norm(c * s), acting, along, scale)
+    return reduce(jnp.maximum, parts) + reduce(jnp.maximum, jax.tree.leaves(rank_one))
 
 
 def _extreme_vectors(factorization: KrylovFactorization) -> Array:
@@ -208,7 +203,7 @@ def _extremes(
 
 def _beside(start: Params, *trees: Params) -> Params:
     """1 where one of the trees has its largest entry, and a little of the start everywhere."""
-    size = jnp.sqrt(sum(jnp.vdot(v, v) for v in jax.tree.leaves(start)))
+    size = norm(start)
     found = jax.tree.map(lambda v: 0.1 / size * v, start)
     for tree in trees:
         top = reduce(jnp.maximum, [jnp.max(leaf) for leaf in jax.tree.leaves(tree)])

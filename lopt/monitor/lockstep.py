@@ -78,7 +78,7 @@ def factorize_step(
     Parameters
     ----------
     held, inverse_sharpness : Array
-        Of the `Survey`.
+        From `survey`.
     names : tuple of str
         From `process_names`.
     """

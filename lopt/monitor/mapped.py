@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-__all__ = ["is_short", "mapped"]
+__all__ = ["is_short", "mapped", "stacked"]
 
 # Equations up to which a derivative's code is repeated rather than mapped over.
 SHORT_PROGRAM = 400
@@ -37,8 +37,8 @@ def mapped(apply: Callable, calls: dict[str, tuple[Any, Array]]) -> dict[str, An
 
     if is_short(apply, arguments[0]):
         return {name: one(call) for name, call in calls.items()}
-    stacked = jax.tree.map(_stacked, *arguments)
-    answers = jax.lax.map(one, (stacked, jnp.stack(active)))
+    together = jax.tree.map(stacked, *arguments)
+    answers = jax.lax.map(one, (together, jnp.stack(active)))
     return {name: jax.tree.map(lambda leaf, i=i: leaf[i], answers) for i, name in enumerate(calls)}
 
 
@@ -47,7 +47,7 @@ def is_short(apply: Callable, argument: Any) -> bool:
     return len(jax.make_jaxpr(apply)(argument).eqns) <= SHORT_PROGRAM
 
 
-def _stacked(*leaves: Array) -> Array:
+def stacked(*leaves: Array) -> Array:
     """The leaves along a new leading axis, written one by one; see `flat_vector`."""
     whole = jnp.zeros((len(leaves), *leaves[0].shape), leaves[0].dtype)
     for index, leaf in enumerate(leaves):

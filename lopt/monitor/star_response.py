@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from lopt.monitor.mapped import stacked
 from lopt.optimizers.accumulators import (
     Accumulators,
     Decays,
@@ -297,7 +298,7 @@ def _tensor_response(
         return _Output(
             gradient=reduce(add, along),
             parameter=each[-1] if each else none,
-            squares=_rows(acting, g.size),
+            squares=_rows(acting, g),
             scales=[reduce(add, by_scale[decay]) for decay in sorted(by_scale)],
             units=by_units if factored else [],
         )
@@ -307,13 +308,18 @@ def _tensor_response(
     return _TensorResponse(
         gradient=g,
         parameter=p,
-        squares=_rows([twice * v * t for v, t in zip(values, tangents, strict=True)], g.size),
+        squares=_rows([twice * v * t for v, t in zip(values, tangents, strict=True)], g),
         factors=_factors(a, decays, [(p, d, values[p]) for p, d in scaled], folded, shrinking)
         if scaled
         else None,
         update=update,
         blackbox=output(Moved(none, ones)) if config.blackbox_term else None,
     )
+
+
+def _rows(arrays: Sequence[Array], like: Array) -> Array:
+    """The arrays, each of the shape of `like`, as the rows of a matrix; of none an empty one."""
+    return stacked(*(x.ravel() for x in arrays)) if arrays else jnp.zeros((0, like.size))
 
 
 def _computed_once(compute: Callable[[], Any], count: Array) -> Any:
@@ -349,11 +355,3 @@ def _factors(
         weights=weights,
         shrink=shrink,
     )
-
-
-def _rows(arrays: Sequence[Array], size: int) -> Array:
-    """The arrays as the rows of a matrix, written one by one; see `flat_vector`."""
-    whole = jnp.zeros((len(arrays), size), jnp.float32)
-    for index, array in enumerate(arrays):
-        whole = jax.lax.dynamic_update_slice(whole, array.reshape(1, -1), (index, 0))
-    return whole

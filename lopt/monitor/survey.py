@@ -53,9 +53,8 @@ class Survey(NamedTuple):
     least, largest : Array, shape ()
         Extremes of M's diagonal.
     inverse_sharpness : Array, shape ()
-    held : Array of bool, shape (n + m,), or None once it is counted
-        See `JointOperator`.
     held_count : Array, shape ()
+        How many coordinates are held, see `JointOperator`.
     loss : Array, shape ()
     """
 
@@ -69,7 +68,6 @@ class Survey(NamedTuple):
     least: Array
     largest: Array
     inverse_sharpness: Array
-    held: Array | None
     held_count: Array
     loss: Array
 
@@ -127,12 +125,13 @@ def survey(
     blackbox: optax.GradientTransformation | None,
     *,
     whole: bool,
-) -> Survey:
+) -> tuple[Survey, Array]:
     """The curvature, and the response of an elementwise update with its M H; jittable.
 
     Costs hessian_vectors products with the Hessian, 2 (where M is diagonal) to sweeps with the
     derivative of the update, and where M is diagonal another `vectors` with the Hessian. `whole`
     says whether more than M is looked at, so that parameters and state must have derivatives too.
+    Besides the survey, which the host reads, the coordinates that are held: bool, ``[n + m]``.
     """
     step = linearize_step(transformation, loss, params, state, batch, blackbox)
     n = step.params.shape[0]
@@ -147,7 +146,7 @@ def survey(
     total = probes.total.sum / probes.taken
     response = jnp.where(held[:n] | ~jnp.isfinite(total), 0.0, total)
     product, overlap = _diagonal_product(step, response, start, settings.vectors, diagonal)
-    return Survey(
+    found = Survey(
         hessian=bare(hessian),
         product=product,
         overlap=overlap,
@@ -158,10 +157,10 @@ def survey(
         least=jnp.min(total),
         largest=jnp.max(total),
         inverse_sharpness=inverse_sharpness(hessian),
-        held=held,
         held_count=jnp.sum(held),
         loss=step.loss,
     )
+    return found, held
 
 
 def start_vector(settings: InspectSettings, like: Array) -> Array:
@@ -182,10 +181,9 @@ def _probe(step: StepDerivative, sweeps: int, key: Array, *, split: bool, whole:
     """The response to random signs, `sweeps` times; optax adds updates, so M = -du/dg.
 
     Besides them one in which everything moves where `whole`, for the coordinates without a finite
-    derivative.
-    A short derivative is repeated, so that XLA fuses it with its probes and holds nothing of it;
-    two probes tell there whether M is diagonal, and more are taken only where it is not. A learned
-    optimizer's is compiled once and mapped over all.
+    derivative. A short derivative is repeated, so that XLA fuses it with its probes and holds
+    nothing of it; two probes tell there whether M is diagonal, and more are taken only where it is
+    not. A learned optimizer's is compiled once and mapped over all.
     """
     none, rest = jnp.zeros_like(step.params), jnp.zeros_like(step.state)
     n, always = none.shape[0], jnp.array(True)
