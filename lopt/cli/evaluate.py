@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -94,7 +95,7 @@ def table(evaluation: Evaluation) -> Table:
         result.add_column(name, justify="right", no_wrap=True)
     for s in evaluation.summaries():
         result.add_row(
-            s.name,
+            escape(s.name),
             _spread(s.meta_loss),
             _spread(s.at_horizon),
             _spread(s.at_end),

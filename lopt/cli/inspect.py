@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lopt.meta.run import RunDirectory
@@ -82,7 +83,7 @@ def run_command(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([{"inner_step": x.inner_step, **x.found.to_json()} for x in looks]))
         return 0
-    Console().print(table(f"{options.source} on {task.name}, seed {options.seed}", looks))
+    Console().print(table(f"{escape(options.source)} on {task.name}, seed {options.seed}", looks))
     for one in looks:
         for margin in (one.found.theorem1, one.found.theorem1_prime):
             print(f"step {one.inner_step}: {margin.text()}")
@@ -95,12 +96,7 @@ def _source(name: str) -> tuple[Saved, str]:
         return load(name), DEFAULT_TASK
     run = RunDirectory(name)
     config = run.read_config()
-    if not run.result.exists():
-        raise ValueError(
-            f"{name} is not complete. Finish it with: lopt train --resume {name}; or look at what "
-            f"it began from: {run.initial}"
-        )
-    return load(run.result), config.task
+    return run.read_result(config), config.task
 
 
 def look(

@@ -39,6 +39,7 @@ from lopt.optimizers.star import (
 )
 from lopt.tasks.registry import make_quadratic, make_task, parse_task_name
 from lopt.tasks.task import Task
+from nqm.untrusted import quoted
 
 STARS: dict[str, StarConfig] = {"star": STAR, "blackbox": BLACKBOX, "hyperparam": HYPERPARAM}
 LINEAR = "linear"
@@ -47,6 +48,10 @@ NOMINAL: dict[str, NominalTerm | None] = {**{term: term for term in NOMINAL_TERM
 BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent")
 STAR_FIELDS = ("nominal_term", "precondition", *BETAS, "initial_head_scale")
 EXACT = "exact"
+# A checkpoint's name has eight digits.
+MOST_OUTER_STEPS = 10**8 - 1
+# Far beyond what fits into memory or time, and within an int32.
+MOST_INNER_STEPS, MOST_PAIRS = 10**8, 2**20
 ESTIMATORS = (
     *("pes", "nres", "truncated-es", "full-es", "truncated-backprop", "full-backprop"),
     EXACT,
@@ -137,8 +142,19 @@ class TrainConfig:
         member("optimizer", self.optimizer, OPTIMIZERS)
         if self.nominal_term is not None:
             member("nominal_term", self.nominal_term, NOMINAL)
-        for name in ("horizon", "truncation", "pairs", "checkpoint_every", "outer_steps"):
-            require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+        for name, most in (
+            ("horizon", MOST_INNER_STEPS),
+            ("truncation", MOST_INNER_STEPS),
+            ("pairs", MOST_PAIRS),
+            ("checkpoint_every", math.inf),
+            ("outer_steps", MOST_OUTER_STEPS),
+        ):
+            value = getattr(self, name)
+            require(name, value, value >= 1, "at least 1")
+            require(name, value, value <= most, f"at most {most}")
+        for name in BETAS:
+            value = getattr(self, name)
+            require(name, value, value is None or math.isfinite(value), "finite")
         for name in ("sigma", "learning_rate", "clip"):
             value = getattr(self, name)
             require(name, value, 0 < value < math.inf, "positive and finite")
@@ -268,9 +284,9 @@ class TrainConfig:
         known = [field.name for field in fields(cls)]
         for key in values:
             if key not in known:
-                near = get_close_matches(key, known, 1)
+                near = get_close_matches(key[:60], known, 1)
                 raise ValueError(
-                    f"{key!r} is no field of the configuration."
+                    f"{quoted(key)} is no field of the configuration."
                     + (f" Did you mean {near[0]!r}?" if near else "")
                 )
         hints = get_type_hints(cls)

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nqm.untrusted import read_text
+
 # Somebody who only looks whether the lock is held holds it for a moment.
 PATIENCE_SECONDS = 0.5
+# A link would lead out of the folder, and opening a pipe would wait for its other end.
+SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @contextmanager
@@ -29,7 +33,7 @@ def locked(path: Path) -> Iterator[None]:
     True
     >>> holder(path)
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | SAFELY, 0o644)
     try:
         if not _take(descriptor, fcntl.LOCK_EX, PATIENCE_SECONDS):
             raise ValueError(
@@ -46,7 +50,7 @@ def locked(path: Path) -> Iterator[None]:
 def holder(path: Path) -> int | None:
     """The id of the process that holds the lock, None where nobody does (-1: not told)."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | SAFELY)
     except OSError:
         return None
     try:
@@ -70,6 +74,6 @@ def _take(descriptor: int, kind: int, patience: float) -> bool:
 
 def _pid(path: Path) -> int:
     try:
-        return int(path.read_text())
+        return int(read_text(path, 32))
     except (OSError, ValueError):
         return -1
