@@ -219,7 +219,7 @@ def remove_checkpoint(folder: Path, outer_step: int) -> None:
         path.unlink()
     elif path.exists():
         (path / SUMS).unlink(missing_ok=True)
-        gone = path.with_name(path.name + ".part")
+        gone = path.with_name(path.name + ".part-gone")  # its successor may lie beside
         path.rename(gone)
         shutil.rmtree(gone)
 

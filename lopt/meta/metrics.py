@@ -59,7 +59,7 @@ def read(path: Path) -> Metrics:
         for number, raw in enumerate(_raw_lines(path), start=1):
             try:
                 lines.append(_checked(parse_json(decode(raw.rstrip(b"\n")))))
-            except ValueError as error:
+            except (KeyError, TypeError, ValueError) as error:
                 if raw.endswith(b"\n"):
                     bad.append((number, reason(error)))
     name = one_line(str(path), 90)
@@ -146,7 +146,8 @@ def _check_estimate(estimate: dict[str, Any]) -> None:
     values, converged = estimate["values"], estimate["converged"]
     bounds = [estimate[name] for name in ("residuals", "errors") if name in estimate]
     for entries in (values, converged, *bounds):
-        require("each part of an estimate", entries, isinstance(entries, list), "a list")
+        fits = isinstance(entries, list) and len(entries) == len(values)
+        require("each part of an estimate", entries, fits, "a list as long as the others")
     for value, sure, *around in zip(values, converged, *bounds, strict=True):
         parts = value if isinstance(value, list) else [value]
         fits = 1 <= len(parts) <= 2 and all(map(_is_number, parts))

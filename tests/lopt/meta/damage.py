@@ -21,24 +21,25 @@ NESTED = "[" * 100_000 + "]" * 100_000
 
 def damage(run: Path, outside: Path, draw: random.Random) -> str:
     """Damage something in the run directory; what was done. Links lead to `outside`."""
-    checkpoints = sorted((run / "checkpoints").iterdir())
-    inner = sorted(p for p in checkpoints[-1].rglob("*") if p.is_file())
-    if draw.random() < 0.4:
-        path, change = draw.choice(
-            [
-                (run / "config.json", _json_file),
-                (run / "metrics.jsonl", _json_lines),
-                (checkpoints[-1] / ABOUT, _json_file),
-                (draw.choice(inner), draw.choice(FILE_CHANGES[:4])),
-            ]
-        )
+    checkpoints = sorted((run / "checkpoints").glob("0*")) or [run]
+    newest = checkpoints[-1]
+    inner = sorted(p for p in newest.rglob("*") if p.is_file())
+    parts = [
+        (run / "config.json", _json_file),
+        (run / "metrics.jsonl", _json_lines),
+        (newest / ABOUT, _json_file),
+        (draw.choice(inner), draw.choice(FILE_CHANGES[:4])),
+    ]
+    path, change = draw.choice(parts)
+    if draw.random() < 0.4 and path.is_file():
         change(path, draw)
-        if path.is_relative_to(checkpoints[-1]) and path.name != SUMS:
-            _sign(checkpoints[-1])  # as one writes who wants to be believed
+        if newest != run and path.is_relative_to(newest) and path.name != SUMS:
+            sign(newest)  # as one writes who wants to be believed
         return f"{change.__name__} {path.relative_to(run)}"
-    files = [run / name for name in ("config.json", "metrics.jsonl", "initial.npz", "lock")]
-    files += [p for p in (run / "meta_parameters.npz",) if p.exists()]
-    path = draw.choice([*files, run / "checkpoints", draw.choice(checkpoints), draw.choice(inner)])
+    names = ("config.json", "metrics.jsonl", "initial.npz", "meta_parameters.npz", "lock")
+    files = [run / name for name in names if (run / name).is_file()]
+    places = [*files, run / "checkpoints", draw.choice(checkpoints), draw.choice(inner)]
+    path = draw.choice([p for p in places if p.exists() and p != run])
     if draw.random() < 0.15:
         _link(path, outside, draw)
         return f"link {path.relative_to(run)}"
@@ -155,7 +156,7 @@ def _link(path: Path, outside: Path, draw: random.Random) -> None:
     path.symlink_to(target)
 
 
-def _sign(checkpoint: Path) -> None:
+def sign(checkpoint: Path) -> None:
     """Sums that fit what lies there."""
     files = sorted(p for p in checkpoint.rglob("*") if p.is_file() and p.name != SUMS)
     sums = [(hashlib.sha256(p.read_bytes()).hexdigest(), p.relative_to(checkpoint)) for p in files]
