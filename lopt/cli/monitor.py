@@ -36,8 +36,9 @@ def run_command(options: argparse.Namespace) -> int:
     measured = [line for line in metrics.lines if "monitor" in line]
     seen = [line for line in measured if has_spectrum(line)]
     told = list(metrics.told)
-    if len(seen) < len(measured):
-        told.append(f"{len(measured) - len(seen)} measurements hold nothing to draw.")
+    if missing := len(measured) - len(seen):
+        count = "1 measurement holds" if missing == 1 else f"{missing} measurements hold"
+        told.append(f"{count} nothing to draw.")
     for message in told:
         print(one_line(f"lopt monitor: {message}"), file=sys.stderr)
     if not seen:

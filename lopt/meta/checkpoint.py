@@ -56,6 +56,7 @@ class About(NamedTuple):
     """What a checkpoint says of itself."""
 
     outer_step: int
+    format: int
     versions: Mapping[str, str]
     """Of the libraries that wrote it."""
 
@@ -293,13 +294,14 @@ def _verify(path: Path) -> About | None:
         return None
     try:
         about = as_object(read_json(path / ABOUT), "it")
-        format_number(about["format"], FORMAT)
+        written_in = format_number(about["format"], FORMAT)
         outer_step, named = about["outer_step"], as_object(about["versions"], "versions")
         if type(outer_step) is not int:
             raise ValueError(f"outer_step must be a whole number; it is {quoted(outer_step)}")
     except (KeyError, ValueError) as error:
         raise _damaged(path, f"{ABOUT} cannot be used: {reason(error)}") from None
-    return About(outer_step, {name: one_line(str(v), 20) for name, v in named.items()})
+    texts = {name: one_line(str(v), 20) for name, v in named.items()}
+    return About(outer_step=outer_step, format=written_in, versions=texts)
 
 
 def _damaged(path: Path, why: str) -> Damaged:
@@ -331,7 +333,8 @@ def _does_not_fit(
         )
     return (
         f"{place} was written with another configuration or by other versions: {leaf} differs. "
-        f"Written by {by or 'unknown versions'}; here: {here}."
+        f"Written in format {about.format if about else 1} by {by or 'unknown versions'}; here: "
+        f"format {FORMAT}, {here}."
     )
 
 

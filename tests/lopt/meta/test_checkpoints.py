@@ -134,7 +134,7 @@ def test_a_state_of_another_form_names_the_versions_that_wrote_it(
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "versions", lambda: {**here, "optax": "0.1.7"})
         write_checkpoint(tmp_path, 1, STATE)
-    wrote = f"Written by nqm-lopt {here['nqm-lopt']}, jax {here['jax']}, optax 0.1.7; here: "
+    wrote = f"Written in format 2 by nqm-lopt {here['nqm-lopt']}, jax {here['jax']}, optax 0.1.7;"
     with pytest.raises(ValueError, match=re.escape(wrote)) as raised:
         read_newest(tmp_path, other)
     assert f"optax {here['optax']}." in str(raised.value)
@@ -150,9 +150,11 @@ def test_an_old_checkpoint_loads_or_names_the_versions_of_its_run(folder: Path) 
     newest = read_newest(folder, STATE)
     assert (newest.outer_step, newest.damaged) == (3, ())
     np.testing.assert_array_equal(newest.state["theta"], np.full(3, 3.0))
-    with pytest.raises(ValueError, match=r"by other versions: \S+ differs. Written by optax 0.1.7"):
+    with pytest.raises(
+        ValueError, match=r"by other versions: \S+ differs. Written in format 1 by optax 0.1.7"
+    ):
         read_newest(folder, OTHERS[0], written_by={"optax": "0.1.7"})
-    with pytest.raises(ValueError, match="Written by unknown versions"):
+    with pytest.raises(ValueError, match="Written in format 1 by unknown versions"):
         read_newest(folder, OTHERS[0])
 
 
