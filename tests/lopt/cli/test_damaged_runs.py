@@ -27,7 +27,7 @@ from tests.lopt.meta.damage import damage
 
 pytestmark = pytest.mark.xdist_group("run")
 NOBODY = 65534
-COUNT = 20 if settings().max_examples <= 100 else 1200
+COUNT = 20 if settings().max_examples <= 100 else 1000
 LONGEST = 300
 TINY = [
     *("--task", "quadratic", "--optimizer", "linear", "--estimator", "exact"),
@@ -180,6 +180,7 @@ def test_damaged_run_directories(runs, quick_work, capsys, monkeypatch) -> None:
                 with monkeypatch.context() as patch:
                     if not any("metrics" in what for what in done):  # the picture is as ever
                         patch.setattr(Figure, "savefig", lambda _, out, **kw: out.write_bytes(b""))
+                        patch.setattr("lopt.cli.monitor.spectra_over_time", lambda _: Figure())
                     seen += attempt(run, outside, capsys, user)
             except Exception as error:
                 where = traceback.extract_tb(error.__traceback__)[-1]
