@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         line = " ".join(str(error).split())
         print(f"lopt {options.command}: {line}", file=sys.stderr)
         return _ended(1)
-    except ValueError as error:
+    # What the system refuses is told in its own words.
+    except (ValueError, OSError) as error:
         print(one_line(f"lopt {options.command}: {error}"), file=sys.stderr)
         return _ended(2)
     except KeyboardInterrupt:

@@ -76,8 +76,8 @@ BAD_NPY = {
     "archive": (b"PK\x03\x04" + b"0" * 30, "an .npz archive"),
     "cut magic": (DATA[:7], "no .npy array"),
     "cut header": (DATA[:40], "ends within its header"),
-    "cut": (DATA[:-1], "cut off"),
-    "longer": (DATA + b"0", "more than one array"),
+    "cut": (DATA[:-1], "not as long as its header says: 927 bytes"),
+    "longer": (DATA + b"0", "not as long as its header says: 929 bytes"),
     "object": (_header("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"), "object"),
     "void": (_npy(np.zeros(2, "V8")), "V8"),
     "text": (_npy(np.array(["a"])), "U1"),
@@ -85,7 +85,7 @@ BAD_NPY = {
     "records": (_npy(np.zeros(2, [("a", float)])), "of type"),
     "claim": (
         _header("{'descr': '<f8', 'fortran_order': False, 'shape': (1099511627776,), }"),
-        "claims .1099511627776. of float64",
+        r"\[1099511627776\] of float64 need 8796093022",
     ),
     "negative": (
         _header("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }"),
