@@ -77,7 +77,9 @@ def typed(name: str, value: Any, hint: Any) -> Any:
         kind = " or ".join(_SAYS[k] for k in kinds)
         raise ValueError(f"{name} must be of type {kind}; it is {quoted(value)}.")
     if isinstance(value, str) and len(value) > LONGEST_TEXT:
-        raise ValueError(f"{name} must have at most {LONGEST_TEXT} characters; it has {len(value)}.")
+        raise ValueError(
+            f"{name} must have at most {LONGEST_TEXT} characters; it has {len(value)}."
+        )
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name} must be finite; it is {value}.")
     return value
