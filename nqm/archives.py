@@ -62,6 +62,12 @@ class Archive:
         for member in members:
             if member.flag_bits & 1:
                 raise ValueError(f"its member {quoted(member.filename)} is encrypted")
+            # Others let a header say how much memory unpacking takes.
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(
+                    f"its member {quoted(member.filename)} is compressed in a way that NumPy "
+                    "does not write"
+                )
         self._zipped = zipped
         self._largest = largest
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -49,8 +49,9 @@ def locked(path: Path) -> Iterator[None]:
         with written_whole(_pid_file(path)) as file:
             file.write(f"{os.getpid()}\n".encode())
         yield
-        _pid_file(path).unlink(missing_ok=True)
     finally:
+        with suppress(OSError):
+            _pid_file(path).unlink()
         lock.release()
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nqm.untrusted import reading, regular_size
 
 # Bytes that a file unpacks to; MNIST's training images are 47 million.
-LARGEST = 2**28
+LARGEST, BLOCK = 2**28, 2**20
 # The four files of either data set, by the name of the array that they hold.
 FILES = {
     "train_images": "train-images-idx3-ubyte.gz",
@@ -68,11 +68,15 @@ def read_idx(path: Path, sha256: str | None = None) -> NDArray[np.uint8]:
 def _unpacked(path: Path) -> bytes:
     """What a gzipped file unpacks to, of at most `LARGEST` bytes."""
     regular_size(path)
+    data = bytearray()
     with gzip.open(path) as file:
-        data = file.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise ValueError(f"it unpacks to more than {LARGEST} bytes, the most that are read here")
-    return data
+        while block := file.read(BLOCK):
+            data += block
+            if len(data) > LARGEST:
+                raise ValueError(
+                    f"it unpacks to more than {LARGEST} bytes, the most that are read here"
+                )
+    return bytes(data)
 
 
 def read_idx_folder(folder: Path) -> dict[str, NDArray[np.uint8]]:

@@ -150,6 +150,15 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_compression_that_numpy_does_not_write_is_refused(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", method) as zipped:
+        zipped.writestr("a.npy", DATA)
+    with pytest.raises(ValueError, match="compressed in a way"), open_npz(path):
+        pass
+
+
 @pytest.mark.parametrize(
     ("data", "complaint"),
     [
