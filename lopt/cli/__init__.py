@@ -10,6 +10,7 @@ from importlib.metadata import version
 from lopt.cli import convert, data, evaluate, inspect, monitor, runs, shipped, train
 from lopt.meta.processes import several
 from lopt.meta.run import RunError
+from nqm.cli_arguments import join_negative_values
 from nqm.untrusted import LONGEST_LINE, one_line
 
 
@@ -38,14 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done, 1 a run that cannot go on, 2 bad input (one line on standard error), 130 or 143 stopped
     by a signal with a checkpoint written.
     """
-    options = build_parser().parse_args(arguments)
+    words = join_negative_values(sys.argv[1:] if arguments is None else arguments)
+    options = build_parser().parse_args(words)
     try:
         return int(options.run_command(options))
     except RunError as error:
         line = " ".join(str(error).split())
         print(f"lopt {options.command}: {line}", file=sys.stderr)
         return _ended(1)
-    except ValueError as error:
+    # What the system refuses is told in its own words.
+    except (ValueError, OSError) as error:
         print(one_line(f"lopt {options.command}: {error}"), file=sys.stderr)
         return _ended(2)
     except KeyboardInterrupt:

@@ -348,8 +348,11 @@ def _sum(file: Path) -> str:
 
 
 def _sync(path: Path) -> None:
-    """Bring a file or a folder's entries to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Bring a file or a folder's entries to the disk, as far as the system can."""
+    windows = os.name == "nt"  # it opens no folder, and brings only what may be written to the disk
+    if windows and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if windows else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -4,10 +4,9 @@ the run directory.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, get_type_hints
+from typing import Any
 
 import jax
 import numpy as np
@@ -25,8 +24,9 @@ from lopt.meta.estimators import (
     TruncatedBackprop,
 )
 from lopt.meta.exact import ExactMetaGradient
-from lopt.meta.fields import member, require, setting, typed
+from lopt.meta.fields import member, require, setting
 from lopt.monitor.rules import WarningRule
+from lopt.optimizers.configuration import check_usable, from_fields
 from lopt.optimizers.linear import LinearConfig
 from lopt.optimizers.star import (
     BLACKBOX,
@@ -39,7 +39,6 @@ from lopt.optimizers.star import (
 )
 from lopt.tasks.registry import make_quadratic, make_task, parse_task_name
 from lopt.tasks.task import Task
-from nqm.untrusted import quoted
 
 STARS: dict[str, StarConfig] = {"star": STAR, "blackbox": BLACKBOX, "hyperparam": HYPERPARAM}
 LINEAR = "linear"
@@ -183,7 +182,7 @@ class TrainConfig:
                 f"pairs must be a multiple of devices; {self.pairs} is not one of {devices}. "
                 f"Take {devices * max(1, self.pairs // devices)} pairs."
             )
-        _ = self.optimizer_config  # which says what terms go together
+        check_usable(self.optimizer_config)  # which itself says what terms go together
 
     @property
     def optimizer_config(self) -> StarConfig | LinearConfig:
@@ -281,16 +280,7 @@ class TrainConfig:
         """The configuration of a mapping; an unknown key is an error that names the nearest
         field, and so is a value of another type.
         """
-        known = [field.name for field in fields(cls)]
-        for key in values:
-            if key not in known:
-                near = get_close_matches(key[:60], known, 1)
-                raise ValueError(
-                    f"{quoted(key)} is no field of the configuration."
-                    + (f" Did you mean {near[0]!r}?" if near else "")
-                )
-        hints = get_type_hints(cls)
-        return cls(**{key: typed(key, value, hints[key]) for key, value in values.items()})
+        return from_fields(cls, values)
 
 
 def raise_weight_decay(meta_optimizer_state: Any) -> tuple[float, Any]:
