@@ -130,11 +130,14 @@ CONFIGS = {
     "nested": (NESTED, "nested more than 64 levels deep"),
     "truncated": ('{"config": {"task"', "it is no JSON"),
     "outer steps": ('{"config": {"outer_steps": 1%s}}' % ("0" * 30), "outer_steps must be at most"),
-    "float": ('{"config": {"sigma": 1%s}}' % ("0" * 390), "sigma must fit into a float64"),
+    "float": ('{"config": {"sigma": 1%s}}' % ("0" * 390), "sigma must be of type float"),
     "NaN": ('{"config": {"nominal_step": NaN}}', "the number NaN, which is not finite"),
-    "long": (json.dumps({"config": {"task": "x" * 10**5}}), "task must be at most 200 characters"),
+    "long": (
+        json.dumps({"config": {"task": "x" * 10**5}}),
+        "task must have at most 200 characters",
+    ),
     "long key": (json.dumps({"config": {"x" * 10**5: 1}}), "is no field of the configuration"),
-    "long list": (json.dumps({"config": {"rules": ["x"] * 10**5}}), "rules must be at most 200"),
+    "long list": (json.dumps({"config": {"rules": ["x"] * 10**5}}), "rules has 100000 entries"),
     "object": (json.dumps({"config": {"pairs": {"a": 1}}}), "pairs must be of type int; it is an"),
 }
 
