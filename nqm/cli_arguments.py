@@ -1,10 +1,34 @@
 """Arguments that several commands share; the heavy imports wait for the call."""
 
 import argparse
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nqm.examples import Example
+
+
+# What argparse takes for an option, unless it is a plain number: -1e-3, -1,2, -inf.
+NEGATIVE = re.compile(r"-(\.?\d.*|inf|infinity|nan)", re.IGNORECASE | re.DOTALL)
+
+
+def join_negative_values(words: Sequence[str]) -> list[str]:
+    """The words of a command line with ``--option -1e-3`` written ``--option=-1e-3``.
+
+    Examples
+    --------
+    >>> join_negative_values(["loss", "--initial", "-1e-3", "--json", "--to", "-2"])
+    ['loss', '--initial=-1e-3', '--json', '--to=-2']
+    """
+    joined: list[str] = []
+    for word in words:
+        before = joined[-1] if joined else ""
+        if NEGATIVE.fullmatch(word) and before.startswith("--") and "=" not in before:
+            joined[-1] = f"{before}={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def add_problem(parser: argparse.ArgumentParser) -> None:

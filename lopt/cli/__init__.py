@@ -10,13 +10,17 @@ from importlib.metadata import version
 from lopt.cli import convert, data, evaluate, inspect, monitor, runs, shipped, train
 from lopt.meta.processes import several
 from lopt.meta.run import RunError
+from nqm.cli_arguments import join_negative_values
+from nqm.untrusted import LONGEST_LINE, one_line
 
 
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line and exit code 2."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
+        end = f". See {self.prog} --help."
+        room = LONGEST_LINE - len(self.prog) - len(end) - 2
+        self.exit(2, f"{self.prog}: {one_line(message, room)}{end}\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -35,13 +39,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done, 1 a run that cannot go on, 2 bad input (one line on standard error), 130 or 143 stopped
     by a signal with a checkpoint written.
     """
-    options = build_parser().parse_args(arguments)
+    words = join_negative_values(sys.argv[1:] if arguments is None else arguments)
+    options = build_parser().parse_args(words)
     try:
         return int(options.run_command(options))
-    except (RunError, ValueError) as error:
+    except RunError as error:
         line = " ".join(str(error).split())
         print(f"lopt {options.command}: {line}", file=sys.stderr)
-        return _ended(1 if isinstance(error, RunError) else 2)
+        return _ended(1)
+    # What the system refuses is told in its own words.
+    except (ValueError, OSError) as error:
+        print(one_line(f"lopt {options.command}: {error}"), file=sys.stderr)
+        return _ended(2)
     except KeyboardInterrupt:
         print(f"lopt {options.command}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT

@@ -157,3 +157,71 @@ def test_monitor_without_measurements_or_place_to_write(run, measurements, capsy
     assert "does not exist" in capsys.readouterr().err
     assert main(["monitor", str(run.path), "--out", str(run.path / "x.strange")]) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_runs_skips_what_it_cannot_read_and_says_so(tmp_path, capsys, monkeypatch) -> None:
+    for name in ("bad", "good", "[/odd]"):
+        RunDirectory(tmp_path / name).create(TrainConfig(), lambda: None)
+    (tmp_path / "bad" / "config.json").write_text('{"config": {"outer_steps": 1%s}}' % ("0" * 30))
+    (tmp_path / "good" / "metrics.jsonl").write_text('{"outer_step": 4, "meta_loss": 2}\n[]\n')
+    assert main(["runs", str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert "line 2 is skipped: it must be an object with keys" in lines[0]
+    assert "outer steps 1 to 3 are missing" in lines[1]
+    assert lines[2].startswith("lopt runs: skipped: ")
+    assert "outer_steps must be at most 99999999; it is 10000000" in lines[2]
+    assert all(len(line) <= 300 for line in lines)
+    shown = captured.out.replace("\n", "")
+    assert "4/1500" in shown
+    assert "bad" not in shown
+    assert main(["runs", str(tmp_path / "bad")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    monkeypatch.chdir(tmp_path)
+    assert main(["runs", "["]) == 0  # what the table takes for the end of a style
+    assert "[/odd]" in capsys.readouterr().out
+
+
+CONTENT = {
+    "list": "[1, 2]",
+    "null": "null",
+    "nested": "[" * 10**5,
+    "no fields": '{"config": [1]}',
+    "outer steps": '{"config": {"outer_steps": 1%s}}' % ("0" * 30),
+    "unknown task": '{"config": {"task": "%s"}}' % ("x" * 199),
+    "binary": "\0\1\2",
+}
+
+
+@pytest.mark.parametrize("content", CONTENT)
+@pytest.mark.parametrize("command", ["runs", "monitor", "inspect", "evaluate", "train"])
+def test_a_bad_configuration_is_one_line_and_exit_code_2(run, command, content, capsys) -> None:
+    run.config_file.write_text(CONTENT[content])
+    arguments = ["train", "--resume"] if command == "train" else [command]
+    assert main([*arguments, str(run.path)]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert len(err) <= 301
+    assert str(run.config_file.name) in err
+
+
+def test_monitor_tells_what_it_does_not_draw(run, measurements, capsys) -> None:
+    pytest.importorskip("matplotlib")
+    bare = {"outer_step": 3, "monitor": {"verdict": "stable", "points": [{"radius": 0.9}]}}
+    lines = [*measurements, bare, {"outer_step": "4"}]
+    run.metrics_file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert main(["monitor", str(run.path)]) == 0
+    captured = capsys.readouterr()
+    assert "3 measurements: " in captured.out
+    assert "line 5 is skipped: outer_step must be a whole number" in captured.err
+    assert "1 measurement holds nothing to draw" in captured.err
+
+
+def test_the_picture_of_a_run_is_not_written_through_a_link(run, measurements, capsys) -> None:
+    outside = run.path.parent / "outside"
+    outside.write_text("not to be touched")
+    (run.path / "monitor.png").symlink_to(outside)
+    run.metrics_file.write_text(json.dumps(measurements[0]) + "\n")
+    assert main(["monitor", str(run.path)]) == 2
+    assert "is a link" in capsys.readouterr().err
+    assert outside.read_text() == "not to be touched"
