@@ -211,6 +211,8 @@ def read_toml(path: Path, *, finite: bool = True, largest: int = 2**20) -> dict[
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"it is no TOML: {error}") from None
+    except RecursionError:
+        raise ValueError(f"it is nested more than {DEEPEST} levels deep") from None
     _check_values(table, finite)
     return table
 

@@ -12,7 +12,7 @@ from lopt.meta.config import ESTIMATORS, HORIZON_SCHEDULES, NOMINAL, OPTIMIZERS,
 from lopt.meta.presets import TASKS as PRESET_TASKS
 from lopt.meta.presets import UNPRINTED, presets
 from lopt.tasks.registry import task_names
-from nqm.untrusted import as_object, quoted, read_json, read_toml, reading
+from nqm.untrusted import as_object, one_line, quoted, read_json, read_toml, reason
 
 CHOICES: dict[str, Collection[str]] = {
     "optimizer": OPTIMIZERS,
@@ -88,10 +88,13 @@ def configuration(options: argparse.Namespace) -> TrainConfig:
 
 def read_file(path: Path) -> dict[str, Any]:
     """The fields in a JSON or TOML file; those of a run where it is a run's ``config.json``."""
-    with reading(path, "cannot be read"):
+    try:
         toml = path.suffix.lower() == ".toml"
         values = read_toml(path) if toml else as_object(read_json(path), "it")
         return as_object(values["config"], "its config") if "config" in values else values
+    except (OSError, ValueError) as error:
+        place = one_line(str(path), 100)
+        raise ValueError(f"--config {place} cannot be read ({reason(error)}).") from None
 
 
 def preset_text() -> Iterator[str]:

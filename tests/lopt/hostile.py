@@ -137,6 +137,8 @@ def array(rng: random.Random, given: Any) -> Any:
     """An array of another type, another shape or with other numbers."""
     given = np.asarray(given)
     kind = rng.randrange(9)
+    if kind == 0 and given.dtype.kind == "U":
+        return given.astype(rng.choice(["U9", "O"]))
     if kind == 0:
         return given.astype(rng.choice(["<f8", ">f4", "i4", "c8", "f2", "?", "U7", "S7", "O"]))
     if kind == 1:

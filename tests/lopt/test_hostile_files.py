@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -30,6 +30,7 @@ from tests.lopt.tasks.idx_files import idx
 
 # Far above what a sound file of these sizes takes, far below what a hostile one asks for.
 MOST_MEMORY = 2**27
+Made = TypeVar("Made")
 
 
 def arrays_of(path: Path) -> dict[str, Any]:
@@ -75,14 +76,16 @@ def watched(name: str) -> Iterator[Counter[str]]:
     assert min(seen["read"], seen["refused"]) > 0, seen
 
 
-def each(read: Callable[[random.Random, Path], None], name: str, count: int = COUNT) -> None:
-    """Call a reader, which writes its own file, on so many files."""
+def each(
+    name: str, write: Callable[[random.Random, Path], Made], read: Callable[[Made], None]
+) -> None:
+    """Call a reader on what was written for it, so many times."""
     with watched(name) as seen:
-        for number in range(count):
-            rng = random.Random(f"{name} {number}")
+        for number in range(COUNT):
             folder = Path(tempfile.mkdtemp())
+            made = write(random.Random(f"{name} {number}"), folder)
             try:
-                read(rng, folder)
+                read(made)
             except ValueError as error:
                 seen["refused"] += 1
                 message = str(error)
@@ -117,37 +120,36 @@ def assert_usable(theta: Any, config: Any) -> None:
 
 
 def test_saved_meta_parameters(saved: list[dict[str, Any]]) -> None:
-    def read(rng: random.Random, folder: Path) -> None:
-        data = damaged(rng, rng.choice(saved), "header")
-        found = lopt.load(hostile.put(rng, folder / "a.npz", data))
+    def write(rng: random.Random, folder: Path) -> Path:
+        return hostile.put(rng, folder / "a.npz", damaged(rng, rng.choice(saved), "header"))
+
+    def read(path: Path) -> None:
+        found = lopt.load(path)
         assert_usable(found.meta_parameters, found.config)
         assert isinstance(found.origin, dict)
 
-    each(read, "load")
-
-
-def test_an_optimizer_of_a_path(saved: list[dict[str, Any]]) -> None:
-    def read(rng: random.Random, folder: Path) -> None:
-        data = damaged(rng, rng.choice(saved), "header")
-        made = lopt.star(str(hostile.put(rng, folder / "a.npz", data)))
+    def use(path: Path) -> None:
+        made = lopt.star(str(path))
         assert_usable(made.meta_parameters, made.config)
 
-    each(read, "star(path)")
+    each("load", write, read)
+    each("star(path)", write, use)
 
 
 def test_the_released_layout(released: list[dict[str, Any]]) -> None:
-    def read(rng: random.Random, folder: Path) -> None:
+    def write(rng: random.Random, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         arrays = dict(rng.choice(released))
         config = hostile.changed(rng, json.loads(str(arrays.pop("config"))))
         for _ in range(rng.randrange(3)):
             name = rng.choice(list(arrays))
             arrays[name] = hostile.array(rng, arrays[name])
-        layout = config if isinstance(config, dict) else {}
-        theta, made = lopt.released_meta_parameters(arrays), lopt.released_config(layout)
-        assert_usable(theta, made)
-        lopt.from_released(arrays, layout)
+        return arrays, config if isinstance(config, dict) else {}
 
-    each(read, "released layout")
+    def read(given: tuple[dict[str, Any], dict[str, Any]]) -> None:
+        lopt.from_released(*given)
+        assert_usable(lopt.released_meta_parameters(given[0]), lopt.released_config(given[1]))
+
+    each("released layout", write, read)
 
 
 def test_convert(
@@ -155,18 +157,17 @@ def test_convert(
     released: list[dict[str, Any]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def read(rng: random.Random, folder: Path) -> None:
+    def write(rng: random.Random, folder: Path) -> tuple[Path, Path]:
         arrays = rng.choice([*saved, *released])
         data = damaged(rng, arrays, "header" if "header" in arrays else "config")
-        source = hostile.put(rng, folder / "a.npz", data)
-        code = main(["convert", str(source), str(folder / "out.npz")])
-        lines = capsys.readouterr().err.splitlines()
-        assert (code, len(lines)) in ((0, 0), (2, 1))
-        assert (folder / "out.npz").exists() == (code == 0)
-        if code:
-            raise ValueError(lines[0])
+        return hostile.put(rng, folder / "a.npz", data), folder / "out.npz"
 
-    each(read, "lopt convert")
+    def read(paths: tuple[Path, Path]) -> None:
+        code = main(["convert", *map(str, paths)])
+        assert paths[1].exists() == (code == 0)
+        refuse(code, capsys)
+
+    each("lopt convert", write, read)
 
 
 @pytest.mark.parametrize("ending", ["json", "toml", "TOML"])
@@ -174,53 +175,63 @@ def test_configurations(ending: str, capsys: pytest.CaptureFixture[str]) -> None
     whole = asdict(TrainConfig(rules=("radius>1: log",)))
     fields = {k: list(v) if isinstance(v, tuple) else v for k, v in whole.items() if v is not None}
 
-    def read(rng: random.Random, folder: Path) -> None:
+    def write(rng: random.Random, folder: Path) -> Path:
         some = dict(rng.sample(sorted(fields.items()), rng.randint(1, len(fields))))
+        text = hostile.toml_text(rng, some)
         if ending == "json":
             document = some if rng.random() < 0.7 else {"config": some, "versions": {}}
             text = hostile.json_text(rng, document)
-        else:
-            text = hostile.toml_text(rng, some)
-        path = hostile.put(rng, folder / f"a.{ending}", hostile.encoded(rng, text))
-        code = main(["train", "--config", str(path), "--show-config"])
-        captured = capsys.readouterr()
-        if code:
-            assert code == 2
-            assert captured.err.count("\n") == 1
-            raise ValueError(captured.err[:-1])
-        assert TrainConfig.from_mapping(json.loads(captured.out))
+        return hostile.put(rng, folder / f"a.{ending}", hostile.encoded(rng, text))
 
-    each(read, f"configuration .{ending}")
+    def read(path: Path) -> None:
+        out = refuse(main(["train", "--config", str(path), "--show-config"]), capsys)
+        assert TrainConfig.from_mapping(json.loads(out))
+
+    each(f"configuration .{ending}", write, read)
+
+
+def refuse(code: int, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command printed; what it refused is raised as the reader's own error is."""
+    captured = capsys.readouterr()
+    if code:
+        assert code == 2
+        assert captured.err.count("\n") == 1
+        raise ValueError(captured.err[:-1])
+    return captured.out
 
 
 def test_data_sets() -> None:
-    rng = np.random.default_rng(0)
+    draw = np.random.default_rng(0)
     sound = {
-        key: rng.integers(0, 10, (4,) if key.endswith("labels") else (4, 3, 3), np.uint8)
+        key: draw.integers(0, 10, (4,) if key.endswith("labels") else (4, 3, 3), np.uint8)
         for key in KEYS
     }
 
-    def read(rng: random.Random, folder: Path) -> None:
-        path = hostile.put(rng, folder / "a.npz", hostile.npz(rng, sound))
+    def write(rng: random.Random, folder: Path) -> Path:
+        return hostile.put(rng, folder / "a.npz", hostile.npz(rng, sound))
+
+    def read(path: Path) -> None:
         found = read_arrays(path, (3, 3), 10)
         assert set(found) == set(KEYS)
         assert all(x.dtype == np.uint8 for x in found.values())
 
-    each(read, "data set")
+    each("data set", write, read)
 
 
 def test_idx_files() -> None:
     sound = gzip.decompress(idx(np.arange(24, dtype=np.uint8).reshape(2, 3, 4)))
 
-    def read(rng: random.Random, folder: Path) -> None:
+    def write(rng: random.Random, folder: Path) -> Path:
         header = bytearray(sound)
         if rng.random() < 0.4:
             header[rng.randrange(16)] = rng.choice([0, 1, 8, 255])
         body = gzip.compress(hostile.stirred(rng, bytes(header), 0.4))
-        path = hostile.put(rng, folder / "a.gz", hostile.stirred(rng, body, 0.4))
+        return hostile.put(rng, folder / "a.gz", hostile.stirred(rng, body, 0.4))
+
+    def read(path: Path) -> None:
         assert read_idx(path).dtype == np.uint8
 
-    each(read, "idx")
+    each("idx", write, read)
 
 
 def test_a_small_file_that_unpacks_to_too_much_is_refused(
