@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nqm.quadratic import NoisyQuadratic
+from nqm.moments import Quadratic, checked_model
+from nqm.namespace import common
+from nqm.untrusted import quoted
 from nqm.updates import UpdateRule
 from nqm.validate import Array
 
@@ -65,12 +67,14 @@ def positive_integer(name: str, value: int) -> int:
     except TypeError:
         number = 0
     if number < 1:
-        raise ValueError(f"{name} must be an integer of at least 1; it is {value!r}. Pass an int.")
+        raise ValueError(
+            f"{name} must be an integer of at least 1; it is {quoted(value)}. Pass an int."
+        )
     return number
 
 
 def sample_trajectories(
-    model: NoisyQuadratic, rule: UpdateRule, horizon: int, *, seeds: int, rng: np.random.Generator
+    model: Quadratic, rule: UpdateRule, horizon: int, *, seeds: int, rng: np.random.Generator
 ) -> Trajectories:
     """Runs of x_{t+1} = F x_t + B xi_t, phi_t = C x_t, with the losses (4) along them.
 
@@ -106,8 +110,9 @@ def sample_trajectories(
     True
     """
     T, count = positive_integer("horizon", horizon), positive_integer("seeds", seeds)
-    n = model.dimension
-    F, B, C, E = (np.asarray(x, dtype=np.float64) for x in rule)
+    model = checked_model(model)
+    n = model.hessian.shape[0]
+    _, (F, B, C, E) = common(*rule)
     noise = rng.standard_normal((count, T + 1, n)) @ covariance_root(model.noise_covariance).T
     start = rng.standard_normal((count, n)) @ covariance_root(model.initial_covariance).T
     state = (start + model.initial_mean) @ E.T
