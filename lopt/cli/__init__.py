@@ -10,6 +10,7 @@ from importlib.metadata import version
 from lopt.cli import convert, data, evaluate, inspect, monitor, runs, shipped, train
 from lopt.meta.processes import several
 from lopt.meta.run import RunError
+from nqm.cli_arguments import join_negative_values
 
 
 class _Parser(argparse.ArgumentParser):
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done, 1 a run that cannot go on, 2 bad input (one line on standard error), 130 or 143 stopped
     by a signal with a checkpoint written.
     """
-    options = build_parser().parse_args(arguments)
+    words = join_negative_values(sys.argv[1:] if arguments is None else arguments)
+    options = build_parser().parse_args(words)
     try:
         return int(options.run_command(options))
     except (RunError, ValueError) as error:
