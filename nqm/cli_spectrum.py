@@ -79,13 +79,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.plot is not None:
         check_picture(arguments.plot)
     report = check(hessian, **problem, rule=arguments.rule)
-    if arguments.json:
-        import json
-
-        keys = ("schema_version", "verdict", "spectral_radius", "uncertainty", "eigenvalues")
-        print(json.dumps({key: report.as_dict()[key] for key in keys}, indent=2))
-    elif arguments.plot is None:
-        print(table(report))
     if arguments.plot is not None:
         try:
             plot(report, Path(arguments.plot))
@@ -93,6 +86,11 @@ def run(arguments: argparse.Namespace) -> int:
             raise ValueError(
                 f"plot: cannot write {quoted(arguments.plot)}: {reason(error)}."
             ) from None
-        if not arguments.json:
-            print(f"wrote {arguments.plot}")
+    if arguments.json:
+        import json
+
+        keys = ("schema_version", "verdict", "spectral_radius", "uncertainty", "eigenvalues")
+        print(json.dumps({key: report.as_dict()[key] for key in keys}, indent=2))
+    else:
+        print(table(report) if arguments.plot is None else f"wrote {arguments.plot}")
     return report.exit_code
