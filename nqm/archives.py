@@ -62,6 +62,12 @@ class Archive:
         for member in members:
             if member.flag_bits & 1:
                 raise ValueError(f"its member {quoted(member.filename)} is encrypted")
+            # Others let a header say how much memory unpacking takes.
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(
+                    f"its member {quoted(member.filename)} is compressed in a way that NumPy "
+                    "does not write"
+                )
         self._zipped = zipped
         self._largest = largest
 
@@ -96,8 +102,7 @@ class Archive:
 
     def _checked(self, name: str, file: IO[bytes], kinds: str) -> Header:
         try:
-            header = _read_header(file, kinds, self._largest)
-            _check_length(header, self._members[name].file_size)
+            header = _read_header(file, kinds, self._members[name].file_size, self._largest)
         except ValueError as error:
             raise ValueError(f"{quoted(name)}: {error}") from None
         return header
@@ -148,9 +153,8 @@ def read_npy(path: Path, kinds: str = NUMBERS, largest: int = LARGEST_ARRAYS) ->
     """
     regular_size(path)
     with path.open("rb") as file:
-        header = _read_header(file, kinds, largest)
-        _check_length(header, os.fstat(file.fileno()).st_size)
-        return _read_body(file, header)
+        size = os.fstat(file.fileno()).st_size
+        return _read_body(file, _read_header(file, kinds, size, largest))
 
 
 def _check_directory(file: IO[bytes], size: int) -> None:
@@ -168,8 +172,8 @@ def _check_directory(file: IO[bytes], size: int) -> None:
     file.seek(0)
 
 
-def _read_header(file: IO[bytes], kinds: str, largest: int) -> Header:
-    """The header at the beginning of a file, with a claim that may be believed."""
+def _read_header(file: IO[bytes], kinds: str, size: int, largest: int) -> Header:
+    """The header at the beginning of a file of `size` bytes, with a claim that may be believed."""
     start = file.read(8)
     if not start.startswith(_MAGIC) or len(start) < 8:
         kind = {b"PK": "an .npz archive, and one array (.npy) is meant"}
@@ -201,20 +205,17 @@ def _read_header(file: IO[bytes], kinds: str, largest: int) -> Header:
         raise ValueError(f"its entries are of type {quoted(str(dtype))}; allowed are: {allowed}")
     if any(type(n) is not int or n < 0 for n in shape) or len(shape) > 32:
         raise ValueError(f"its header claims the shape {quoted(list(shape))}")
+    header = Header(shape, dtype, fortran_order, 8 + width + length)
+    if size != header.start + header.nbytes:
+        raise ValueError(
+            f"it is not as long as its header says: {size} bytes, and {quoted(list(shape))} of "
+            f"{dtype} need {quoted(header.start + header.nbytes)}"
+        )
     if math.prod(max(n, 1) for n in shape) * dtype.itemsize > largest:
         raise ValueError(
             f"its header claims {quoted(list(shape))} of {dtype}; {largest} bytes are the most"
         )
-    return Header(shape, dtype, fortran_order, 8 + width + length)
-
-
-def _check_length(header: Header, length: int) -> None:
-    needed = header.start + header.nbytes
-    if length != needed:
-        raise ValueError(
-            f"it has {length} bytes where its header needs {needed}: it is "
-            + ("cut off" if length < needed else "more than one array")
-        )
+    return header
 
 
 def _read_body(file: IO[bytes], header: Header) -> NDArray[Any]:

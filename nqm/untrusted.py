@@ -133,10 +133,11 @@ def read_bytes(path: Path, largest: int = LARGEST_TEXT) -> bytes:
     OSError
         Where it cannot be opened.
     """
-    if regular_size(path) > largest:
+    size = regular_size(path)
+    if size > largest:
         raise ValueError(f"it has more than {largest} bytes, the most that are read here")
     with path.open("rb") as file:
-        data = file.read(largest + 1)
+        data = file.read(min(size, largest) + 1)
     if len(data) > largest:
         raise ValueError(f"it has more than {largest} bytes, the most that are read here")
     return data

@@ -11,13 +11,16 @@ from lopt.cli import convert, data, evaluate, inspect, monitor, runs, shipped, t
 from lopt.meta.processes import several
 from lopt.meta.run import RunError
 from nqm.cli_arguments import join_negative_values
+from nqm.untrusted import LONGEST_LINE, one_line
 
 
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line and exit code 2."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
+        end = f". See {self.prog} --help."
+        room = LONGEST_LINE - len(self.prog) - len(end) - 2
+        self.exit(2, f"{self.prog}: {one_line(message, room)}{end}\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -40,10 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(words)
     try:
         return int(options.run_command(options))
-    except (RunError, ValueError) as error:
+    except RunError as error:
         line = " ".join(str(error).split())
         print(f"lopt {options.command}: {line}", file=sys.stderr)
-        return _ended(1 if isinstance(error, RunError) else 2)
+        return _ended(1)
+    # What the system refuses is told in its own words.
+    except (ValueError, OSError) as error:
+        print(one_line(f"lopt {options.command}: {error}"), file=sys.stderr)
+        return _ended(2)
     except KeyboardInterrupt:
         print(f"lopt {options.command}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT

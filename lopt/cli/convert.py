@@ -2,16 +2,23 @@
 
 import argparse
 import json
-import zipfile
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lopt.optimizers.released import released_config, released_meta_parameters, to_released
-from lopt.optimizers.saved import load, save
+from lopt.optimizers.released import (
+    check_shapes,
+    released_config,
+    released_meta_parameters,
+    to_released,
+)
+from lopt.optimizers.saved import LARGEST, Saved, load, save
 from lopt.optimizers.star import StarConfig
 from lopt.optimizers.whole import written_whole
+from nqm.archives import open_npz
+from nqm.untrusted import as_object, one_line, parse_json, reading
 
 
 def add_parser(commands: Any) -> None:
@@ -29,13 +36,14 @@ def add_parser(commands: Any) -> None:
 
 def run_command(options: argparse.Namespace) -> int:
     """Convert and say what was written."""
-    if options.target.exists():
-        raise ValueError(f"{options.target} exists; name a new file.")
+    target = one_line(str(options.target), 100)
+    if os.path.lexists(options.target):
+        raise ValueError(f"{target} exists; name a new file.")
     if options.target.suffix != ".npz":
-        raise ValueError(f"OUT must end in .npz; it is {options.target}.")
-    if not options.target.absolute().parent.is_dir():
-        raise ValueError(f"the folder of {options.target} does not exist. Make it first.")
-    given = _released_arrays(Path(options.source))
+        raise ValueError(f"OUT must end in .npz; it is {target}.")
+    if not os.path.isdir(options.target.absolute().parent):
+        raise ValueError(f"the folder of {target} does not exist. Make it first.")
+    given = _released(Path(options.source))
     if given is None:
         saved = load(options.source)
         if not isinstance(saved.config, StarConfig):
@@ -47,17 +55,28 @@ def run_command(options: argparse.Namespace) -> int:
             np.savez(file, **arrays)
         print(f"{options.target}: {released.config['kind']}, released layout")
         return 0
-    layout = json.loads(str(given["config"]))
-    theta, star_config = released_meta_parameters(given), released_config(layout)
-    save(options.target, theta, star_config, {"converted_from": Path(options.source).name})
-    print(f"{options.target}: {layout['kind']}")
+    save(
+        options.target,
+        given.meta_parameters,
+        given.config,
+        {"converted_from": Path(options.source).name},
+    )
+    print(f"{options.target}: {given.origin['kind']}")
     return 0
 
 
-def _released_arrays(path: Path) -> dict[str, Any] | None:
-    """The arrays of a file in the released layout; None for any other."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {n: file[n] for n in file.files} if "config" in file.files else None
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile):
+def _released(path: Path) -> Saved | None:
+    """What a file in the released layout holds, its configuration as the origin; None for a file
+    that has none.
+    """
+    if not os.path.isfile(path):
         return None
+    with reading(path, "holds no meta-parameters"), open_npz(path, LARGEST) as archive:
+        if "config" not in archive.names:
+            return None
+        layout = as_object(parse_json(archive.read_text("config"), finite=False), "config")
+        names = [name for name in archive.names if name.startswith("theta_")]
+        theta = released_meta_parameters({name: archive.read(name, "f") for name in names})
+        config = released_config(layout)
+        check_shapes(theta, config)
+        return Saved(theta, config, layout)

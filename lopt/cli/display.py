@@ -62,7 +62,8 @@ class Display:
         self.console.print(
             f"Meta-training {c.optimizer} on {c.task}: {c.pairs} antithetic pairs, "
             f"horizon {c.horizon}, "
-            f"truncation {c.truncation}; into {self.where} (compiling first)"
+            f"truncation {c.truncation}; into {self.where} (compiling first)",
+            markup=False,
         )
         self.bar.start()
         return self

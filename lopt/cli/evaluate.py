@@ -2,18 +2,25 @@
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
 from lopt.cli.display import table_console
 from lopt.meta.compare import HORIZON, Evaluation, evaluate, find
+from lopt.meta.config import MOST_INNER_STEPS
+from lopt.meta.fields import require
 from lopt.meta.tuning import baselines
 from lopt.optimizers.whole import written_whole
+
+# Of one kind: held-out seeds, or draws of the search.
+MOST_RUNS = 2**20
 
 
 def add_parser(commands: Any) -> None:
@@ -48,12 +55,27 @@ def add_parser(commands: Any) -> None:
 
 def run_command(options: argparse.Namespace) -> int:
     """Evaluate and print the table."""
-    for name, least in (("seeds", 1), ("horizons", 1), ("horizon", 1), ("steps", 1), ("search", 0)):
+    for name, least, most in (
+        ("seeds", 1, MOST_RUNS),
+        ("horizons", 1, MOST_INNER_STEPS),
+        ("horizon", 1, MOST_INNER_STEPS),
+        ("steps", 1, MOST_INNER_STEPS),
+        ("search", 0, MOST_RUNS),
+    ):
         value = getattr(options, name)
-        if value is not None and value < least:
-            raise ValueError(f"--{name} must be at least {least}; it is {value}.")
+        if value is not None:
+            require(f"--{name}", value, value >= least, f"at least {least}")
+            require(f"--{name}", value, value <= most, f"at most {most}")
+    if options.json and not os.path.isdir(options.json.absolute().parent):
+        raise ValueError(f"the folder of --json {options.json} does not exist. Make it first.")
     subject = find(options.run, options.task, options.horizon)
     steps = options.steps or options.horizons * subject.horizon
+    require(
+        "--horizons",
+        options.horizons,
+        steps <= MOST_INNER_STEPS,
+        f"{MOST_INNER_STEPS} steps or fewer together",
+    )
     console = table_console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         compared = baselines(options.search)
@@ -94,7 +116,7 @@ def table(evaluation: Evaluation) -> Table:
         result.add_column(name, justify="right", no_wrap=True)
     for s in evaluation.summaries():
         result.add_row(
-            s.name,
+            escape(s.name),
             _spread(s.meta_loss),
             _spread(s.at_horizon),
             _spread(s.at_end),

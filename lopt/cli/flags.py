@@ -1,8 +1,6 @@
 """A flag for every field of a configuration, and the configuration of flags, presets and files."""
 
 import argparse
-import json
-import tomllib
 import typing
 from collections.abc import Collection, Iterator
 from dataclasses import fields
@@ -14,6 +12,7 @@ from lopt.meta.config import ESTIMATORS, HORIZON_SCHEDULES, NOMINAL, OPTIMIZERS,
 from lopt.meta.presets import TASKS as PRESET_TASKS
 from lopt.meta.presets import UNPRINTED, presets
 from lopt.tasks.registry import task_names
+from nqm.untrusted import as_object, quoted, read_json, read_toml, reading
 
 CHOICES: dict[str, Collection[str]] = {
     "optimizer": OPTIMIZERS,
@@ -79,7 +78,7 @@ def configuration(options: argparse.Namespace) -> TrainConfig:
         known = presets()
         if options.preset not in known:
             raise ValueError(
-                f"--preset must be one of {', '.join(known)}; it is {options.preset!r}."
+                f"--preset must be one of {', '.join(known)}; it is {quoted(options.preset)}."
             )
         values |= known[options.preset].values
     if options.config is not None:
@@ -89,17 +88,10 @@ def configuration(options: argparse.Namespace) -> TrainConfig:
 
 def read_file(path: Path) -> dict[str, Any]:
     """The fields in a JSON or TOML file; those of a run where it is a run's ``config.json``."""
-    try:
-        text = path.read_text("utf-8")
-        values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ValueError(f"--config {path} cannot be read ({reason}).") from None
-    if isinstance(values, dict) and isinstance(values.get("config"), dict):
-        values = values["config"]
-    if not isinstance(values, dict):
-        raise ValueError(f"--config {path} must hold an object of fields and values.")
-    return values
+    with reading(path, "cannot be read"):
+        toml = path.suffix.lower() == ".toml"
+        values = read_toml(path) if toml else as_object(read_json(path), "it")
+        return as_object(values["config"], "its config") if "config" in values else values
 
 
 def preset_text() -> Iterator[str]:

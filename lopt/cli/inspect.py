@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from lopt.meta.config import MOST_INNER_STEPS
+from lopt.meta.fields import require
 from lopt.meta.run import RunDirectory
 from lopt.monitor import Inspection, InspectSettings, inspect, star_blackbox, update_map
 from lopt.monitor.values import Value
@@ -18,9 +22,12 @@ from lopt.optimizers.saved import Saved, load
 from lopt.optimizers.star import StarConfig
 from lopt.tasks.registry import make_task, parse_task_name
 from lopt.tasks.task import Batch, Params, Task, take
+from nqm.untrusted import quoted
 
 # Set apart from what training, its monitor and the evaluation draw.
 INSPECT_KEY = 0x1115
+# Far beyond what fits into memory or time.
+MOST_EXAMPLES, MOST_VECTORS = 2**20, 2**12
 DEFAULT_TASK = "fashion-mnist-8x8-mlp"
 DEFAULTS = InspectSettings(vectors=40, hessian_vectors=24, joint=True)
 
@@ -65,9 +72,16 @@ def run_command(options: argparse.Namespace) -> int:
     """Look and print the table."""
     steps = sorted(set(options.steps))
     if steps[0] < 0:
-        raise ValueError(f"--steps must be at least 0; one is {steps[0]}.")
-    if options.examples < 1:
-        raise ValueError(f"--examples must be at least 1; it is {options.examples}.")
+        raise ValueError(f"--steps must be at least 0; one is {quoted(steps[0])}.")
+    require("--steps", steps[-1], steps[-1] <= MOST_INNER_STEPS, f"at most {MOST_INNER_STEPS}")
+    for name, least, most in (
+        ("examples", 1, MOST_EXAMPLES),
+        ("vectors", 1, MOST_VECTORS),
+        ("seed", 0, 2**32 - 1),
+    ):
+        value = getattr(options, name)
+        require(f"--{name}", value, value >= least, f"at least {least}")
+        require(f"--{name}", value, value <= most, f"at most {most}")
     settings = InspectSettings(
         hessian_vectors=DEFAULTS.hessian_vectors,
         vectors=options.vectors,
@@ -82,7 +96,7 @@ def run_command(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([{"inner_step": x.inner_step, **x.found.to_json()} for x in looks]))
         return 0
-    Console().print(table(f"{options.source} on {task.name}, seed {options.seed}", looks))
+    Console().print(table(f"{escape(options.source)} on {task.name}, seed {options.seed}", looks))
     for one in looks:
         for margin in (one.found.theorem1, one.found.theorem1_prime):
             print(f"step {one.inner_step}: {margin.text()}")
@@ -95,12 +109,7 @@ def _source(name: str) -> tuple[Saved, str]:
         return load(name), DEFAULT_TASK
     run = RunDirectory(name)
     config = run.read_config()
-    if not run.result.exists():
-        raise ValueError(
-            f"{name} is not complete. Finish it with: lopt train --resume {name}; or look at what "
-            f"it began from: {run.initial}"
-        )
-    return load(run.result), config.task
+    return run.read_result(config), config.task
 
 
 def look(
@@ -132,7 +141,9 @@ def look(
 
     params = task.init(init_key)
     carry, at, looks = (params, optimizer.init(params)), 0, []
-    batch = take(task.data, jax.random.randint(examples_key, (examples,), 0, task.examples))
+    batch = take(
+        task.data, jax.random.randint(examples_key, (examples,), 0, task.examples, jnp.int32)
+    )
     for end in steps:
         carry, at = advance(carry, task.data, at, end), end
         found = inspect(

@@ -1,12 +1,15 @@
 """``lopt monitor``: the eigenvalues of training over a meta-training run, as a picture."""
 
 import argparse
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from lopt.meta.metrics import has_spectrum
 from lopt.meta.run import RunDirectory
 from lopt.monitor.picture import pyplot, spectra_over_time
+from nqm.untrusted import one_line
 
 
 def add_parser(commands: Any) -> None:
@@ -29,13 +32,22 @@ def run_command(options: argparse.Namespace) -> int:
     """Draw, and print the verdicts."""
     run = RunDirectory(options.run)
     run.read_config()
-    seen = [line for line in run.read_metrics() if "monitor" in line]
+    metrics = run.metrics()
+    measured = [line for line in metrics.lines if "monitor" in line]
+    seen = [line for line in measured if has_spectrum(line)]
+    told = list(metrics.told)
+    if len(seen) < len(measured):
+        told.append(f"{len(measured) - len(seen)} measurements hold nothing to draw.")
+    for message in told:
+        print(one_line(f"lopt monitor: {message}"), file=sys.stderr)
     if not seen:
         raise ValueError(
             f"{run.path} has no measurements of the eigenvalues yet: they are written every "
             "--monitor-every outer steps, and not at all where that is 0."
         )
     out = options.out or run.path / "monitor.png"
+    if options.out is None and out.is_symlink():
+        raise ValueError(f"{out} is a link; name the picture to write with --out.")
     if not out.absolute().parent.is_dir():
         raise ValueError(f"the folder of {out} does not exist. Make it first.")
     plt = pyplot()
@@ -50,7 +62,7 @@ def run_command(options: argparse.Namespace) -> int:
     verdicts = Counter(line["monitor"]["verdict"] for line in seen)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
     last = seen[-1]
-    print(f"{len(seen)} measurements: {counts}; at outer step {last['outer_step']}: ", end="")
-    print(last["monitor"]["verdict"])
+    text = f"{len(seen)} measurements: {counts}; at outer step {last['outer_step']}: "
+    print(one_line(text + last["monitor"]["verdict"]))
     print(f"Wrote {out}")
     return 0

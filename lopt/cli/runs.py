@@ -2,16 +2,20 @@
 
 import argparse
 import json
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from lopt.cli.display import table_console
 from lopt.meta.config import TrainConfig
 from lopt.meta.run import RunDirectory
+from nqm.untrusted import one_line
 
 SMOOTH_OVER = 50
 
@@ -52,9 +56,19 @@ def add_parser(commands: Any) -> None:
 
 def run_command(options: argparse.Namespace) -> int:
     """List, or compare."""
-    found = [(run, run.read_config()) for folder in options.folders for run in find(folder)]
-    rows = [summarize(run, config) for run, config in found]
-    differences = differing([config for _, config in found])
+    rows, configs, skipped = [], [], []
+    for run in (run for folder in options.folders for run in find(folder)):
+        try:
+            config = run.read_config()
+            rows.append(summarize(run, config))
+            configs.append(config)
+        except ValueError as error:
+            skipped.append(str(error))
+    if not rows:
+        raise ValueError(skipped[0])
+    for reason in skipped:
+        print(one_line(f"lopt runs: skipped: {reason}"), file=sys.stderr)
+    differences = differing(configs)
     if options.json:
         document = [
             asdict(row) | {"differs": {name: values[k] for name, values in differences.items()}}
@@ -75,18 +89,21 @@ def find(folder: Path) -> Iterator[RunDirectory]:
         Where there are none.
     """
     candidates = [folder, *sorted(folder.glob("*/"))]
-    found = [run for run in map(RunDirectory, candidates) if run.config_file.exists()]
+    found = [run for run in map(RunDirectory, candidates) if os.path.lexists(run.config_file)]
     if not found:
-        raise ValueError(f"{folder} holds no run. Name a run directory, or one that holds some.")
+        place = one_line(str(folder), 200)
+        raise ValueError(f"{place} holds no run. Name a run directory, or one that holds some.")
     yield from found
 
 
 def summarize(run: RunDirectory, config: TrainConfig) -> RunSummary:
-    """A row of the list, from the run's files alone."""
-    lines = run.read_metrics()
+    """A row of the list, from the run's files alone; what cannot be read of them is told."""
+    lines, told, _ = run.metrics()
+    for message in told:
+        print(one_line(f"lopt runs: {message}"), file=sys.stderr)
     losses = [m["meta_loss"] for m in lines if m.get("meta_loss") is not None][-SMOOTH_OVER:]
     verdicts = [m["monitor"].get("verdict") for m in lines if "monitor" in m]
-    state = "complete" if run.result.exists() else "stopped"
+    state = "complete" if os.path.isfile(run.result) else "stopped"
     return RunSummary(
         name=str(run.path),
         optimizer=config.optimizer,
@@ -94,7 +111,7 @@ def summarize(run: RunDirectory, config: TrainConfig) -> RunSummary:
         outer_step=max((m["outer_step"] for m in lines), default=0),
         outer_steps=config.outer_steps,
         state="running" if run.writer() is not None else state,
-        meta_loss=sum(losses) / len(losses) if losses else None,
+        meta_loss=sum(loss / len(losses) for loss in losses) if losses else None,
         verdict=verdicts[-1] if verdicts else None,
     )
 
@@ -115,13 +132,13 @@ def _list(rows: Sequence[RunSummary]) -> Table:
     table = Table("run", "optimizer", "task", "outer steps", "state", "meta-loss", "eigenvalues")
     for row in rows:
         table.add_row(
-            row.name,
+            Text(one_line(row.name)),
             row.optimizer,
-            row.task,
+            Text(row.task),
             f"{row.outer_step}/{row.outer_steps}",
             row.state,
             _number(row.meta_loss),
-            row.verdict or "",
+            Text(one_line(row.verdict or "", 60)),
         )
     return table
 
@@ -130,8 +147,8 @@ def _differences(rows: Sequence[RunSummary], differences: dict[str, list[Any]]) 
     """The fields that differ, a run a row."""
     table = Table("run", *differences, "meta-loss")
     for k, row in enumerate(rows):
-        values = (str(values[k]) for values in differences.values())
-        table.add_row(row.name, *values, _number(row.meta_loss))
+        values = (Text(str(values[k])) for values in differences.values())
+        table.add_row(Text(one_line(row.name)), *values, _number(row.meta_loss))
     return table
 
 

@@ -19,6 +19,9 @@ from lopt.meta.processes import join, writes
 from lopt.meta.run import RunDirectory
 from lopt.meta.watch import Watch
 
+# A processor appears as at most so many devices, whatever a configuration says.
+MOST_CPU_DEVICES = 256
+
 
 def add_parser(commands: Any) -> None:
     """Add ``train`` to the command line, with a flag for every field of the configuration."""
@@ -65,7 +68,8 @@ def run_command(options: argparse.Namespace) -> int:
             return 0
         if run is None:
             raise ValueError("one of --run and --resume is needed.")
-        if options.resume and run.result.exists():
+        if options.resume and os.path.lexists(run.result):
+            run.read_result(config)
             print(f"{run.path} is complete: {run.result}")
             return 0
         use_devices(config, options)
@@ -121,7 +125,7 @@ def use_devices(config: TrainConfig, options: argparse.Namespace) -> None:
     own = config.spread(1 if several else _cores()) // count
     if own > 1:
         with suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", own)
+            jax.config.update("jax_num_cpu_devices", min(own, MOST_CPU_DEVICES))
     if several:
         join(*named)
 

@@ -3,14 +3,18 @@ verified on load.
 
 Orbax notices neither a flipped bit in an array nor, without pages of traceback, a missing file. So
 every checkpoint carries the SHA-256 of its files, in the format of ``sha256sum --check``, and they
-are checked before orbax reads any. A checkpoint appears under its name by one rename, after
-everything in it is on the disk.
+are checked before orbax reads any. The sums cover what a checkpoint says of itself, too: its outer
+step, its format and the versions that wrote it; under the name of another step it is not believed.
+A checkpoint appears under its name by one rename, after everything in it is on the disk.
 """
 
 import hashlib
+import json
 import os
 import re
 import shutil
+from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +22,23 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from lopt.meta.versions import shown, versions
+from nqm.untrusted import (
+    LONGEST_LINE,
+    as_object,
+    format_number,
+    one_line,
+    quoted,
+    read_json,
+    read_text,
+    reason,
+)
+
 KEEP = 3
 SUMS = "SHA256SUMS"
+# Format 2 adds this file; a checkpoint of format 1 says nothing of itself.
+ABOUT = "about.json"
+FORMAT = 2
 # What orbax adds to the bytes of the arrays: about as much for each array, and for all of them.
 OVERHEAD_EACH, OVERHEAD = 2**10, 2**16
 
@@ -33,8 +52,16 @@ class Newest(NamedTuple):
     """What is wrong with each newer one, which was passed over."""
 
 
+class About(NamedTuple):
+    """What a checkpoint says of itself."""
+
+    outer_step: int
+    versions: Mapping[str, str]
+    """Of the libraries that wrote it."""
+
+
 class Damaged(ValueError):
-    """A checkpoint that is not what was written."""
+    """A checkpoint that is not what was written, or not where it was written."""
 
 
 def checkpoint_path(folder: Path, outer_step: int) -> Path:
@@ -67,6 +94,8 @@ def write_checkpoint(folder: Path, outer_step: int, state: Any) -> Path:
             _checkpointer().save(part.absolute(), ocp.args.PyTreeSave(arrays))
         except ValueError as error:  # tensorstore's word for a failed write
             raise OSError(None, str(error).splitlines()[0]) from None
+        about = {"format": FORMAT, "outer_step": outer_step, "versions": versions()}
+        (part / ABOUT).write_text(json.dumps(about) + "\n")
         _sign(part)
         remove_checkpoint(folder, outer_step)
         part.rename(path)
@@ -79,30 +108,56 @@ def write_checkpoint(folder: Path, outer_step: int, state: Any) -> Path:
     return path
 
 
-def read_checkpoint(folder: Path, outer_step: int, template: Any) -> Any:
+def read_checkpoint(
+    folder: Path, outer_step: int, template: Any, written_by: Mapping[str, str] | None = None
+) -> Any:
     """The state written at `outer_step` as NumPy arrays, in the structure of `template`.
+
+    Parameters
+    ----------
+    folder, outer_step
+        Where the checkpoint lies.
+    template
+        A pytree of arrays of the same shapes and dtypes.
+    written_by
+        The versions to name where a checkpoint of format 1, which names none, does not fit.
 
     Raises
     ------
     Damaged
-        Where a file is missing or not what was written.
+        Where a file is missing or not what was written, or the checkpoint is that of another outer
+        step or of a later format.
     ValueError
-        Where the checkpoint belongs to another configuration.
+        Where the checkpoint belongs to another configuration, or to versions of the libraries
+        whose state has another form.
     """
     path = checkpoint_path(folder, outer_step)
-    _verify(path)
+    try:
+        about = _verify(path)
+    except OSError as error:
+        raise _damaged(path, f"it cannot be read ({reason(error)})") from None
+    if about is not None and about.outer_step != outer_step:
+        raise _damaged(path, f"it was written after outer step {about.outer_step}")
     checkpointer = _checkpointer()
     needed = {name: x for name, x in _named(template).items() if x.size}
-    held = checkpointer.metadata(path.absolute()).item_metadata.tree
-    differ = sorted(set(held) ^ set(needed)) or [
-        name
-        for name, x in needed.items()
-        if (tuple(held[name].shape), np.dtype(held[name].dtype)) != (x.shape, np.dtype(x.dtype))
+    try:
+        held = checkpointer.metadata(path.absolute()).item_metadata.tree
+        forms = {name: _form(x) for name, x in held.items()}
+        inflated = [name for name, x in held.items() if _has_larger_chunks(x)]
+    except Exception as error:  # orbax and tensorstore raise what they like
+        raise _damaged(path, f"orbax cannot read it ({one_line(reason(error), 80)})") from None
+    differ = sorted(set(forms) ^ set(needed)) or [
+        name for name, x in needed.items() if forms[name] != (x.shape, np.dtype(x.dtype))
     ]
     if differ:
-        raise ValueError(f"{path} was written with another configuration: {differ[0]} differs.")
+        raise ValueError(_does_not_fit(path, differ[0], about, written_by))
+    if inflated:
+        raise _damaged(path, f"{one_line(inflated[0], 60)} is stored in chunks beyond its shape")
     host = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in needed}
-    arrays = checkpointer.restore(path.absolute(), ocp.args.PyTreeRestore(restore_args=host))
+    try:
+        arrays = checkpointer.restore(path.absolute(), ocp.args.PyTreeRestore(restore_args=host))
+    except Exception as error:
+        raise _damaged(path, f"orbax cannot read it ({one_line(reason(error), 80)})") from None
     leaves = [
         np.asarray(arrays[name]) if name in arrays else np.zeros(x.shape, x.dtype)
         for name, x in _named(template).items()
@@ -110,28 +165,59 @@ def read_checkpoint(folder: Path, outer_step: int, template: Any) -> Any:
     return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
 
-def read_newest(folder: Path, template: Any) -> Newest:
-    """The newest checkpoint that is whole; damaged ones are passed over and named."""
+def read_newest(
+    folder: Path,
+    template: Any,
+    *,
+    ends: Mapping[str, int] | None = None,
+    written_by: Mapping[str, str] | None = None,
+) -> Newest:
+    """The newest checkpoint that is whole; those that cannot be believed are passed over and named.
+
+    Parameters
+    ----------
+    folder, template, written_by
+        As in `read_checkpoint`.
+    ends
+        Outer steps that no checkpoint can be beyond, by what says so.
+
+    Raises
+    ------
+    ValueError
+        Where none is left, or one belongs to another configuration or to other versions.
+    """
     damaged: list[str] = []
     for outer_step in reversed(steps(folder)):
         try:
-            return Newest(outer_step, read_checkpoint(folder, outer_step, template), tuple(damaged))
+            for name, end in (ends or {}).items():
+                if outer_step > end:
+                    path = checkpoint_path(folder, outer_step)
+                    raise _damaged(path, f"it is beyond {name}, {end}")
+            state = read_checkpoint(folder, outer_step, template, written_by)
+            return Newest(outer_step, state, tuple(damaged))
         except Damaged as error:
             damaged.append(str(error))
-    raise ValueError(
-        " ".join(
-            [
-                f"{folder} has no readable checkpoint; start anew in another directory.",
-                *damaged,
-            ]
-        )
-    )
+    place = one_line(str(folder), 90)
+    line = f"{place} has no readable checkpoint; start anew in another directory."
+    others = f" ({len(damaged) - 1} more)" if len(damaged) > 1 else ""
+    first = damaged[0] if damaged else ""
+    raise ValueError(f"{line} {one_line(first, LONGEST_LINE - len(line) - 15)}{others}".rstrip())
+
+
+def set_aside(folder: Path, outer_step: int) -> Path:
+    """Keep a checkpoint that is not believed under a name that no reader looks at."""
+    path = checkpoint_path(folder, outer_step)
+    names = (path.with_name(f"{path.name}.aside-{k}") for k in count(1))
+    aside = next(name for name in names if not os.path.lexists(name))
+    return path.rename(aside)
 
 
 def remove_checkpoint(folder: Path, outer_step: int) -> None:
     """Delete a checkpoint, if there is one; cut in the middle, it leaves none that looks whole."""
     path = checkpoint_path(folder, outer_step)
-    if path.exists():
+    if path.is_symlink():
+        path.unlink()
+    elif path.exists():
         (path / SUMS).unlink(missing_ok=True)
         gone = path.with_name(path.name + ".part")
         path.rename(gone)
@@ -159,6 +245,8 @@ def _named(tree: Any) -> dict[str, Any]:
 def _remove_unfinished(folder: Path) -> None:
     """Delete what a writer that was cut off has left: nobody else writes here."""
     for path in folder.glob("*.part*"):
+        if path.is_symlink():
+            path.unlink()
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -183,22 +271,68 @@ def _sign(path: Path) -> None:
         _sync(entry)
 
 
-def _verify(path: Path) -> None:
-    """Every file is there and is what was written."""
+def _verify(path: Path) -> About | None:
+    """Every file is there and is what was written; what they say of the checkpoint, if anything."""
+    if path.is_symlink() or any(p.is_symlink() for p in path.rglob("*")):
+        raise _damaged(path, "it is a link, or holds one")
     try:
-        lines = (path / SUMS).read_text().splitlines()
+        lines = read_text(path / SUMS).splitlines()
         expected = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     except (OSError, ValueError):
-        raise Damaged(f"{path} is damaged: {SUMS} cannot be read.") from None
-    for file in _files(path):
-        if file.relative_to(path).as_posix() not in {SUMS, *expected}:
-            raise Damaged(f"{path} is damaged: {SUMS} does not list {file.relative_to(path)}.")
+        raise _damaged(path, f"{SUMS} cannot be read") from None
+    files = {file.relative_to(path).as_posix(): file for file in _files(path)}
+    for name in files:
+        if name not in {SUMS, *expected}:
+            raise _damaged(path, f"{SUMS} does not list {one_line(name, 90)}")
     for name, digest in expected.items():
-        file = path / name
-        if not file.is_file():
-            raise Damaged(f"{path} is damaged: {name} is missing.")
-        if _sum(file) != digest:
-            raise Damaged(f"{path} is damaged: {name} is not what was written.")
+        if name not in files:
+            raise _damaged(path, f"{one_line(name, 90)} is missing")
+        if _sum(files[name]) != digest:
+            raise _damaged(path, f"{one_line(name, 90)} is not what was written")
+    if ABOUT not in expected:
+        return None
+    try:
+        about = as_object(read_json(path / ABOUT), "it")
+        format_number(about["format"], FORMAT)
+        outer_step, named = about["outer_step"], as_object(about["versions"], "versions")
+        if type(outer_step) is not int:
+            raise ValueError(f"outer_step must be a whole number; it is {quoted(outer_step)}")
+    except (KeyError, ValueError) as error:
+        raise _damaged(path, f"{ABOUT} cannot be used: {reason(error)}") from None
+    return About(outer_step, {name: one_line(str(v), 20) for name, v in named.items()})
+
+
+def _damaged(path: Path, why: str) -> Damaged:
+    return Damaged(f"{one_line(str(path), 120)} is damaged: {one_line(why, 160)}.")
+
+
+def _form(array: Any) -> tuple[tuple[int, ...], np.dtype]:
+    return tuple(array.shape), np.dtype(array.dtype)
+
+
+def _has_larger_chunks(array: Any) -> bool:
+    """Whether reading would take more memory than the shape says."""
+    chunks = array.storage.chunk_shape if array.storage else None
+    return chunks is not None and any(
+        c > max(1, n) for c, n in zip(chunks, array.shape, strict=False)
+    )
+
+
+def _does_not_fit(
+    path: Path, leaf: str, about: About | None, written_by: Mapping[str, str] | None
+) -> str:
+    """The message for a state of another form: another configuration, or other versions."""
+    place, leaf, here = one_line(str(path), 80), one_line(leaf, 60), shown(versions())
+    by = shown(about.versions if about else written_by or {})
+    if about and by == here:
+        return (
+            f"{place} was written with another configuration: {leaf} differs, while the versions "
+            f"are the same ({here})."
+        )
+    return (
+        f"{place} was written with another configuration or by other versions: {leaf} differs. "
+        f"Written by {by or 'unknown versions'}; here: {here}."
+    )
 
 
 def _files(path: Path) -> list[Path]:
@@ -211,8 +345,11 @@ def _sum(file: Path) -> str:
 
 
 def _sync(path: Path) -> None:
-    """Bring a file or a folder's entries to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Bring a file or a folder's entries to the disk, as far as the system can."""
+    windows = os.name == "nt"  # it opens no folder, and brings only what may be written to the disk
+    if windows and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if windows else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

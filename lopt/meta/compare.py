@@ -98,14 +98,10 @@ def _recorded_horizon(saved: Saved) -> int:
 
 def _of_run(run: RunDirectory, task: str | None, horizon: int | None) -> Subject:
     config = run.read_config()
-    if not run.result.exists():
-        raise ValueError(
-            f"{run.path} is not complete. Finish it with: lopt train --resume {run.path}"
-        )
     name = config.optimizer.upper() if config.optimizer == "star" else config.optimizer
     thetas = {
-        f"{name}, meta-trained": load(run.result).meta_parameters,
-        f"{name}, untrained": load(run.initial).meta_parameters,
+        f"{name}, meta-trained": run.read_result(config).meta_parameters,
+        f"{name}, untrained": run.read_initial(config).meta_parameters,
     }
     made = make_task(task) if task else config.make_task()
     return Subject(thetas, config.optimizer_config, made, horizon or config.horizon)

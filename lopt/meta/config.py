@@ -4,10 +4,9 @@ the run directory.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, get_type_hints
+from typing import Any
 
 import jax
 import numpy as np
@@ -25,8 +24,9 @@ from lopt.meta.estimators import (
     TruncatedBackprop,
 )
 from lopt.meta.exact import ExactMetaGradient
-from lopt.meta.fields import member, require, setting, typed
+from lopt.meta.fields import member, require, setting
 from lopt.monitor.rules import WarningRule
+from lopt.optimizers.configuration import check_usable, from_fields
 from lopt.optimizers.linear import LinearConfig
 from lopt.optimizers.star import (
     BLACKBOX,
@@ -47,6 +47,10 @@ NOMINAL: dict[str, NominalTerm | None] = {**{term: term for term in NOMINAL_TERM
 BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent")
 STAR_FIELDS = ("nominal_term", "precondition", *BETAS, "initial_head_scale")
 EXACT = "exact"
+# A checkpoint's name has eight digits.
+MOST_OUTER_STEPS = 10**8 - 1
+# Far beyond what fits into memory or time, and within an int32.
+MOST_INNER_STEPS, MOST_PAIRS = 10**8, 2**20
 ESTIMATORS = (
     *("pes", "nres", "truncated-es", "full-es", "truncated-backprop", "full-backprop"),
     EXACT,
@@ -137,8 +141,19 @@ class TrainConfig:
         member("optimizer", self.optimizer, OPTIMIZERS)
         if self.nominal_term is not None:
             member("nominal_term", self.nominal_term, NOMINAL)
-        for name in ("horizon", "truncation", "pairs", "checkpoint_every", "outer_steps"):
-            require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+        for name, most in (
+            ("horizon", MOST_INNER_STEPS),
+            ("truncation", MOST_INNER_STEPS),
+            ("pairs", MOST_PAIRS),
+            ("checkpoint_every", math.inf),
+            ("outer_steps", MOST_OUTER_STEPS),
+        ):
+            value = getattr(self, name)
+            require(name, value, value >= 1, "at least 1")
+            require(name, value, value <= most, f"at most {most}")
+        for name in BETAS:
+            value = getattr(self, name)
+            require(name, value, value is None or math.isfinite(value), "finite")
         for name in ("sigma", "learning_rate", "clip"):
             value = getattr(self, name)
             require(name, value, 0 < value < math.inf, "positive and finite")
@@ -167,7 +182,7 @@ class TrainConfig:
                 f"pairs must be a multiple of devices; {self.pairs} is not one of {devices}. "
                 f"Take {devices * max(1, self.pairs // devices)} pairs."
             )
-        _ = self.optimizer_config  # which says what terms go together
+        check_usable(self.optimizer_config)  # which itself says what terms go together
 
     @property
     def optimizer_config(self) -> StarConfig | LinearConfig:
@@ -265,16 +280,7 @@ class TrainConfig:
         """The configuration of a mapping; an unknown key is an error that names the nearest
         field, and so is a value of another type.
         """
-        known = [field.name for field in fields(cls)]
-        for key in values:
-            if key not in known:
-                near = get_close_matches(key, known, 1)
-                raise ValueError(
-                    f"{key!r} is no field of the configuration."
-                    + (f" Did you mean {near[0]!r}?" if near else "")
-                )
-        hints = get_type_hints(cls)
-        return cls(**{key: typed(key, value, hints[key]) for key, value in values.items()})
+        return from_fields(cls, values)
 
 
 def raise_weight_decay(meta_optimizer_state: Any) -> tuple[float, Any]:

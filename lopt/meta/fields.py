@@ -1,10 +1,10 @@
-"""A field of a configuration: how it documents itself, and what its value must be."""
+"""A field of a configuration: how it documents itself, and the rules that its value must keep."""
 
 from collections.abc import Collection
 from dataclasses import field
-from typing import Any, get_args
+from typing import Any
 
-PLAIN = {str, int, float, bool, type(None)}
+from nqm.untrusted import quoted
 
 
 def setting(default: Any, help: str, paper: Any = None, unset: str = "the optimizer's own") -> Any:
@@ -14,28 +14,13 @@ def setting(default: Any, help: str, paper: Any = None, unset: str = "the optimi
     return field(default=default, metadata={"help": help, "paper": paper, "unset": unset})
 
 
-def typed(name: str, value: Any, hint: Any) -> Any:
-    """The value as the field's type; a whole number will do for a float."""
-    if hint == tuple[str, ...]:
-        if isinstance(value, list | tuple) and all(isinstance(x, str) for x in value):
-            return tuple(value)
-        raise ValueError(f"{name} must be a list of strings; it is {value!r}.")
-    kinds = get_args(hint) or (hint,)
-    if type(value) is int and float in kinds and int not in kinds:
-        return float(value)
-    if set(kinds) <= PLAIN and type(value) not in kinds:
-        kind = " or ".join("null" if k is type(None) else k.__name__ for k in kinds)
-        raise ValueError(f"{name} must be of type {kind}; it is {value!r}.")
-    return value
-
-
 def member(name: str, value: str, known: Collection[str]) -> None:
     """Raise where the value is none of the known ones."""
     if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}; it is {value!r}.")
+        raise ValueError(f"{name} must be one of {', '.join(known)}; it is {quoted(value)}.")
 
 
 def require(name: str, value: Any, holds: bool, rule: str) -> None:
     """Raise the rule where it does not hold."""
     if not holds:
-        raise ValueError(f"{name} must be {rule}; it is {value}.")
+        raise ValueError(f"{name} must be {rule}; it is {quoted(value)}.")

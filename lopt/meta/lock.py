@@ -1,24 +1,32 @@
 """One process at a time writes a run directory."""
 
-import fcntl
 import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from lopt.optimizers.whole import written_whole
+from nqm.untrusted import read_text
 
 # Somebody who only looks whether the lock is held holds it for a moment.
 PATIENCE_SECONDS = 0.5
+POLL_SECONDS = 0.02
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`; the kernel lets it go when the process ends, however it ends.
+    """Hold the lock file `path`; the system lets it go when the process ends, however it ends.
+
+    The holder's id stands in a file beside it, because some systems let nobody read a locked one.
 
     Raises
     ------
     ValueError
         Where another process holds it; the message names the folder and the process.
+    OSError
+        Where it cannot be made.
 
     Examples
     --------
@@ -29,47 +37,45 @@ def locked(path: Path) -> Iterator[None]:
     True
     >>> holder(path)
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    lock = FileLock(path)
     try:
-        if not _take(descriptor, fcntl.LOCK_EX, PATIENCE_SECONDS):
-            raise ValueError(
-                f"{path.parent} is being written by process {_pid(path)}. Wait until that has "
-                "ended, or name another directory."
-            )
-        os.truncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        lock.acquire(timeout=PATIENCE_SECONDS, poll_interval=POLL_SECONDS)
+    except Timeout:
+        raise ValueError(
+            f"{path.parent} is being written by process {_pid(path)}. Wait until that has "
+            "ended, or name another directory."
+        ) from None
+    try:
+        with written_whole(_pid_file(path)) as file:
+            file.write(f"{os.getpid()}\n".encode())
         yield
     finally:
-        os.close(descriptor)
+        with suppress(OSError):
+            _pid_file(path).unlink()
+        lock.release()
 
 
 def holder(path: Path) -> int | None:
-    """The id of the process that holds the lock, None where nobody does (-1: not told)."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
+    """The id of the process that holds the lock (-1: not told), None where nobody does or nobody
+    here may ask.
+    """
+    if not os.path.lexists(path):
         return None
     try:
-        return None if _take(descriptor, fcntl.LOCK_SH, 0.0) else _pid(path)
-    finally:
-        os.close(descriptor)
+        with FileLock(path, timeout=0):
+            return None
+    except Timeout:
+        return _pid(path)
+    except OSError:
+        return None
 
 
-def _take(descriptor: int, kind: int, patience: float) -> bool:
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.02)
-        else:
-            return True
+def _pid_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.pid")
 
 
 def _pid(path: Path) -> int:
     try:
-        return int(path.read_text())
+        return int(read_text(_pid_file(path), 32))
     except (OSError, ValueError):
         return -1

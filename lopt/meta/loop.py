@@ -9,19 +9,21 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from lopt.meta.checkpoint import checkpoint_path, read_newest, remove_checkpoint, steps
+from lopt.meta.checkpoint import checkpoint_path, read_newest, set_aside, steps
 from lopt.meta.checkpoint import write_checkpoint as write_first
 from lopt.meta.config import TrainConfig, raise_weight_decay
 from lopt.meta.nonfinite import Streak
 from lopt.meta.processes import any_of, first_does, host_copy, several, writes
-from lopt.meta.run import RunDirectory, RunError, versions
+from lopt.meta.run import RunDirectory, RunError
 from lopt.meta.trainer import Trainer, TrainState
+from lopt.meta.versions import versions
 from lopt.meta.watch import measurement_interval
 from lopt.meta.writer import Silent, Writer
 from lopt.monitor.rules import ACTIONS, WarningRule, Warnings
 from lopt.optimizers.saved import save
 from lopt.optimizers.star import MetaParameters
 from lopt.tasks.task import Task
+from nqm.untrusted import one_line
 
 
 class Progress(NamedTuple):
@@ -91,7 +93,7 @@ def train(
 
         def begin() -> tuple[TrainState, int]:
             if resume:
-                return _resume(run, initial, observer)
+                return _resume(run, config, initial, observer)
             run.create(config, lambda: _begin(run, config, initial))
             return initial, 0
 
@@ -132,20 +134,34 @@ def _begin(run: RunDirectory, config: TrainConfig, state: TrainState) -> None:
 
 
 def _resume(
-    run: RunDirectory, state: TrainState, observer: Observer | None
+    run: RunDirectory, config: TrainConfig, state: TrainState, observer: Observer | None
 ) -> tuple[TrainState, int]:
-    """The newest good state, and everything written after it removed: the run does it again."""
-    newest = read_newest(run.checkpoints, state)
-    for message in newest.damaged:
-        if observer:
-            observer.warn(f"{message} Going on from outer step {newest.outer_step}.")
+    """The newest good state; the metrics written after it are removed, and newer checkpoints set
+    aside: the run does it again.
+    """
+    run.require_own_folder()
+    metrics = run.metrics()
+    ends = {"outer_steps of the configuration": config.outer_steps}
+    # Metrics are on the disk before a checkpoint is written; without any, nothing speaks against.
+    if metrics.last is not None:
+        ends["the last outer step in metrics.jsonl"] = metrics.last
+    newest = read_newest(run.checkpoints, state, ends=ends, written_by=run.read_versions())
+    told = list(metrics.told)
+    if metrics.last is None and newest.outer_step:
+        told.append(f"{run.metrics_file} holds no line: what was measured before is lost.")
+    newer = [s for s in reversed(steps(run.checkpoints)) if s > newest.outer_step]
     try:
-        for outer_step in steps(run.checkpoints):
-            if outer_step > newest.outer_step:
-                remove_checkpoint(run.checkpoints, outer_step)
+        for outer_step, message in zip(newer, newest.damaged, strict=True):
+            kept = set_aside(run.checkpoints, outer_step).name
+            told.append(
+                f"{message} Going on from outer step {newest.outer_step}; it is kept as {kept}."
+            )
         run.cut_metrics(_first_line(newest.outer_step))
     except OSError as error:
         raise run.cannot_write(error) from None
+    for message in told:
+        if observer:
+            observer.warn(one_line(message))
     return newest.state, newest.outer_step
 
 

@@ -4,19 +4,23 @@ trained meta-parameters.
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from lopt.meta.checkpoint import steps
 from lopt.meta.config import TrainConfig
 from lopt.meta.lock import holder, locked
+from lopt.meta.metrics import Metrics
+from lopt.meta.metrics import read as read_lines
+from lopt.meta.versions import versions
+from lopt.optimizers.saved import Saved, load
 from lopt.optimizers.whole import written_whole
-
-LIBRARIES = ("nqm-lopt", "jax", "jaxlib", "optax", "numpy")
+from nqm.untrusted import as_object, one_line, read_json, reading
 
 
 class RunError(RuntimeError):
@@ -119,6 +123,14 @@ class RunDirectory:
                 "or name another directory."
             )
 
+    def require_own_folder(self) -> None:
+        """An error where checkpoints would be written and deleted outside of the directory."""
+        if self.checkpoints.is_symlink():
+            raise ValueError(
+                f"{one_line(str(self.checkpoints), 120)} is a link, and a run writes in its own "
+                "directory alone. Move the whole run to where the link leads, and link to that."
+            )
+
     def create(self, config: TrainConfig, begin: Callable[[], None]) -> None:
         """Make the directory, let `begin` write what the run begins from, then the configuration.
 
@@ -136,36 +148,73 @@ class RunDirectory:
 
     def read_config(self) -> TrainConfig:
         """The configuration of the run that lies here."""
-        try:
-            values = json.loads(self.config_file.read_text())["config"]
-        except FileNotFoundError:
-            raise ValueError(f"{self.path} holds no run: it has no config.json.") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{self.config_file} cannot be read ({error}).") from None
-        return TrainConfig.from_mapping(values)
+        values = self._document().get("config")
+        with reading(self.config_file):
+            return TrainConfig.from_mapping(as_object(values, "config"))
+
+    def read_versions(self) -> dict[str, str]:
+        """The versions of the libraries that the run began with, as far as it tells them."""
+        named = self._document().get("versions")
+        if not isinstance(named, dict):
+            return {}
+        return {name: one_line(v, 20) for name, v in named.items() if isinstance(v, str)}
+
+    def _document(self) -> dict[str, Any]:
+        with reading(self.config_file):
+            try:
+                return as_object(read_json(self.config_file), "it")
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+        raise ValueError(f"{one_line(str(self.path), 200)} holds no run: it has no config.json.")
+
+    def metrics(self) -> Metrics:
+        """Every line of the metrics that can be read, and what cannot."""
+        return read_lines(self.metrics_file)
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Every complete line of the metrics."""
-        return list(_lines(self.metrics_file))
+        """Every line of the metrics that can be read."""
+        return self.metrics().lines
 
     def cut_metrics(self, outer_step: int) -> None:
-        """Drop what was written from `outer_step` on, which a resumed run does again."""
-        kept = [line for line in _lines(self.metrics_file) if line["outer_step"] < outer_step]
+        """Drop what was written from `outer_step` on, which a resumed run does again.
+
+        A file with lines that cannot be read is kept beside.
+        """
+        found = self.metrics()
+        if found.skipped:
+            names = (self.path / f"{self.metrics_file.name}.aside-{k}" for k in count(1))
+            aside = next(name for name in names if not os.path.lexists(name))
+            shutil.copyfile(self.metrics_file, aside)
         with written_whole(self.metrics_file) as file:
-            file.writelines((json.dumps(line) + "\n").encode() for line in kept)
+            for line in found.lines:
+                if line["outer_step"] < outer_step:
+                    file.write((json.dumps(line) + "\n").encode())
 
+    def read_result(self, config: TrainConfig) -> Saved:
+        """The trained meta-parameters of the run, whose configuration is `config`.
 
-def versions() -> dict[str, str]:
-    """The versions of the libraries that a result depends on."""
-    return {name: version(name) for name in LIBRARIES}
+        Raises
+        ------
+        ValueError
+            Where the run is not complete, or the file is damaged or that of another run.
+        """
+        if not os.path.lexists(self.result):
+            raise ValueError(
+                f"{self.path} is not complete. Finish it with: lopt train --resume {self.path}; or "
+                f"look at what it began from: {self.initial}"
+            )
+        return self._own(self.result, config)
 
+    def read_initial(self, config: TrainConfig) -> Saved:
+        """The meta-parameters that the run, whose configuration is `config`, began from."""
+        return self._own(self.initial, config)
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The JSON lines of a file; an unfinished last one, left by a killed run, is passed over."""
-    if not path.exists():
-        return
-    for text in path.read_text().splitlines():
-        try:
-            yield json.loads(text)
-        except ValueError:
-            return
+    def _own(self, file: Path, config: TrainConfig) -> Saved:
+        saved = load(file)
+        if saved.config != config.optimizer_config:
+            raise ValueError(
+                f"{one_line(str(file), 120)} was saved with another optimizer or other constants "
+                "than config.json has: it belongs to another run. Give the file alone to look at "
+                "it."
+            )
+        return saved

@@ -1,5 +1,6 @@
 """The optimizer of the paper's analysis: a dense preconditioner beside a nominal step."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from nqm.untrusted import quoted
 from nqm.updates import step_matrix
+
+LARGEST_DIMENSION = 2**15
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,11 @@ class LinearConfig:
     nominal_step
         alpha.
 
+    Raises
+    ------
+    ValueError
+        Where `nominal_step` is not finite, or P would have no entry or more than 2^30.
+
     Examples
     --------
     >>> LinearConfig(2, 0.1).init(jax.random.key(0)).shape
@@ -29,6 +38,14 @@ class LinearConfig:
 
     dimension: int
     nominal_step: float
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.dimension <= LARGEST_DIMENSION:
+            raise ValueError(
+                f"dimension must be from 1 to {LARGEST_DIMENSION}; it is {quoted(self.dimension)}."
+            )
+        if not math.isfinite(self.nominal_step):
+            raise ValueError(f"nominal_step must be finite; it is {self.nominal_step}.")
 
     def init(self, key: jax.Array) -> jax.Array:
         """P = 0, ``[N, N]``."""

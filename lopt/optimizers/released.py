@@ -10,8 +10,11 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
+from lopt.optimizers.configuration import MOST_ENTRIES, check_usable, typed
+from lopt.optimizers.linear import LinearConfig
 from lopt.optimizers.network import Network
-from lopt.optimizers.star import MetaParameters, StarConfig, star
+from lopt.optimizers.star import MetaParameters, NominalTerm, StarConfig, star
+from nqm.untrusted import quoted
 
 KINDS = ("star", "small_fc_lopt")
 FAMILIES = ("momentum", "rms", "adafactor")
@@ -31,8 +34,15 @@ def from_released(
 ) -> optax.GradientTransformationExtraArgs:
     """The transformation of released meta-parameters; see `released_meta_parameters` and
     `released_config`.
+
+    Raises
+    ------
+    ValueError
+        Where either is damaged, or the arrays do not fit the configuration.
     """
-    return star(released_meta_parameters(arrays), released_config(config))
+    theta, made = released_meta_parameters(arrays), released_config(config)
+    check_shapes(theta, made)
+    return star(theta, made)
 
 
 def released_config(config: Mapping[str, Any]) -> StarConfig:
@@ -40,59 +50,126 @@ def released_config(config: Mapping[str, Any]) -> StarConfig:
 
     Where the released nominal controller is off, its magnitude is the constant 1 (and not 0),
     which is folded into the nominal step here.
+
+    Raises
+    ------
+    ValueError
+        Where a value is missing, of another type, or out of its range.
     """
     kind = config.get("kind")
     if kind not in KINDS:
-        raise ValueError(f"config['kind'] must be one of {', '.join(KINDS)}; it is {kind!r}.")
-    decays = {
-        f"initial_{name}_decays": tuple(config[f"initial_{name}_decays"]) for name in FAMILIES
-    }
-    exponent, step = float(config["exp_mult"]), float(config["step_mult"])
+        raise ValueError(f"config['kind'] must be one of {', '.join(KINDS)}; it is {quoted(kind)}.")
+
+    def read(name: str, hint: Any) -> Any:
+        if name not in config:
+            raise ValueError(f"config lacks {name!r}, which a released one of kind {kind} has.")
+        return typed(f"config[{name!r}]", config[name], hint)
+
+    exponent, layers = read("exp_mult", float), read("hidden_layers", int)
+    if not 1 <= layers <= MOST_ENTRIES:
+        raise ValueError(
+            f"config['hidden_layers'] must be from 1 to {MOST_ENTRIES}; it is {quoted(layers)}."
+        )
     shared: dict[str, Any] = {
-        **decays,
-        "hidden_widths": (int(config["hidden_size"]),) * int(config["hidden_layers"]),
+        **{f"initial_{n}_decays": read(f"initial_{n}_decays", tuple[float, ...]) for n in FAMILIES},
+        "hidden_widths": (read("hidden_size", int),) * layers,
         "learned_nominal_scale": False,
-        "blackbox_step": step,
+        "blackbox_step": read("step_mult", float),
         "blackbox_exponent": exponent,
     }
     if kind == "small_fc_lopt":
-        return StarConfig(nominal_term=None, precondition=False, **shared)
-    controlled = bool(config["nominal_controller"])
-    return StarConfig(
-        nominal_term=config["nominal"],
-        nominal_controller=controlled,
-        precondition=bool(config["normalize_blackbox"]),
-        nominal_step=float(config["nominal_stepsize"])
-        * (1.0 if controlled else math.exp(exponent)),
-        nominal_exponent=exponent,
-        **shared,
-    )
+        made = StarConfig(nominal_term=None, precondition=False, **shared)
+    else:
+        controlled = read("nominal_controller", bool)
+        try:
+            scale = 1.0 if controlled else math.exp(exponent)
+        except OverflowError:
+            raise ValueError(f"config['exp_mult'] is {exponent}, whose exp overflows.") from None
+        made = StarConfig(
+            nominal_term=read("nominal", NominalTerm),
+            nominal_controller=controlled,
+            precondition=read("normalize_blackbox", bool),
+            nominal_step=read("nominal_stepsize", float) * scale,
+            nominal_exponent=exponent,
+            **shared,
+        )
+    check_usable(made)
+    return made
 
 
 def released_meta_parameters(arrays: Mapping[str, Any]) -> MetaParameters:
     """theta from ``theta_w0, theta_b0, ...`` and ``theta_{momentum,rms,adafactor}_decays``;
     other arrays are ignored.
+
+    Raises
+    ------
+    ValueError
+        Where an array is missing, holds anything but finite floats, or the shapes of the layers
+        do not follow each other.
     """
 
-    def read(name: str) -> jax.Array:
+    def read(name: str, axes: int) -> jax.Array:
         if name not in arrays:
             raise ValueError(
                 f"arrays lacks {name!r}; a released optimizer has theta_w0, theta_b0, … "
                 "and the three decay offsets."
             )
-        return jnp.asarray(np.asarray(arrays[name]), jnp.float32)
+        given = arrays[name]
+        array = given if isinstance(given, jax.Array) else np.asarray(given)
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            raise ValueError(f"{name} must hold floats; its type is {array.dtype}.")
+        if array.ndim != axes:
+            raise ValueError(
+                f"{name} must have {axes} axes; its shape is {quoted(list(array.shape))}."
+            )
+        with np.errstate(over="ignore"):
+            single = np.asarray(array).astype(np.float32)
+        if not np.all(np.isfinite(single)):
+            raise ValueError(f"{name} has a value that is not finite in float32.")
+        return jnp.asarray(single)
 
-    layers = sum(f"theta_w{k}" in arrays for k in range(len(arrays)))
+    layers = max(sum(f"theta_w{k}" in arrays for k in range(len(arrays))), 1)
+    weights = tuple(read(f"theta_w{k}", 2) for k in range(layers))
+    biases = tuple(read(f"theta_b{k}", 1) for k in range(layers))
+    for k, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        inputs = weights[k - 1].shape[1] if k else weight.shape[0]
+        if weight.shape != (inputs, bias.shape[0]):
+            raise ValueError(
+                f"theta_w{k} has shape {list(weight.shape)}; its neighbours need "
+                f"{[inputs, bias.shape[0]]}."
+            )
     return MetaParameters(
-        network=Network(
-            tuple(read(f"theta_w{k}") for k in range(max(layers, 1))),
-            tuple(read(f"theta_b{k}") for k in range(max(layers, 1))),
-        ),
-        momentum_offsets=read("theta_momentum_decays"),
-        rms_offsets=read("theta_rms_decays"),
-        adafactor_offsets=read("theta_adafactor_decays"),
+        network=Network(weights, biases),
+        momentum_offsets=read("theta_momentum_decays", 1),
+        rms_offsets=read("theta_rms_decays", 1),
+        adafactor_offsets=read("theta_adafactor_decays", 1),
         log_nominal_scale=jnp.zeros((0,), jnp.float32),
     )
+
+
+def check_shapes(theta: Any, config: StarConfig | LinearConfig) -> None:
+    """Raise where meta-parameters are not of their configuration's shapes; the last layer may have
+    the heads of a released one.
+    """
+    needed = jax.eval_shape(lambda: config.init(jax.random.key(0)))
+    leaves = jax.tree_util.tree_leaves_with_path(needed)
+    given = jax.tree.leaves(theta)
+    if len(given) != len(leaves):
+        raise ValueError(
+            f"it has {len(given)} arrays; its configuration needs {len(leaves)} of them."
+        )
+    allowed = [leaf.shape for _, leaf in leaves]
+    if isinstance(config, StarConfig):
+        layers = len(config.hidden_widths) + 1
+        last = {layers - 1, 2 * layers - 1}
+        released = [(*s[:-1], RELEASED_HEADS) if k in last else s for k, s in enumerate(allowed)]
+        allowed = released if [x.shape for x in given] == released else allowed
+    for (path, _), leaf, shape in zip(leaves, given, allowed, strict=True):
+        if leaf.shape != shape:
+            raise ValueError(
+                f"{jax.tree_util.keystr(path) or 'P'} has shape {quoted(list(leaf.shape))}; its "
+                f"configuration needs {list(shape)}."
+            )
 
 
 def to_released(theta: MetaParameters, config: StarConfig) -> Released:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from difflib import get_close_matches
@@ -13,15 +12,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lopt.optimizers.configuration import check_usable, from_fields, typed
 from lopt.optimizers.linear import LinearConfig
-from lopt.optimizers.released import RELEASED_HEADS
+from lopt.optimizers.released import check_shapes
 from lopt.optimizers.star import StarConfig
 from lopt.optimizers.whole import written_whole
+from nqm.archives import open_npz
+from nqm.untrusted import as_object, format_number, one_line, parse_json, quoted, reading
 
 # Format 2 adds weight_decay to the configuration; format 1 is read with its default, 0. Format 3
 # adds the family; before there was one. Format 4 adds initial_head_scale, 1 before.
 FORMAT = 4
 FAMILIES: dict[str, type[StarConfig | LinearConfig]] = {"star": StarConfig, "linear": LinearConfig}
+# Bytes of all arrays together: P of a linear optimizer in 8,192 dimensions.
+LARGEST = 2**28
 SHIPPED = Path(__file__).parent / "shipped"
 
 
@@ -75,7 +79,8 @@ def card(name: str) -> str:
     """
     if name not in shipped():
         raise ValueError(
-            f"nothing that ships is called {name!r}; there is {', '.join(shipped()) or 'nothing'}."
+            f"nothing that ships is called {quoted(name)}; there is "
+            f"{', '.join(shipped()) or 'nothing'}."
         )
     return (SHIPPED / f"{name}.md").read_text("utf-8")
 
@@ -92,70 +97,44 @@ def load(name_or_path: str | os.PathLike[str]) -> Saved:
         damaged, or does not fit its own configuration.
     """
     path = _find(name_or_path)
-    try:
-        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            header = json.loads(str(file["header"]))
-            if header["format"] > FORMAT:
-                raise ValueError(
-                    f"format {header['format']} is later than {FORMAT}, the last one known here"
-                )
-            arrays = [file[str(k)] for k in range(len(header["names"]))]
-        config = _config(FAMILIES[header.get("family", "star")], header["config"])
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         raise ValueError(
-            f"{path} does not exist; meta-parameters are saved as an .npz file."
-        ) from None
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} holds no saved meta-parameters ({error}).") from None
-    template = jax.eval_shape(lambda: config.init(jax.random.key(0)))
-    leaves, structure = jax.tree.flatten(template)
-    needed = [leaf.shape for leaf in leaves]
-    if [a.shape for a in arrays] not in (needed, _with_released_heads(needed, config)):
-        raise ValueError(
-            f"{path} has arrays of shapes {[a.shape for a in arrays]}; its configuration needs "
-            f"{needed}."
+            f"{one_line(str(path), 150)} does not exist; meta-parameters are saved as an .npz file."
         )
-    for name, array in zip(header["names"], arrays, strict=True):
-        if not np.all(np.isfinite(array)):
-            raise ValueError(f"{path} has a value that is not finite in {name}.")
-    theta = jax.tree.unflatten(structure, [jnp.asarray(a, jnp.float32) for a in arrays])
-    return Saved(theta, config, header["origin"])
+    with reading(path, "holds no saved meta-parameters"), open_npz(path, LARGEST) as file:
+        header = as_object(parse_json(file.read_text("header"), finite=False), "its header")
+        format_number(header.get("format"), FORMAT)
+        family = header.get("family", "star")
+        if not isinstance(family, str) or family not in FAMILIES:
+            raise ValueError(f"family must be one of {', '.join(FAMILIES)}; it is {quoted(family)}")
+        config = from_fields(FAMILIES[family], as_object(header.get("config"), "config"))
+        check_usable(config)
+        names = typed("names", header.get("names"), tuple[str, ...])
+        with np.errstate(over="ignore"):
+            arrays = [file.read(str(k), "f").astype(np.float32) for k in range(len(names))]
+        check_shapes(arrays, config)
+        for name, array in zip(names, arrays, strict=True):
+            if not np.all(np.isfinite(array)):
+                raise ValueError(f"a value is not finite in {one_line(name, 60)}")
+        theta = jax.tree.unflatten(
+            jax.tree.structure(jax.eval_shape(lambda: config.init(jax.random.key(0)))),
+            [jnp.asarray(a) for a in arrays],
+        )
+        return Saved(theta, config, as_object(header.get("origin", {}), "origin"))
 
 
 def _find(name_or_path: str | os.PathLike[str]) -> Path:
     """The file meant: a path, or a name of the registry where no such file exists."""
     path, known = Path(name_or_path), shipped()
-    if path.exists() or path.suffix or len(path.parts) != 1:
+    if os.path.lexists(path) or path.suffix or len(path.parts) != 1:
         return path
     if str(path) in known:
         return known[str(path)]
-    near = get_close_matches(str(path), known, n=3, cutoff=0.0)
+    near = get_close_matches(str(path)[:100], known, n=3, cutoff=0.0)
     raise ValueError(
-        f"{path} is neither a file nor the name of shipped meta-parameters; "
+        f"{one_line(str(path), 90)} is neither a file nor the name of shipped meta-parameters; "
         + (f"the nearest names are {', '.join(near)}." if near else "none are shipped yet.")
     )
-
-
-def _with_released_heads(
-    shapes: list[tuple[int, ...]], config: StarConfig | LinearConfig
-) -> list[tuple[int, ...]]:
-    """The same shapes where the network's last layer has the heads of a released one."""
-    if isinstance(config, LinearConfig):
-        return shapes
-    layers = len(config.hidden_widths) + 1
-    last = {layers - 1, 2 * layers - 1}
-    return [(*s[:-1], RELEASED_HEADS) if k in last else s for k, s in enumerate(shapes)]
-
-
-def _config(
-    kind: type[StarConfig | LinearConfig], fields: dict[str, Any]
-) -> StarConfig | LinearConfig:
-    """The configuration of its JSON, in which tuples are lists."""
-    values = dict(fields)
-    for key, value in fields.items():
-        if isinstance(value, list):
-            values[key] = tuple(value)
-    return kind(**values)
 
 
 def _names(tree: Any) -> list[str]:

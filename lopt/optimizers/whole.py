@@ -24,7 +24,8 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     """
     part = path.with_name(path.name + ".part")
     try:
-        with part.open("wb") as file:
+        part.unlink(missing_ok=True)  # not written through, where it is a link
+        with part.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from lopt.tasks.cache import check_headers, read_arrays, read_headers
 from lopt.tasks.idx import FILES, read_idx_folder
+from nqm.untrusted import quoted
 
 EMBEDDED = Path(__file__).with_name("fashion_mnist_8x8.npz")
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -141,9 +142,10 @@ def dataset(name: str) -> Dataset:
     """
     if name in DATASETS:
         return DATASETS[name]
-    near = get_close_matches(name, DATASETS, 1, cutoff=0.0)[0]
+    near = get_close_matches(name[:100], DATASETS, 1, cutoff=0.0)[0]
     raise ValueError(
-        f"no data set is called {name!r}; the nearest is {near}, all are {', '.join(DATASETS)}."
+        f"no data set is called {quoted(name)}; the nearest is {near}, all are "
+        f"{', '.join(DATASETS)}."
     )
 
 

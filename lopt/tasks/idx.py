@@ -4,12 +4,15 @@ import gzip
 import hashlib
 import math
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nqm.untrusted import reading, regular_size
+
+# Bytes that a file unpacks to; MNIST's training images are 47 million.
+LARGEST, BLOCK = 2**28, 2**20
 # The four files of either data set, by the name of the array that they hold.
 FILES = {
     "train_images": "train-images-idx3-ubyte.gz",
@@ -42,10 +45,8 @@ def read_idx(path: Path, sha256: str | None = None) -> NDArray[np.uint8]:
     >>> read_idx(path).tolist()
     [5, 7]
     """
-    try:
-        data = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} cannot be unpacked ({error}). Fetch the file again.") from None
+    with reading(path, "cannot be unpacked", "Fetch the file again."):
+        data = _unpacked(path)
     found = hashlib.sha256(data).hexdigest() if sha256 else None
     if found != sha256:
         raise ValueError(
@@ -62,6 +63,20 @@ def read_idx(path: Path, sha256: str | None = None) -> NDArray[np.uint8]:
         f"{path} is no IDX file of uint8 numbers, or its size is not what its header says. "
         "Fetch the file again."
     )
+
+
+def _unpacked(path: Path) -> bytes:
+    """What a gzipped file unpacks to, of at most `LARGEST` bytes."""
+    regular_size(path)
+    data = bytearray()
+    with gzip.open(path) as file:
+        while block := file.read(BLOCK):
+            data += block
+            if len(data) > LARGEST:
+                raise ValueError(
+                    f"it unpacks to more than {LARGEST} bytes, the most that are read here"
+                )
+    return bytes(data)
 
 
 def read_idx_folder(folder: Path) -> dict[str, NDArray[np.uint8]]:

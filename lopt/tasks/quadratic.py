@@ -47,11 +47,11 @@ def quadratic_task(
     shape = (quadratic.dimension,)
 
     def init(key: jax.Array) -> jax.Array:
-        return jnp.asarray(mean) + initial_root @ jax.random.normal(key, shape)
+        return jnp.asarray(mean) + initial_root @ jax.random.normal(key, shape, jnp.float32)
 
     def loss(params: jax.Array, key: jax.Array, batch: tuple[()]) -> jax.Array:
         del batch
-        noise = noise_root @ jax.random.normal(key, shape)
+        noise = noise_root @ jax.random.normal(key, shape, jnp.float32)
         if noisy_minimum:
             error = params - noise
             return 0.5 * error @ (hessian @ error)

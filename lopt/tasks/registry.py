@@ -15,6 +15,7 @@ from lopt.tasks.datasets import DATASETS, Images, fashion_mnist_8x8, load_datase
 from lopt.tasks.task import Task
 from nqm.examples import example
 from nqm.quadratic import NoisyQuadratic
+from nqm.untrusted import quoted
 
 QUADRATIC = "quadratic"
 EMBEDDED = "fashion-mnist-8x8"
@@ -70,10 +71,10 @@ def parse_task_name(name: str) -> ImageTaskName | None:
         return None
     parts = SIZED.fullmatch(name)
     if not parts or parts["dataset"] not in SOURCES or parts["network"] not in NETWORKS:
-        near = get_close_matches(name, task_names(), 1, cutoff=0.0)[0]
+        near = get_close_matches(name[:100], task_names(), 1, cutoff=0.0)[0]
         raise ValueError(
-            f"no task is called {name!r}; the nearest is {near}, all are {', '.join(task_names())}"
-            " and the same with a size, as in fashion-mnist-14x14-mlp."
+            f"no task is called {quoted(name)}; the nearest is {near}, all are "
+            f"{', '.join(task_names())} and the same with a size, as in fashion-mnist-14x14-mlp."
         )
     source = parts["dataset"]
     own = DATASETS[source].shape[0]
@@ -83,8 +84,8 @@ def parse_task_name(name: str) -> ImageTaskName | None:
     if parts["height"] != parts["width"] or side == 0 or own % side:
         sizes = [s for s in range(1, own + 1) if own % s == 0 or f"{source}-{s}x{s}" == EMBEDDED]
         raise ValueError(
-            f"task {name!r} has a size that does not divide {source}'s {own}x{own}; take one of "
-            f"{', '.join(f'{s}x{s}' for s in sizes)}."
+            f"task {quoted(name)} has a size that does not divide {source}'s {own}x{own}; take one "
+            f"of {', '.join(f'{s}x{s}' for s in sizes)}."
         )
     return ImageTaskName(source, side, parts["network"])
 

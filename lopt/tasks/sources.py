@@ -10,6 +10,7 @@ from lopt.tasks.canonical import Arrays, from_cifar10, from_cifar100, from_idx
 from lopt.tasks.datasets import Dataset
 from lopt.tasks.download import RemoteFile, Report, download, silent
 from lopt.tasks.idx import FILES
+from nqm.archives import Header
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def fetch(
     begun = folder / f"{target.stem}.download"
     files = [download(base or source.base, file, begun, report) for file in source.files]
     arrays = source.convert(files)
-    headers = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+    headers = {name: Header(a.shape, a.dtype, False, 0) for name, a in arrays.items()}
     check_headers(begun, headers, dataset.shape, dataset.classes)
     try:
         write_arrays(target, arrays)

@@ -2,17 +2,24 @@
 from.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from lopt.tasks.stream import Windows
 from nqm.quadratic import NoisyQuadratic
+from nqm.untrusted import quoted
 
 Params = Any
 Batch = Any
+
+# NumPy's letters of objects, texts and times.
+NO_NUMBERS = "OSUMm"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +35,9 @@ class Task:
     loss
         ``loss(params, key, batch)`` is a scalar; `key` is for what is random in the loss itself.
     data
-        A pytree of arrays whose leading axis runs over examples; ``()`` where the loss needs no
-        data. It is handed to compiled functions as an argument, never baked into them.
+        A pytree of arrays, of NumPy or JAX, whose leading axis runs over the same examples; ``()``
+        where the loss needs no data. It is handed to compiled functions as an argument, never baked
+        into them.
     batch_size
         Examples a batch.
     loss_ceiling
@@ -45,6 +53,13 @@ class Task:
     quadratic
         The noisy quadratic that the task is, where it is one: its eigenvalues and, for `linear`,
         its meta-gradient are then computed without sampling.
+
+    Raises
+    ------
+    ValueError
+        Where a leaf of `data` is no array of numbers with a leading axis, has no examples or
+        another number of them than the first leaf, `batch_size` is no whole number from 1, or
+        `loss_ceiling` is NaN. The message names the leaf.
 
     Examples
     --------
@@ -66,6 +81,16 @@ class Task:
     stream: Windows | None = field(default=None, repr=False)
     quadratic: NoisyQuadratic | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.batch_size, int | np.integer) or self.batch_size < 1:
+            raise ValueError(
+                f"batch_size of task {quoted(self.name)} must be a whole number from 1; it is "
+                f"{quoted(self.batch_size)}."
+            )
+        if math.isnan(self.loss_ceiling):
+            raise ValueError(f"loss_ceiling of task {quoted(self.name)} must not be nan.")
+        _check_data(self.name, self.data)
+
     @property
     def examples(self) -> int:
         """The number of examples in `data`; 1 where there is none."""
@@ -76,7 +101,7 @@ class Task:
         """Uniform example indices for `steps` batches, with replacement, int32 ``[steps,
         batch_size]``.
         """
-        return jax.random.randint(key, (steps, self.batch_size), 0, self.examples)
+        return jax.random.randint(key, (steps, self.batch_size), 0, self.examples, jnp.int32)
 
     def sample(self, key: jax.Array, data: Any) -> Batch:
         """One batch of `data`."""
@@ -85,4 +110,25 @@ class Task:
 
 def take(data: Any, indices: jax.Array) -> Batch:
     """The examples at `indices`, which must lie inside (they are not checked on the device)."""
-    return jax.tree.map(lambda x: x.at[indices].get(mode="promise_in_bounds"), data)
+    return jax.tree.map(lambda x: jnp.asarray(x).at[indices].get(mode="promise_in_bounds"), data)
+
+
+def _check_data(name: str, data: Any) -> None:
+    """Raise where the leaves are not arrays over the same examples."""
+    first: tuple[str, int] | None = None
+    for path, leaf in jax.tree_util.tree_leaves_with_path(data):
+        place = f"data{jax.tree_util.keystr(path)} of task {quoted(name)}"
+        dtype, shape = getattr(leaf, "dtype", None), getattr(leaf, "shape", None)
+        if dtype is None or shape is None or getattr(dtype, "kind", "") in NO_NUMBERS:
+            kind = type(leaf).__name__ if dtype is None else f"an array of {dtype}"
+            raise ValueError(f"{place} must be an array of numbers; it is {kind}.")
+        if not shape:
+            raise ValueError(f"{place} has no axis that runs over examples: it is one number.")
+        if not shape[0]:
+            raise ValueError(f"{place} has no examples; its shape is {list(shape)}.")
+        first = first or (place, shape[0])
+        if shape[0] != first[1]:
+            raise ValueError(
+                f"{place} has {shape[0]} examples, but {first[0]} has {first[1]}: every leading "
+                "axis runs over the same examples."
+            )

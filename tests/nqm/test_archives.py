@@ -76,8 +76,8 @@ BAD_NPY = {
     "archive": (b"PK\x03\x04" + b"0" * 30, "an .npz archive"),
     "cut magic": (DATA[:7], "no .npy array"),
     "cut header": (DATA[:40], "ends within its header"),
-    "cut": (DATA[:-1], "cut off"),
-    "longer": (DATA + b"0", "more than one array"),
+    "cut": (DATA[:-1], "not as long as its header says: 927 bytes"),
+    "longer": (DATA + b"0", "not as long as its header says: 929 bytes"),
     "object": (_header("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }"), "object"),
     "void": (_npy(np.zeros(2, "V8")), "V8"),
     "text": (_npy(np.array(["a"])), "U1"),
@@ -85,7 +85,7 @@ BAD_NPY = {
     "records": (_npy(np.zeros(2, [("a", float)])), "of type"),
     "claim": (
         _header("{'descr': '<f8', 'fortran_order': False, 'shape': (1099511627776,), }"),
-        "claims .1099511627776. of float64",
+        r"\[1099511627776\] of float64 need 8796093022",
     ),
     "negative": (
         _header("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }"),
@@ -147,6 +147,15 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
     data[data.rfind(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(data)
     with pytest.raises(ValueError, match="is encrypted"), open_npz(path):
+        pass
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_compression_that_numpy_does_not_write_is_refused(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", method) as zipped:
+        zipped.writestr("a.npy", DATA)
+    with pytest.raises(ValueError, match="compressed in a way"), open_npz(path):
         pass
 
 

@@ -78,9 +78,11 @@ class Perturbations:
         return jnp.stack([half, -half], axis=-1)
 
     def correlate(self, credit: jax.Array, perturbation: MetaParameters) -> MetaParameters:
-        """The mean over both runs of ``credit xi / sigma^2``, of ``[2]`` and ``[2, ...]``."""
+        """The mean over both runs of ``credit xi / sigma^2``, of ``[2]`` and ``[2, ...]``, in the
+        precision of the meta-parameters, whatever that of the losses.
+        """
         scale = credit / (2.0 * self.sigma**2)
-        return jax.tree.map(lambda e: jnp.tensordot(scale, e, 1), perturbation)
+        return jax.tree.map(lambda e: jnp.tensordot(scale, e, 1).astype(e.dtype), perturbation)
 
 
 def run_pair(

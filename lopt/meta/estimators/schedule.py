@@ -85,7 +85,7 @@ class LogUniform:
         """The integer part of a log-uniform number in [shortest, longest + 1)."""
         del outer_step
         low, high = math.log(self.shortest), math.log(self.longest + 1)
-        steps = jnp.exp(jax.random.uniform(key, minval=low, maxval=high))
+        steps = jnp.exp(jax.random.uniform(key, (), jnp.float32, low, high))
         return jnp.clip(steps.astype(jnp.int32), self.shortest, self.longest)
 
     def mean(self, outer_step: jax.Array) -> jax.Array:
