@@ -71,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(one_line(f"nqm: error: {error}"), file=sys.stderr)
         return 2
+    except MemoryError:
+        print("nqm: error: the matrices do not fit into memory. Take fewer rows.", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # the reader of our output went away: not our error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -86,6 +86,8 @@ def checked_horizons(horizon: int | Sequence[int], smallest: int) -> list[int]:
     """The horizons as a list of integers, each from `smallest` to 1e300."""
     given = np.ravel(np.asarray(horizon, dtype=object)).tolist()
     try:
+        if any(isinstance(h, (bool, np.bool_)) for h in given):
+            raise TypeError
         horizons = [operator.index(h) for h in given]
     except TypeError:
         raise ValueError(

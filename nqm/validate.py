@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import operator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -26,26 +27,16 @@ def as_real(name: str, value: ArrayLike) -> Array:
     `nqm.namespace.common`, so that nothing is converted silently: not the real part of a complex
     number, not the data under a mask, not a truth value, not text.
     """
+    hidden = _hidden(value)
+    if hidden:
+        raise ValueError(f"{name} must hold real numbers; {hidden}")
     try:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be a rectangular array of numbers; {error}.") from None
-    _refuse_what_is_not_real(name, value, array.dtype)
+    if array.dtype.kind not in "uif":
+        refuse_dtype(name, array.dtype)
     return np.asarray(array, dtype=np.float64)
-
-
-def _refuse_what_is_not_real(name: str, value: object, dtype: np.dtype[Any]) -> None:
-    """Raise unless `value`, which NumPy makes an array of this dtype, holds plain real numbers."""
-    if np.ma.is_masked(value):
-        raise ValueError(
-            f"{name} must not be masked; entries are missing. Fill them, as `.filled` does."
-        )
-    if dtype.kind not in "uif":
-        refuse_dtype(name, dtype)
-    if _has_boolean(value):
-        raise ValueError(
-            f"{name} must hold real numbers; true and false are not numbers. Write 1.0 or 0.0."
-        )
 
 
 def refuse_dtype(name: str, dtype: object) -> NoReturn:
@@ -56,11 +47,15 @@ def refuse_dtype(name: str, dtype: object) -> NoReturn:
     )
 
 
-def _has_boolean(value: object) -> bool:
-    """Whether a number or nested list holds a truth value, which NumPy would take for 0 or 1."""
+def _hidden(value: object) -> str:
+    """What NumPy would convert silently in an array or nested list, and the remedy."""
     if isinstance(value, (list, tuple)):
-        return any(map(_has_boolean, value))
-    return isinstance(value, (bool, np.bool_))
+        return next(filter(None, map(_hidden, value)), "")
+    if np.ma.is_masked(value):
+        return "some are masked. Fill them, as `.filled` of a masked array does."
+    if isinstance(value, bool) or getattr(value, "dtype", None) == np.bool_:
+        return "true and false are not numbers. Write 1.0 or 0.0."
+    return ""
 
 
 def real_array(name: str, value: ArrayLike) -> Array:
@@ -98,6 +93,21 @@ def scalar(name: str, value: object) -> float:
         raise ValueError(f"{name} must be finite; it is {number}. Pass a finite float.")
     if abs(number) > LARGEST:
         raise ValueError(f"{name} must be at most {LARGEST:g} in size; it is {number:g}.")
+    return number
+
+
+def whole_number(name: str, value: object, smallest: int, largest: int | None = None) -> int:
+    """An integer of at least `smallest`; a truth value is none."""
+    try:
+        number = smallest - 1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = smallest - 1
+    if number < smallest:
+        raise ValueError(
+            f"{name} must be an integer of at least {smallest}; it is {quoted(value)}. Pass an int."
+        )
+    if largest is not None and number > largest:
+        raise ValueError(f"{name} must be at most {largest}; it is {quoted(value)}.")
     return number
 
 

@@ -61,7 +61,7 @@ REFUSED = {
     "zeros.csv": (CSV.encode("utf-16-le"), "UTF-16"),
     "claims.npy": (
         b"\x93NUMPY\x01\x00" + len(HEADER).to_bytes(2, "little") + HEADER.encode(),
-        "bytes are the most",
+        "its header says",
     ),
 }
 
