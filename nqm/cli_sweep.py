@@ -162,7 +162,8 @@ def plot(arguments: argparse.Namespace, values: list[float], rows: Any, path: Pa
     if arguments.log:
         axes.set_xscale("log")
     if arguments.quantity in ("loss", "gradient-variance"):
-        axes.set_yscale("log")
+        if any(value > 0 for value in shown):
+            axes.set_yscale("log")
     else:
         axes.axhline(0 if arguments.quantity == "margin" else 1, color="0.5", linewidth=1)
     axes.grid(color="0.9")

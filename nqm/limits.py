@@ -117,10 +117,12 @@ def limit_loss(
         spectrum = _spectrum(F[part])
     floor = float(np.sum(H * S)) / 2
     if spectrum.verdict == "stable":
-        if memoryless and _is_symmetric_product(H, F):
-            found = _memoryless_limit(F, H, S)
-        else:
-            found = _settled_limit(F[part], W[part], B[kept], S, floor)
+        symmetric = memoryless and _is_symmetric_product(H, F)
+        found = (
+            _memoryless_limit(F, H, S)
+            if symmetric
+            else _settled_limit(F[part], W[part], B[kept], S, floor)
+        )
         if found is None:
             return LimitLoss(float("nan"), float("inf"), HIDDEN)
         # Sensitivities grow with the inverse square of the distance to the circle.

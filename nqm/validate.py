@@ -3,7 +3,7 @@
 import math
 import numbers
 import operator
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

@@ -170,3 +170,14 @@ def test_the_limit_of_a_large_quadratic_needs_no_joint_matrix(
     assert abs(limit["value"] - np.sum(h / (2 - 0.3 * h))) <= limit["error"] < 1e-8
     far = spectral_loss(NoisyQuadratic(hessian, np.eye(300)), 0.3, horizon=10**12)
     assert limit["value"] == pytest.approx(far.value, rel=1e-9)
+
+
+def test_a_picture_of_losses_that_are_all_zero_is_drawn(tmp_path: Path) -> None:
+    """Warnings are errors in this suite, and a logarithmic axis would warn."""
+    pytest.importorskip("matplotlib")
+    argv = ["sweep", "--hessian", "paper", "--quantity", "loss", "--from", "0", "--to", "1"]
+    path = tmp_path / "zero.png"
+    assert (
+        main([*argv, "--initial", "0", "--points", "2", "--noise", "0", "--plot", str(path)]) == 0
+    )
+    assert path.exists()
