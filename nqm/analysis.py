@@ -10,7 +10,7 @@ import numpy as np
 from nqm.bounds import Condition
 from nqm.condition_list import memoryless_conditions, momentum_conditions
 from nqm.exact import INTERVAL_LIMIT, nominal_step_intervals
-from nqm.judgement import judge
+from nqm.judgement import enclosure
 from nqm.rule_table import NamedRule
 from nqm.spectrum import EPS, Spectrum
 from nqm.symmetric_form import Problem, best_step, solve_symmetric
@@ -59,7 +59,7 @@ def analyse_memoryless(problem: Problem, rule: str = "plain") -> Analysis:
         error = 8 * n * EPS * (1 + float(np.linalg.norm(step)) * float(problem.h[-1]))
         A = step @ -H
         A[diagonal] += 1
-        spectrum = judge(A, error)
+        spectrum = enclosure(A, error)
         if n <= INTERVAL_LIMIT:
             found = nominal_step_intervals(H, P)
             intervals = tuple((float(i.lower), float(i.upper)) for i in found)
@@ -87,7 +87,7 @@ def _decoupled(problem: Problem, named: NamedRule, parameters: dict[str, Any]) -
     for value in answer.spectrum.eigenvalues.real:
         F = named.build([[1.0]], [[1.0 - value]], 0.0, **parameters).joint_matrix
         error = answer.spectrum.uncertainty * max(1.0, float(np.linalg.norm(F)))
-        parts.append(judge(F, error))
+        parts.append(enclosure(F, error))
     spectrum = _union(parts, "Weyl, then eigenvalue condition numbers of each mode")
     intervals, reason = _known(answer.interval)
     conditions = momentum_conditions(problem, named.name, parameters)
@@ -103,7 +103,7 @@ def _general(problem: Problem, named: NamedRule, parameters: dict[str, Any]) -> 
     error = 8 * F.shape[0] * EPS * (1 + step * float(problem.h[-1]))
     intervals, reason = _special_interval(problem, named.name, parameters)
     conditions = momentum_conditions(problem, named.name, parameters)
-    return Analysis(judge(F, error), intervals, reason, None, conditions)
+    return Analysis(enclosure(F, error), intervals, reason, None, conditions)
 
 
 def _special_interval(

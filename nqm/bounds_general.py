@@ -142,7 +142,11 @@ def numerical_radius(matrix: AnyArray, directions: int | None = None) -> tuple[f
     >>> low <= 0.5 + 1e-15 and high >= 0.5 and high - low < 1e-4
     True
     """
-    J = np.asarray(matrix, dtype=np.float64)
+    return _numerical_radius(validate.square("matrix", matrix), directions)
+
+
+def _numerical_radius(J: Array, directions: int | None = None) -> tuple[float, float]:
+    """`numerical_radius` of a matrix of float64."""
     size = J.shape[0]
     m = directions or max(64, min(512, 2 * int(8192 / size)))
     top = 0.0
@@ -186,5 +190,5 @@ def numerical_radius_condition(
     (False, True)
     """
     H, P, alpha = _problem(hessian, preconditioner, nominal_step)
-    _, upper = numerical_radius(loss_norm_matrix(H, P, alpha))
+    _, upper = _numerical_radius(loss_norm_matrix(H, P, alpha))
     return Condition(*NUMERICAL_RADIUS, True, "", NAN, 1.0, NAN, upper)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
+from nqm import validate
 from nqm.namespace import AnyArray
 from nqm.validate import Array
 
@@ -124,10 +125,10 @@ class LyapunovCertificate:
 
 def _has_cholesky(matrix: Array) -> bool:
     try:
-        np.linalg.cholesky(matrix)
+        factor = np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:
         return False
-    return True
+    return bool(np.all(np.isfinite(factor)))
 
 
 def check_lyapunov(joint_matrix: AnyArray, candidate: AnyArray) -> LyapunovCertificate:
@@ -144,6 +145,11 @@ def check_lyapunov(joint_matrix: AnyArray, candidate: AnyArray) -> LyapunovCerti
     -------
     LyapunovCertificate
 
+    Raises
+    ------
+    ValueError
+        For malformed arguments; entries may have at most the size 1e100.
+
     Examples
     --------
     >>> import numpy as np
@@ -153,8 +159,12 @@ def check_lyapunov(joint_matrix: AnyArray, candidate: AnyArray) -> LyapunovCerti
     >>> check_lyapunov(2.0 * np.eye(2), -np.eye(2)).valid
     False
     """
-    F = np.asarray(joint_matrix, dtype=np.float64)
-    X = np.asarray(candidate, dtype=np.float64)
+    F = validate.square("joint_matrix", joint_matrix)
+    return _checked(F, validate.square("candidate", candidate, len(F)))
+
+
+def _checked(F: Array, X: Array) -> LyapunovCertificate:
+    """`check_lyapunov` for arrays of float64, of any size."""
     X = X / 2 + X.T / 2
     size = F.shape[0]
     with np.errstate(over="ignore", invalid="ignore"):
@@ -186,6 +196,11 @@ def lyapunov_certificate(joint_matrix: AnyArray) -> LyapunovCertificate:
     -------
     LyapunovCertificate
 
+    Raises
+    ------
+    ValueError
+        For malformed arguments; entries may have at most the size 1e100.
+
     Examples
     --------
     >>> import numpy as np
@@ -197,10 +212,10 @@ def lyapunov_certificate(joint_matrix: AnyArray) -> LyapunovCertificate:
     >>> lyapunov_certificate(1.5 * np.eye(2)).valid
     False
     """
-    F = np.asarray(joint_matrix, dtype=np.float64)
+    F = validate.square("joint_matrix", joint_matrix)
     X = stein_solution(F, np.eye(F.shape[0]))
     if X is None:
         nothing = np.full_like(F, np.nan)
         reason = "the Stein equation is singular: two eigenvalues have product 1"
         return LyapunovCertificate(nothing, False, 0.0, float("inf"), reason)
-    return check_lyapunov(F, X)
+    return _checked(F, X)

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nqm import validate
 from nqm.analysis import analyse
 from nqm.condition_list import robust_conditions
+from nqm.limits import LimitLoss, limit_loss, symmetric_limit_loss
 from nqm.quadratic import NoisyQuadratic
 from nqm.report import StabilityReport
-from nqm.rule_table import Builder, NamedRule, check_parameters, parse_rule
+from nqm.rule_table import RULES, Builder, NamedRule, check_parameters, parse_rule
 from nqm.spectrum import Spectrum, loss_norm_matrix
 from nqm.symmetric_form import Problem, pose
 from nqm.updates import UpdateRule
@@ -88,12 +90,13 @@ def check(
         raise ValueError(
             f"disturbance_bound and batch_size are for the plain rule; the rule is {named.name}."
         )
-    problem = pose(hessian, preconditioner, nominal_step)
+    model = hessian if isinstance(hessian, NoisyQuadratic) else NoisyQuadratic(hessian)  # type: ignore[arg-type]
+    problem = pose(model, preconditioner, nominal_step)
     found = analyse(problem, named, parameters)
     conditions = found.conditions
     if disturbance_bound is not None:
         conditions = (*conditions, *robust_conditions(problem, disturbance_bound))
-    question = Question(problem, hessian, preconditioner, named, parameters)
+    question = Question(problem, model, preconditioner, named, parameters)
     return StabilityReport(
         nominal_step=problem.alpha,
         dimension=problem.dimension,
@@ -109,28 +112,66 @@ def check(
         transient=question.transient(found.spectrum),
         proof=question.proof() if rigorous else None,
         mean_square=None if batch_size is None else question.mean_square(batch_size),
-        limit_loss=None if noise_covariance is None else question.limit_loss(noise_covariance),
+        limit_loss=None
+        if noise_covariance is None
+        else limit_of(
+            model.with_noise(noise_covariance), rule, preconditioner, problem.alpha, found.spectrum
+        ),
         robust=None if disturbance_bound is None else question.robust(disturbance_bound),
     )
+
+
+def _built(
+    model: NoisyQuadratic,
+    named: NamedRule,
+    parameters: dict[str, Any],
+    preconditioner: ArrayLike | None,
+    alpha: float,
+) -> UpdateRule:
+    P = preconditioner
+    P = None if P is None else validate.square("preconditioner", P, model.dimension)
+    return named.build(model.hessian, P, alpha, **parameters)
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
+def limit_of(
+    model: NoisyQuadratic,
+    rule: str | Builder,
+    preconditioner: ArrayLike | None,
+    nominal_step: float,
+    spectrum: Spectrum | None = None,
+) -> LimitLoss:
+    """The limit of the expected loss of a named rule, by the sharpest route.
+
+    `spectrum` is that of `check`, on the range of H; it is found where it is not given. So the
+    limit is finite where `check` says that the rule is stable.
+    """
+    named, parameters = _resolve(rule)
+    if spectrum is None:
+        problem = pose(model, preconditioner, nominal_step)
+        spectrum = analyse(problem, named, parameters).spectrum
+    if named.name == "plain":
+        found = symmetric_limit_loss(model, nominal_step, preconditioner, spectrum=spectrum)
+        if found is not None:
+            return found
+    built = _built(model, named, parameters, preconditioner, nominal_step)
+    known = named.name in ("plain", "perturbed", "cancelled") or model.rank == model.dimension
+    return limit_loss(model, built, spectrum=spectrum if known else None)
 
 
 class Question(NamedTuple):
     """The arguments of `check`, for the parts that are computed only where asked."""
 
     problem: Problem
-    hessian: Any
+    model: NoisyQuadratic
     preconditioner: Any
     named: NamedRule
     parameters: dict[str, Any]
 
     def _rule(self) -> UpdateRule:
-        model = self._model()
-        P = None if self.preconditioner is None else np.asarray(self.preconditioner)
-        return self.named.build(model.hessian, P, self.problem.alpha, **self.parameters)
-
-    def _model(self, noise: Any = None) -> NoisyQuadratic:
-        H = self.hessian.hessian if isinstance(self.hessian, NoisyQuadratic) else self.hessian
-        return NoisyQuadratic(H, noise)
+        return _built(
+            self.model, self.named, self.parameters, self.preconditioner, self.problem.alpha
+        )
 
     def transient(self, spectrum: Spectrum) -> Any:
         """Growth in the norm of the loss: for the plain rule, and up to N = 32."""
@@ -148,32 +189,30 @@ class Question(NamedTuple):
         )
 
     def proof(self) -> Any:
-        """A proof about the plain update as given, or about another rule's rounded matrix."""
-        from nqm.rigorous import prove_matrix, prove_stability
+        """A proof about exactly these numbers; of a function's rule, about its rounded matrix."""
+        from nqm.rigorous import prove_matrix, prove_rule, prove_stability
 
         if self.named.name == "plain":
-            return prove_stability(self._model(), self.preconditioner, self.problem.alpha)
-        return prove_matrix(self._rule().joint_matrix)
+            return prove_stability(self.model, self.preconditioner, self.problem.alpha)
+        if RULES.get(self.named.name) is not self.named:
+            return prove_matrix(self._rule().joint_matrix)
+        P = self.preconditioner
+        P = None if P is None else validate.square("preconditioner", P, self.model.dimension)
+        return prove_rule(self.named, self.parameters, self.model.hessian, P, self.problem.alpha)
 
     def mean_square(self, batch_size: float) -> Any:
         """Mean-square stability under Gaussian minibatches."""
         from nqm.minibatch import minibatch_mean_square
 
-        model = self._model()
+        model = self.model
         return minibatch_mean_square(
             model.hessian, self.preconditioner, self.problem.alpha, batch_size
         )
-
-    def limit_loss(self, noise_covariance: Any) -> Any:
-        """The expected loss as the horizon grows."""
-        from nqm.limits import limit_loss
-
-        return limit_loss(self._model(noise_covariance), self._rule())
 
     def robust(self, disturbance_bound: Any) -> Any:
         """The worst case over the disturbances (15)."""
         from nqm.robust import robust_stability
 
-        model = self._model()
+        model = self.model
         P = np.zeros_like(model.hessian) if self.preconditioner is None else self.preconditioner
         return robust_stability(model, P, self.problem.alpha, disturbance_bound)

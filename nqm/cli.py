@@ -7,6 +7,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from nqm.cli_arguments import join_negative_values
+from nqm.untrusted import one_line
+
 # Each module has add_parser(subparsers), which sets `run`, a function of the parsed arguments
 # that returns the exit code.
 COMMANDS = (
@@ -25,7 +28,7 @@ class OneLineParser(argparse.ArgumentParser):
     """A parser whose errors are one line on stderr and exit code 2."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"nqm: error: {' '.join(message.split())}\n")
+        self.exit(2, f"{one_line(f'nqm: error: {message}')}\n")
 
 
 def build_parser() -> OneLineParser:
@@ -60,12 +63,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     try:
-        arguments = build_parser().parse_args(argv)
+        words = join_negative_values(sys.argv[1:] if argv is None else argv)
+        arguments = build_parser().parse_args(words)
         code: int = arguments.run(arguments)
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 2
     except ValueError as error:
-        print(f"nqm: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(one_line(f"nqm: error: {error}"), file=sys.stderr)
+        return 2
+    except MemoryError:
+        print("nqm: error: the matrices do not fit into memory. Take fewer rows.", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of our output went away: not our error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -59,18 +59,28 @@ def add_rule(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def check_picture(path: str) -> None:
+    """Raise unless the name of a picture ends in .png, .svg or .pdf."""
+    from nqm.files import is_file_name
+    from nqm.untrusted import quoted
+
+    if not is_file_name(path, (".png", ".svg", ".pdf")):
+        raise ValueError(f"plot: {quoted(path)} must end in .png, .svg or .pdf.")
+
+
 def named_example(value: str) -> "Example | None":
     """The example of that name, None for anything that looks like a file."""
     from nqm.examples import EXAMPLES
-    from nqm.files import SUFFIXES
+    from nqm.files import SUFFIXES, is_file_name
+    from nqm.untrusted import quoted
 
     if value in EXAMPLES:
         return EXAMPLES[value]
-    if value.endswith(SUFFIXES):
+    if is_file_name(value):
         return None
     raise ValueError(
-        f"hessian: {value!r} is neither a file ending in {', '.join(SUFFIXES)} nor one of the "
-        f"examples {', '.join(EXAMPLES)}."
+        f"hessian: {quoted(value)} is neither a file ending in {', '.join(SUFFIXES)} nor one of "
+        f"the examples {', '.join(EXAMPLES)}."
     )
 
 
@@ -94,10 +104,10 @@ def read_vector(text: str, name: str, size: int) -> Any:
     """A vector from a file, or one number for all its entries."""
     import numpy as np
 
-    from nqm.files import SUFFIXES, read_array
+    from nqm.files import is_file_name, read_array
     from nqm.validate import scalar, vector
 
-    if text.endswith(SUFFIXES):
+    if is_file_name(text):
         return vector(name, read_array(text, name), size)
     return np.full(size, scalar(name, text))
 
@@ -106,12 +116,12 @@ def read_noise(text: str, size: int) -> dict[str, Any]:
     """What --noise asks `check` for: a covariance on the minimum, or a batch size."""
     import numpy as np
 
-    from nqm.files import SUFFIXES, read_array
+    from nqm.files import is_file_name, read_array
     from nqm.validate import scalar
 
     if text.startswith("minibatch:"):
         return {"batch_size": scalar("noise minibatch", text.removeprefix("minibatch:"))}
-    if text.endswith(SUFFIXES):
+    if is_file_name(text):
         return {"noise_covariance": read_array(text, "noise_covariance")}
     if text == "identity":
         return {"noise_covariance": np.eye(size)}

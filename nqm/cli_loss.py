@@ -68,23 +68,35 @@ def read_covariance(text: str, name: str, size: int) -> Any:
     """A covariance from a file, `identity`, or a number times the identity."""
     import numpy as np
 
-    from nqm.files import SUFFIXES, read_array
+    from nqm.files import is_file_name, read_array
     from nqm.validate import scalar, semidefinite
 
-    if text.endswith(SUFFIXES):
+    if is_file_name(text):
         return semidefinite(name, read_array(text, name), size)
     return semidefinite(name, (1.0 if text == "identity" else scalar(name, text)) * np.eye(size))
 
 
 def read_horizons(text: str) -> list[int]:
-    """Integers, also written as 1e6."""
+    """Whole numbers with commas between them, also written as 1e6, none of them rounded."""
+    return [whole_number("horizon", word) for word in text.split(",")]
+
+
+def whole_number(name: str, text: str) -> int:
+    """A whole number from 1 to 1e300, exactly as it is written."""
+    from decimal import Decimal, InvalidOperation
+
+    from nqm.moments import LONGEST
+    from nqm.untrusted import quoted
+
     try:
-        numbers = [float(word) for word in text.split(",")]
-        if all(number.is_integer() and number >= 1 for number in numbers):
-            return [int(number) for number in numbers]
-    except ValueError:
+        number = Decimal(text)
+        if number.is_finite() and 1 <= number <= LONGEST and number == number.to_integral_value():
+            return int(number)
+    except InvalidOperation:
         pass
-    raise ValueError(f"horizon must be integers of at least 1; it is {text!r}. Try 1000.")
+    raise ValueError(
+        f"{name} must be a whole number from 1 to 1e300; it is {quoted(text)}. Try 1000."
+    )
 
 
 def build_rule(model: Any, rule: str, problem: dict[str, Any]) -> Any:
@@ -122,12 +134,12 @@ def finite_or_none(value: Any) -> float | None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the loss at each horizon and its limit; the exit code is 0."""
-    from nqm.limits import limit_loss
+    from nqm.checker import limit_of
 
     horizons = read_horizons(arguments.horizon)
     model, problem = read_model(arguments)
     losses = losses_at(arguments, model, arguments.rule, problem, horizons)
-    limit = limit_loss(model, build_rule(model, arguments.rule, problem))
+    limit = limit_of(model, arguments.rule, **problem)
     floor = float((model.hessian * model.noise_covariance).sum()) / 2
     value = limit.value - (floor if arguments.gradient_noise is not None else 0.0)
     if arguments.json:
@@ -154,5 +166,9 @@ def _json(horizons: list[int], losses: Any, value: float, limit: Any) -> str:
     if len(horizons) == 1:
         columns = {key: column[0] for key, column in columns.items()}
     head = {"schema_version": SCHEMA_VERSION}
-    tail = {"limit": finite_or_none(value), "limit_reason": limit.reason}
+    tail = {
+        "limit": finite_or_none(value),
+        "limit_error": finite_or_none(limit.error),
+        "limit_reason": limit.reason,
+    }
     return json.dumps(head | columns | tail, indent=2, allow_nan=False)

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from nqm.cli_arguments import add_problem, add_rule, read_problem
+from nqm.cli_arguments import add_problem, add_rule, check_picture, read_problem
+from nqm.untrusted import quoted, reason
 
 
 def add_parser(subparsers: Any) -> None:
@@ -75,21 +76,21 @@ def run(arguments: argparse.Namespace) -> int:
     from nqm.checker import check
 
     hessian, problem = read_problem(arguments)
-    if arguments.plot is not None and not arguments.plot.endswith((".png", ".svg", ".pdf")):
-        raise ValueError(f"plot: {arguments.plot!r} must end in .png, .svg or .pdf.")
+    if arguments.plot is not None:
+        check_picture(arguments.plot)
     report = check(hessian, **problem, rule=arguments.rule)
+    if arguments.plot is not None:
+        try:
+            plot(report, Path(arguments.plot))
+        except OSError as error:
+            raise ValueError(
+                f"plot: cannot write {quoted(arguments.plot)}: {reason(error)}."
+            ) from None
     if arguments.json:
         import json
 
         keys = ("schema_version", "verdict", "spectral_radius", "uncertainty", "eigenvalues")
         print(json.dumps({key: report.as_dict()[key] for key in keys}, indent=2))
-    elif arguments.plot is None:
-        print(table(report))
-    if arguments.plot is not None:
-        try:
-            plot(report, Path(arguments.plot))
-        except OSError as error:
-            raise ValueError(f"plot: cannot write {arguments.plot!r}: {error.strerror}.") from None
-        if not arguments.json:
-            print(f"wrote {arguments.plot}")
+    else:
+        print(table(report) if arguments.plot is None else f"wrote {arguments.plot}")
     return report.exit_code

@@ -4,8 +4,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from nqm.cli_arguments import add_problem, add_rule
-from nqm.cli_loss import add_state, finite_or_none, losses_at, read_horizons, read_model
+from nqm.cli_arguments import add_problem, add_rule, check_picture
+from nqm.cli_loss import (
+    add_state,
+    finite_or_none,
+    losses_at,
+    read_horizons,
+    read_model,
+    whole_number,
+)
+from nqm.untrusted import quoted, reason
 
 QUANTITIES = {
     "margin": ("margin",),
@@ -42,24 +50,39 @@ def add_parser(subparsers: Any) -> None:
 
 
 def points(arguments: argparse.Namespace) -> list[float]:
-    """The values to visit; integers, each once, for a horizon."""
+    """The values to visit; integers, each once and the ends exact, for a horizon."""
     import numpy as np
 
     from nqm.validate import scalar
 
-    start, stop = scalar("from", arguments.start), scalar("to", arguments.stop)
+    start: float
+    stop: float
+    if arguments.over == "horizon":
+        start, stop = (
+            whole_number(name, text)
+            for name, text in (("from", arguments.start), ("to", arguments.stop))
+        )
+    else:
+        start, stop = scalar("from", arguments.start), scalar("to", arguments.stop)
     count = scalar("points", arguments.points)
     if not (count.is_integer() and 1 <= count <= 100_000):
-        raise ValueError(f"points must be an integer from 1 to 100000; it is {arguments.points!r}.")
+        raise ValueError(
+            f"points must be an integer from 1 to 100000; it is {quoted(arguments.points)}."
+        )
     if arguments.log and min(start, stop) <= 0:
         raise ValueError(f"from must be positive with --log; it is {min(start, stop):g}.")
     space = np.geomspace if arguments.log else np.linspace
-    values = space(start, stop, int(count))
+    values = space(float(start), float(stop), int(count))
     if arguments.over == "horizon":
-        if min(start, stop) < 1:
-            raise ValueError(f"from must be at least 1 for a horizon; it is {min(start, stop):g}.")
-        values = np.unique(np.round(values))
+        low, high = sorted((int(start), int(stop)))
+        inner = {min(max(int(value), low), high) for value in np.round(values[1:-1])}
+        return sorted(inner | ({low, high} if count > 1 else {int(start)}))
     return [float(value) for value in values]
+
+
+def written(value: float) -> float:
+    """A float, or the integer itself where that has too many digits for one."""
+    return float(value) if float(value) == value else value
 
 
 def rule_with_momentum(text: str, momentum: float) -> str:
@@ -139,7 +162,8 @@ def plot(arguments: argparse.Namespace, values: list[float], rows: Any, path: Pa
     if arguments.log:
         axes.set_xscale("log")
     if arguments.quantity in ("loss", "gradient-variance"):
-        axes.set_yscale("log")
+        if any(value > 0 for value in shown):
+            axes.set_yscale("log")
     else:
         axes.axhline(0 if arguments.quantity == "margin" else 1, color="0.5", linewidth=1)
     axes.grid(color="0.9")
@@ -148,8 +172,8 @@ def plot(arguments: argparse.Namespace, values: list[float], rows: Any, path: Pa
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the sweep or draw it; the exit code is 0."""
-    if arguments.plot is not None and not arguments.plot.endswith((".png", ".svg", ".pdf")):
-        raise ValueError(f"plot: {arguments.plot!r} must end in .png, .svg or .pdf.")
+    if arguments.plot is not None:
+        check_picture(arguments.plot)
     values = points(arguments)
     rows = evaluate(arguments, values)
     names = (arguments.over.replace("-", "_"), *QUANTITIES[arguments.quantity])
@@ -157,7 +181,9 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             plot(arguments, values, rows, Path(arguments.plot))
         except OSError as error:
-            raise ValueError(f"plot: cannot write {arguments.plot!r}: {error.strerror}.") from None
+            raise ValueError(
+                f"plot: cannot write {quoted(arguments.plot)}: {reason(error)}."
+            ) from None
         print(f"wrote {arguments.plot}")
     elif arguments.json:
         import json
@@ -165,12 +191,13 @@ def run(arguments: argparse.Namespace) -> int:
         from nqm.report import SCHEMA_VERSION
 
         table = [
-            [value, *map(finite_or_none, row)] for value, row in zip(values, rows, strict=True)
+            [written(value), *map(finite_or_none, row)]
+            for value, row in zip(values, rows, strict=True)
         ]
         columns = dict(zip(names, map(list, zip(*table, strict=True)), strict=True))
         print(json.dumps({"schema_version": SCHEMA_VERSION} | columns, indent=2, allow_nan=False))
     else:
         print(",".join(names))
         for value, row in zip(values, rows, strict=True):
-            print(",".join(repr(float(x)) for x in (value, *row)))
+            print(",".join(map(repr, (written(value), *map(float, row)))))
     return 0

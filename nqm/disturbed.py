@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nqm import validate
-from nqm.judgement import judge
+from nqm.judgement import enclosure
 from nqm.quadratic import NoisyQuadratic
 from nqm.validate import Array
 
@@ -113,7 +113,7 @@ class DisturbedFamily:
         if not inside or not np.isfinite(radius):
             return False
         if not self.full_rank or self.size > EXACT_SIZE:
-            return bool(judge(self.matrices(disturbance), 8 * EPS * self.magnitude).lower > 1)
+            return bool(enclosure(self.matrices(disturbance), 8 * EPS * self.magnitude).lower > 1)
         if radius < 1 - 1e-6:
             return False
         A = self.exactly([Fraction(float(d)) for d in disturbance])

@@ -48,7 +48,8 @@ def scaled(xp: Namespace, array: AnyArray, exponent: AnyArray = 0.0) -> Scaled:
     """`array` * 2**`exponent` as a Scaled; exact, since only exponents change."""
     largest = xp.max(xp.abs(array))
     shift = xp.floor(xp.log2(xp.where(largest > 0, largest, xp.ones_like(largest))))
-    return Scaled(array * 2.0 ** (-shift), shift + exponent)
+    half = xp.floor(-shift / 2)  # 2**1074, which a subnormal number needs, would overflow at once
+    return Scaled(array * 2.0**half * 2.0 ** (-shift - half), shift + exponent)
 
 
 def tamed(xp: Namespace, array: AnyArray, exponent: AnyArray = 0.0) -> Scaled:

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.linalg
 from scipy.optimize import brentq
 
+from nqm import validate
 from nqm.namespace import AnyArray, common
 from nqm.validate import Array
 
@@ -103,7 +104,11 @@ def second_compound(matrix: AnyArray) -> AnyArray:
     >>> second_compound(np.diag([2.0, 3.0, 5.0])).diagonal().tolist()
     [6.0, 10.0, 15.0]
     """
-    A = np.asarray(matrix, dtype=np.float64)
+    return _minors(validate.square("matrix", matrix))
+
+
+def _minors(A: Array) -> Array:
+    """`second_compound` of a matrix of float64."""
     p, q = np.triu_indices(A.shape[0], 1)
     minors: Array = A[np.ix_(p, p)] * A[np.ix_(q, q)] - A[np.ix_(p, q)] * A[np.ix_(q, p)]
     return minors
@@ -133,15 +138,15 @@ def crossing_steps(hessian: AnyArray, preconditioner: AnyArray) -> list[float]:
     >>> np.round(crossing_steps(np.eye(1), np.array([[0.5]])), 12).tolist()
     [-0.5, 1.5]
     """
-    H = np.asarray(hessian, dtype=np.float64)
-    P = np.asarray(preconditioner, dtype=np.float64)
+    H = validate.symmetric("hessian", hessian)
+    P = validate.square("preconditioner", preconditioner, len(H))
     n = H.shape[0]
     identity = np.eye(n)
     found = [-np.linalg.eigvals(P), scipy.linalg.eigvals(2 * identity - P @ H, H)]
     if n > 1:
         A = identity - P @ H
-        k0, k2 = second_compound(A) - np.eye(n * (n - 1) // 2), second_compound(H)
-        k1 = second_compound(A + H) - second_compound(A) - k2
+        k0, k2 = _minors(A) - np.eye(n * (n - 1) // 2), _minors(H)
+        k1 = _minors(A + H) - _minors(A) - k2
         zero, one = np.zeros_like(k2), np.eye(k2.shape[0])
         left = np.block([[zero, one], [-k0, k1]])
         found.append(scipy.linalg.eigvals(left, np.block([[one, zero], [zero, k2]])))
@@ -189,8 +194,8 @@ def nominal_step_intervals(hessian: AnyArray, preconditioner: AnyArray) -> list[
     >>> bool(np.allclose(ends, 1.0))
     True
     """
-    H = np.asarray(hessian, dtype=np.float64)
-    P = np.asarray(preconditioner, dtype=np.float64)
+    H = validate.symmetric("hessian", hessian)
+    P = validate.square("preconditioner", preconditioner, len(H))
     if H.shape[0] > INTERVAL_LIMIT:
         raise ValueError(f"hessian must have at most {INTERVAL_LIMIT} rows; it has {H.shape[0]}.")
     still = np.eye(H.shape[0]) - P @ H

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nqm.quadratic import NoisyQuadratic
+from nqm.untrusted import quoted
 from nqm.validate import Array
 
 
@@ -159,5 +160,5 @@ def example(name: str) -> Example:
     [[1.11, 0.596], [0.596, 0.486]]
     """
     if name not in EXAMPLES:
-        raise ValueError(f"no example is called {name!r}; choose from {', '.join(EXAMPLES)}.")
+        raise ValueError(f"no example is called {quoted(name)}; choose from {', '.join(EXAMPLES)}.")
     return EXAMPLES[name]

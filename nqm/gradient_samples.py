@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from nqm import validate
 from nqm.moments import checked_horizons
 from nqm.quadratic import NoisyQuadratic
-from nqm.simulate import covariance_root, positive_integer
+from nqm.simulate import covariance_root
 from nqm.validate import Array
 
 
@@ -102,7 +102,7 @@ def sample_meta_gradients(
     True
     """
     horizons, n = checked_horizons(horizon, 1), model.dimension
-    count, H = positive_integer("seeds", seeds), model.hessian
+    count, H = validate.whole_number("seeds", seeds, 1), model.hessian
     alphas = np.array([validate.scalar("nominal_step", a) for a in np.ravel(nominal_step)])
     P = np.zeros((n, n)) if preconditioner is None else preconditioner
     M = validate.square("preconditioner", P, n) + alphas[:, None, None] * np.eye(n)

@@ -12,6 +12,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
+from nqm import validate
 from nqm.certificates import inertia_side
 from nqm.namespace import AnyArray
 from nqm.spectrum import EPS, Spectrum
@@ -42,6 +43,7 @@ def symmetric_spectrum(values: Array, error: float) -> Spectrum:
     >>> symmetric_spectrum(np.array([1.0, 0.0]), 1e-15).verdict
     'marginal'
     """
+    values = validate.real_array("values", values)
     ordered = values[np.argsort(-np.abs(values), kind="stable")].astype(np.complex128)
     radius = float(np.abs(ordered[0]))
     return Spectrum(ordered, radius, max(radius - error, 0.0), radius + error, "Weyl")
@@ -67,6 +69,11 @@ def judge(update_matrix: AnyArray, error: float | None = None) -> Spectrum:
     -------
     Spectrum
 
+    Raises
+    ------
+    ValueError
+        For malformed arguments; entries may have at most the size 1e100.
+
     Examples
     --------
     >>> import numpy as np
@@ -76,7 +83,14 @@ def judge(update_matrix: AnyArray, error: float | None = None) -> Spectrum:
     >>> judge(np.array([[1.0, 1.0], [0.0, 1.0]])).verdict
     'marginal'
     """
-    F = np.asarray(update_matrix, dtype=np.float64)
+    F = validate.square("update_matrix", update_matrix)
+    if error is not None and not validate.scalar("error", error) >= 0:
+        raise ValueError(f"error must not be negative; it is {error:g}. Pass a bound on |E|.")
+    return enclosure(F, error)
+
+
+def enclosure(F: Array, error: float | None = None) -> Spectrum:
+    """What `judge` returns, for a matrix of this package's own making."""
     size = F.shape[0]
     solver = 8 * size * EPS * float(np.linalg.norm(F))
     delta = solver if error is None else error + solver

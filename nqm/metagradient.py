@@ -26,7 +26,7 @@ from nqm.doubling import (
     scaled,
     times,
 )
-from nqm.moments import Quadratic, checked_horizons
+from nqm.moments import Quadratic, checked_horizons, checked_model
 from nqm.namespace import AnyArray, Namespace, common
 from nqm.updates import update_matrix
 
@@ -101,7 +101,7 @@ def expected_meta_gradient(
     >>> float(gradient.nominal_step) == h**2 * (a * h * s - (1 - a * h) * m**2)
     True
     """
-    horizons = checked_horizons(horizon, 1)
+    horizons, model = checked_horizons(horizon, 1), checked_model(model)
     H, S, m = model.hessian, model.noise_covariance, model.initial_mean
     A = update_matrix(H, preconditioner, nominal_step)
     xp, (A, H, S, m, S0) = common(A, H, S, m, model.initial_covariance)

@@ -15,7 +15,9 @@ import numpy as np
 
 from nqm.doubling import add, congruence, scaled, taking_part, times
 from nqm.namespace import AnyArray, common
+from nqm.quadratic import NoisyQuadratic
 from nqm.total_loss import System, total_losses
+from nqm.untrusted import quoted
 from nqm.updates import UpdateRule
 
 LONGEST = 10**300
@@ -63,18 +65,38 @@ class ExpectedLoss(NamedTuple):
     relative_error: AnyArray
 
 
+def checked_model(model: Quadratic) -> Quadratic:
+    """The model, whose NumPy arrays are checked as those of a NoisyQuadratic are.
+
+    Arrays of another namespace pass: their values may not be known yet.
+    """
+    if isinstance(model, NoisyQuadratic):
+        return model
+    arrays = (
+        model.hessian,
+        model.noise_covariance,
+        model.initial_mean,
+        model.initial_covariance,
+    )
+    _, (hessian, *_) = common(*arrays)
+    return NoisyQuadratic(*arrays) if isinstance(hessian, np.ndarray) else model
+
+
 def checked_horizons(horizon: int | Sequence[int], smallest: int) -> list[int]:
     """The horizons as a list of integers, each from `smallest` to 1e300."""
     given = np.ravel(np.asarray(horizon, dtype=object)).tolist()
     try:
+        if any(isinstance(h, (bool, np.bool_)) for h in given):
+            raise TypeError
         horizons = [operator.index(h) for h in given]
     except TypeError:
         raise ValueError(
-            f"horizon must be an integer or a list of integers; it is {horizon!r}. Pass an int."
+            f"horizon must be an integer or a list of integers; it is {quoted(horizon)}. Pass "
+            "an int."
         ) from None
     if not horizons or min(horizons) < smallest or max(horizons) > LONGEST:
         raise ValueError(
-            f"horizon must be from {smallest} to 1e300; it is {horizon!r}. Count from phi_0."
+            f"horizon must be from {smallest} to 1e300; it is {quoted(horizon)}. Count from phi_0."
         )
     return horizons
 
@@ -110,7 +132,7 @@ def expected_loss(
     Raises
     ------
     ValueError
-        If a horizon is below 1 or no integer.
+        If a horizon is below 1 or no integer, or an array of a NumPy model malformed.
 
     Examples
     --------
@@ -130,7 +152,7 @@ def expected_loss(
     True
     """
     horizons = checked_horizons(horizon, 1)
-    losses = _losses(model, rule, horizons, noisy_minimum)
+    losses = _losses(checked_model(model), rule, horizons, noisy_minimum)
     if np.ndim(horizon) == 0:
         return losses[0]
     xp, _ = common(losses[0].value)

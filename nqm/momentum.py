@@ -11,6 +11,7 @@ from nqm import validate
 from nqm.bounds import Condition, not_applicable
 from nqm.closed_forms import momentum_eigenvalues
 from nqm.namespace import AnyArray
+from nqm.rules import checked_delay
 
 NAME, SOURCE = "momentum", "sum_k M_k/(1 + beta_k) < 2 H^-1, exact"
 QUANTITY = "eigenvalues of H^1/2 sum_k M_k/(1+beta_k) H^1/2"
@@ -212,9 +213,7 @@ def delay_limit(delay: int) -> float:
     >>> delay_limit(0), round(delay_limit(1), 12)
     (2.0, 1.0)
     """
-    if delay != int(delay) or delay < 0:
-        raise ValueError(f"delay must be a nonnegative integer; it is {delay}.")
-    return 2 * math.sin(math.pi / (2 * (2 * int(delay) + 1)))
+    return 2 * math.sin(math.pi / (2 * (2 * checked_delay(delay) + 1)))
 
 
 def heavy_ball_ellipse(x: AnyArray, momentum: float) -> AnyArray:

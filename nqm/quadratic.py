@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -141,6 +142,30 @@ class NoisyQuadratic:
             initial_mean,  # type: ignore[arg-type]
             initial_covariance,  # type: ignore[arg-type]
         )
+
+    def with_noise(self, noise_covariance: ArrayLike) -> NoisyQuadratic:
+        """The same model with another S; what is known of H is kept.
+
+        Parameters
+        ----------
+        noise_covariance : (N, N) array
+            S, symmetric positive semidefinite.
+
+        Raises
+        ------
+        ValueError
+            As for the class.
+
+        Examples
+        --------
+        >>> from nqm import NoisyQuadratic
+        >>> NoisyQuadratic([[2.0]]).with_noise([[3.0]]).noise_covariance.tolist()
+        [[3.0]]
+        """
+        noise = validate.semidefinite("noise_covariance", noise_covariance, self.dimension)
+        model = copy.copy(self)
+        object.__setattr__(model, "noise_covariance", _frozen(noise))
+        return model
 
     @property
     def dimension(self) -> int:

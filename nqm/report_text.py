@@ -138,7 +138,9 @@ def _asked_lines(report: StabilityReport) -> list[str]:
     """What was asked for beside the verdict."""
     lines = []
     if report.proof is not None:
-        lines.append(f"Rigorous: {report.proof.status.replace('_', ' ')} - {report.proof.by}.")
+        proof = report.proof
+        about = f"; about {proof.about}" if "rounded" in proof.about else ""
+        lines.append(f"Rigorous: {proof.status.replace('_', ' ')} - {proof.by}{about}.")
     if report.robust is not None:
         lines.append(_robust_line(report.robust))
     if report.mean_square is not None:

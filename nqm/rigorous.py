@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike
 
 from nqm import validate
 from nqm.certificates import stein_solution
-from nqm.namespace import AnyArray
+from nqm.namespace import AnyArray, Exact, exact
 from nqm.quadratic import NoisyQuadratic
+from nqm.rule_table import NamedRule
 from nqm.validate import Array
 
 SIZE_LIMIT = 400
@@ -310,6 +311,70 @@ def prove_stability(
         identity = _identity(flint, n)
         step = flint.arb_mat(P.tolist()) + identity * flint.arb(alpha)
         return _general_proof(flint, identity - step * flint.arb_mat(H.tolist()), about)
+
+
+def prove_rule(
+    named: NamedRule,
+    parameters: dict[str, Any],
+    hessian: Array,
+    preconditioner: Array | None,
+    nominal_step: float,
+) -> Proof:
+    """Prove rho(F) < 1 or > 1 for the joint matrix F that exactly these numbers make.
+
+    The builder of the rule runs on balls, so that F encloses what H, P, alpha and the parameters
+    mean. A rule that needs a root of H has no such builder, and then the proof is about the rounded
+    matrix.
+
+    Parameters
+    ----------
+    named : NamedRule
+        One of `nqm.rule_table`.
+    parameters : dict
+        Its parameters.
+    hessian, preconditioner, nominal_step
+        H, P or None, and alpha.
+
+    Returns
+    -------
+    Proof
+        Above 400 rows 'undecided'.
+
+    Raises
+    ------
+    ValueError
+        Without python-flint.
+
+    Examples
+    --------
+    As a float64, 0.6 is below 3/5, the edge; the rounded joint matrix lies beyond it:
+
+    >>> import numpy as np
+    >>> from nqm import parse_rule
+    >>> from nqm.rigorous import prove_rule
+    >>> prove_rule(*parse_rule("heavy_ball:momentum=0.5"), np.array([[5.0]]), None, 0.6).status
+    'proved_stable'
+    """
+    flint = _flint()
+    rounded = named.build(hessian, preconditioner, nominal_step, **parameters).joint_matrix
+    about = f"{named.name} with exactly these numbers"
+    if (refusal := _too_large(len(rounded), about)) is not None:
+        return refusal
+    with _precision(flint):
+
+        def balls(value: Any) -> Exact:
+            return exact(value, flint.arb)
+
+        try:
+            F = named.build(
+                balls(hessian),
+                None if preconditioner is None else balls(preconditioner),
+                balls(nominal_step),
+                **{k: v if k == "delay" else balls(v) for k, v in parameters.items()},
+            ).joint_matrix
+        except TypeError:  # eigenvectors are for float64
+            return prove_matrix(rounded)
+        return _general_proof(flint, flint.arb_mat(F.tolist()), about)
 
 
 def prove_matrix(joint_matrix: AnyArray) -> Proof:

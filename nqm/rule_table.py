@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nqm import momentum, rules, updates, validate
+from nqm.untrusted import quoted
 from nqm.updates import UpdateRule
 
 Builder = Callable[..., UpdateRule]
@@ -180,14 +181,14 @@ def parse_rule(text: str) -> tuple[NamedRule, dict[str, Any]]:
     """
     name, _, rest = text.partition(":")
     if name not in RULES:
-        raise ValueError(f"rule: {name!r} is not one of {', '.join(RULES)}.")
+        raise ValueError(f"rule: {quoted(name)} is not one of {', '.join(RULES)}.")
     rule = RULES[name]
     parameters = dict(rule.parameters)
     for item in filter(None, rest.split(",")):
         key, equals, value = item.partition("=")
         if not equals or key not in parameters:
             known = ", ".join(f"{k}=..." for k in parameters) or "no parameter"
-            raise ValueError(f"rule: {item!r} is not understood; {name} takes {known}.")
+            raise ValueError(f"rule: {quoted(item)} is not understood; {name} takes {known}.")
         if isinstance(parameters[key], tuple):
             parameters[key] = tuple(validate.scalar(f"rule {key}", v) for v in value.split("/"))
         else:

@@ -6,12 +6,33 @@ Letters as in `nqm.updates`; g = H (phi - xi) is the gradient, beta a momentum.
 from collections.abc import Sequence
 from typing import Any
 
+from nqm import validate
 from nqm.namespace import AnyArray, Namespace, common
 from nqm.updates import UpdateRule
 
+LONGEST_DELAY = 1000
+LARGEST_STATE = 2**14
+"""Most rows of a joint matrix, which then takes 2 GB."""
+
 
 def _blocks(xp: Namespace, rows: list[list[AnyArray]]) -> AnyArray:
+    size = sum(row[0].shape[0] for row in rows)
+    if size > LARGEST_STATE:
+        raise ValueError(
+            f"the rule must have a state of at most {LARGEST_STATE} numbers; it has {size}. Take "
+            "less memory, or a smaller hessian."
+        )
     return xp.concat([xp.concat(row, axis=1) for row in rows], axis=0)
+
+
+def checked_delay(delay: float) -> int:
+    """The delay as an integer from 0 to 1000, also from a float that is one."""
+    tau = validate.scalar("delay", delay)
+    if not (tau.is_integer() and 0 <= tau <= LONGEST_DELAY):
+        raise ValueError(
+            f"delay must be a nonnegative integer of at most {LONGEST_DELAY}; it is {tau:g}."
+        )
+    return int(tau)
 
 
 def _start(xp: Namespace, identity: AnyArray, hidden: int) -> tuple[AnyArray, AnyArray]:
@@ -337,9 +358,7 @@ def delayed_rule(
     >>> bool(np.isclose(spectral_radius(rule.joint_matrix), 1.0))
     True
     """
-    if delay != int(delay) or delay < 0:
-        raise ValueError(f"delay must be a nonnegative integer; it is {delay}.")
-    tau = int(delay)
+    tau = checked_delay(delay)
     xp, (H, identity, M) = _arrays(hessian, preconditioner, nominal_step)
     zero = 0 * identity
     rows = [[identity, *([zero] * tau)]]

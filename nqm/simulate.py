@@ -5,12 +5,13 @@ Letters: x' = F x + B xi, phi = C x, x_0 = E phi_0 with xi_t ~ N(0, S) and phi_0
 
 from __future__ import annotations
 
-import operator
 from typing import NamedTuple
 
 import numpy as np
 
-from nqm.quadratic import NoisyQuadratic
+from nqm import validate
+from nqm.moments import Quadratic, checked_model
+from nqm.namespace import common
 from nqm.updates import UpdateRule
 from nqm.validate import Array
 
@@ -58,19 +59,8 @@ def covariance_root(covariance: Array) -> Array:
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
 
 
-def positive_integer(name: str, value: int) -> int:
-    """An integer of at least 1, or a ValueError that names the argument."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise ValueError(f"{name} must be an integer of at least 1; it is {value!r}. Pass an int.")
-    return number
-
-
 def sample_trajectories(
-    model: NoisyQuadratic, rule: UpdateRule, horizon: int, *, seeds: int, rng: np.random.Generator
+    model: Quadratic, rule: UpdateRule, horizon: int, *, seeds: int, rng: np.random.Generator
 ) -> Trajectories:
     """Runs of x_{t+1} = F x_t + B xi_t, phi_t = C x_t, with the losses (4) along them.
 
@@ -105,9 +95,13 @@ def sample_trajectories(
     >>> bool(np.allclose(phi[:, 3], phi[:, 2] @ A.T + xi[:, 2] @ (np.eye(2) - A).T))
     True
     """
-    T, count = positive_integer("horizon", horizon), positive_integer("seeds", seeds)
-    n = model.dimension
-    F, B, C, E = (np.asarray(x, dtype=np.float64) for x in rule)
+    T, count = (
+        validate.whole_number("horizon", horizon, 1),
+        validate.whole_number("seeds", seeds, 1),
+    )
+    model = checked_model(model)
+    n = model.hessian.shape[0]
+    _, (F, B, C, E) = common(*rule)
     noise = rng.standard_normal((count, T + 1, n)) @ covariance_root(model.noise_covariance).T
     start = rng.standard_normal((count, n)) @ covariance_root(model.initial_covariance).T
     state = (start + model.initial_mean) @ E.T

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nqm.doubling import Scaled, add, congruence, is_negligible, product, scaled, taking_part
-from nqm.moments import Quadratic, checked_horizons
+from nqm.moments import Quadratic, checked_horizons, checked_model
 from nqm.namespace import AnyArray, Namespace, common
 from nqm.updates import UpdateRule
 
@@ -81,7 +81,7 @@ def parameter_moments(model: Quadratic, rule: UpdateRule, horizon: int | Sequenc
     >>> bool(np.allclose(two, A @ one @ A.T + Q))
     True
     """
-    horizons = checked_horizons(horizon, 0)
+    horizons, model = checked_horizons(horizon, 0), checked_model(model)
     arrays = common(*rule, model.noise_covariance, model.initial_mean, model.initial_covariance)
     xp, (F, B, C, E, S, m, S0) = arrays
     kept = taking_part(F, xp.concat([B @ S, E @ S0, E @ m[:, None]], axis=1), C.T)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
+from nqm import validate
 from nqm.certificates import lyapunov_certificate
 from nqm.namespace import AnyArray
 from nqm.spectrum import EPS
@@ -72,7 +73,7 @@ def transient_growth(matrix: AnyArray) -> Transient:
     >>> found.peak, found.peak_step, found.bound
     (1.0, 0, 1.0)
     """
-    F = np.asarray(matrix, dtype=np.float64)
+    F = validate.square("matrix", matrix)
     radius = float(np.max(np.abs(np.linalg.eigvals(F))))
     if radius > 1 + 8 * F.shape[0] * EPS:
         return Transient(float("inf"), -1, float("inf"), float("inf"))
@@ -120,7 +121,7 @@ def kreiss_constant(matrix: AnyArray) -> float:
     >>> bool(np.isclose(kreiss_constant(np.diag([0.5, -0.5])), 1.0, rtol=1e-3))  # normal
     True
     """
-    F = np.asarray(matrix, dtype=np.float64)
+    F = validate.square("matrix", matrix)
     # F is real: the upper half circle is enough.
     logs, angles = np.meshgrid(np.linspace(-14, 7, 25), np.linspace(0, np.pi, 33), indexing="ij")
     z = ((1 + np.exp(logs)) * np.exp(1j * angles))[..., None, None]

@@ -1,9 +1,14 @@
 """Checks of arguments: each failure is one ValueError naming argument, rule, value and remedy."""
 
 import math
+import numbers
+import operator
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from nqm.untrusted import one_line, quoted
 
 Array = NDArray[np.floating]
 
@@ -15,17 +20,47 @@ LARGEST = 1e100
 """Largest entry accepted: products of three such numbers do not overflow."""
 
 
-def real_array(name: str, value: ArrayLike) -> Array:
-    """A float64 copy of `value`; refuses text, objects, complex numbers, NaN and infinities."""
+def as_real(name: str, value: ArrayLike) -> Array:
+    """`value` as float64, a copy only where that is needed; infinities and NaN pass.
+
+    Every array that a public function takes comes through here, by `real_array` or by
+    `nqm.namespace.common`, so that nothing is converted silently: not the real part of a complex
+    number, not the data under a mask, not a truth value, not text.
+    """
+    hidden = _hidden(value)
+    if hidden:
+        raise ValueError(f"{name} must hold real numbers; {hidden}")
     try:
         array = np.asarray(value)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be a rectangular array of numbers; {error}.") from None
-    if array.dtype.kind not in "buif":
-        raise ValueError(
-            f"{name} must hold real numbers; its dtype is {array.dtype}. Convert it to float64."
-        )
-    array = np.array(array, dtype=np.float64)
+    if array.dtype.kind not in "uif":
+        refuse_dtype(name, array.dtype)
+    return np.asarray(array, dtype=np.float64)
+
+
+def refuse_dtype(name: str, dtype: object) -> NoReturn:
+    """Raise for an array whose dtype is not one of real numbers."""
+    raise ValueError(
+        f"{name} must hold real numbers; its dtype is {one_line(str(dtype), 80)}. Convert it to "
+        "float64."
+    )
+
+
+def _hidden(value: object) -> str:
+    """What NumPy would convert silently in an array or nested list, and the remedy."""
+    if isinstance(value, (list, tuple)):
+        return next(filter(None, map(_hidden, value)), "")
+    if np.ma.is_masked(value):
+        return "some are masked. Fill them, as `.filled` of a masked array does."
+    if isinstance(value, bool) or getattr(value, "dtype", None) == np.bool_:
+        return "true and false are not numbers. Write 1.0 or 0.0."
+    return ""
+
+
+def real_array(name: str, value: ArrayLike) -> Array:
+    """A float64 copy of `value`; also refuses NaN, infinities and empty arrays."""
+    array = np.array(as_real(name, value))
     if array.size == 0:
         raise ValueError(f"{name} must not be empty; its shape is {array.shape}. Pass N >= 1.")
     largest = max(float(np.max(array)), -float(np.min(array)))  # NaN if there is one
@@ -43,17 +78,36 @@ def real_array(name: str, value: ArrayLike) -> Array:
 
 
 def scalar(name: str, value: object) -> float:
-    """A finite float."""
+    """A finite float; text that reads as one will do."""
     try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        exact = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if exact or isinstance(value, str):
+            number = float(value)  # type: ignore[arg-type]
+        else:
+            number = float(as_real(name, value).item())  # type: ignore[arg-type]
+    except (OverflowError, TypeError, ValueError):
         raise ValueError(
-            f"{name} must be one real number; it is {value!r}. Pass a float."
+            f"{name} must be one real number; it is {quoted(value)}. Pass a float."
         ) from None
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite; it is {number}. Pass a finite float.")
     if abs(number) > LARGEST:
         raise ValueError(f"{name} must be at most {LARGEST:g} in size; it is {number:g}.")
+    return number
+
+
+def whole_number(name: str, value: object, smallest: int, largest: int | None = None) -> int:
+    """An integer of at least `smallest`; a truth value is none."""
+    try:
+        number = smallest - 1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = smallest - 1
+    if number < smallest:
+        raise ValueError(
+            f"{name} must be an integer of at least {smallest}; it is {quoted(value)}. Pass an int."
+        )
+    if largest is not None and number > largest:
+        raise ValueError(f"{name} must be at most {largest}; it is {quoted(value)}.")
     return number
 
 
@@ -148,6 +202,9 @@ def check_semidefinite(name: str, eigenvalues: Array, size: int | None = None) -
 def semidefinite(name: str, value: ArrayLike, size: int | None = None) -> Array:
     """A symmetric positive semidefinite matrix, up to rounding."""
     array = symmetric(name, value, size)
-    if np.any(array):
-        check_semidefinite(name, np.linalg.eigvalsh(array))
+    diagonal = np.diag(array)
+    if np.count_nonzero(array) == np.count_nonzero(diagonal):  # its own eigenvalues
+        check_semidefinite(name, diagonal)
+    else:
+        check_semidefinite(name, extreme_eigenvalues(array), array.shape[0])
     return array

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nqm import check, heavy_ball_rule, prove_matrix, prove_stability
+from nqm import check, heavy_ball_rule, parse_rule, prove_matrix, prove_stability
 from nqm.cli import main
+from nqm.namespace import exact
 from nqm.rigorous import definiteness
+from nqm.rule_table import RULES
 from tests.nqm.strategies import SYMMETRIC, Drawn, problems
 
 pytest.importorskip("flint")
@@ -102,13 +104,58 @@ def test_a_singular_hessian_is_undecided() -> None:
     assert "hessian" in found.by
 
 
-def test_momentum_is_proved_about_its_rounded_matrix() -> None:
+def test_momentum_is_proved_about_the_numbers_given() -> None:
     H, limit = np.diag([1.0, 0.5]), 2 * (1 + 0.95)
     rule = heavy_ball_rule(H, None, 1.001 * limit, 0.95)
     assert prove_matrix(rule.joint_matrix).status == "proved_unstable"
     report = check(H, None, 0.999 * limit, rule="heavy_ball:momentum=0.95", rigorous=True)
     assert report.proof.status == "proved_stable"
-    assert "rounded" in report.proof.about
+    assert report.proof.about == "heavy_ball with exactly these numbers"
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(1, 40), st.integers(1, 40), st.integers(1, 99), st.integers(-3, 3), st.booleans()
+)
+def test_a_momentum_proof_never_contradicts_jury(
+    tenths: int, h_tenths: int, hundredths: int, ulps: int, at_the_edge: bool
+) -> None:
+    """x^2 - (1 + b - a h) x + b is stable iff 0 < a h < 2 (1 + b), in exact arithmetic."""
+    h, b, a = h_tenths / 10, hundredths / 100, tenths / 10
+    if at_the_edge:
+        a = 2 * (1 + b) / h
+        for _ in range(abs(ulps)):
+            a = float(np.nextafter(a, np.inf if ulps > 0 else 0.0))
+    x, limit = Fraction(a) * Fraction(h), 2 * (1 + Fraction(b))
+    proof = check([[h]], None, a, rule=f"heavy_ball:momentum={b}", rigorous=True).proof
+    expected = "undecided" if x == limit else "proved_stable" if x < limit else "proved_unstable"
+    assert proof.status == expected
+
+
+RULES_OF_POLYNOMIALS = sorted(set(RULES) - {"preconditioned"})
+
+
+@pytest.mark.parametrize("name", RULES_OF_POLYNOMIALS)
+def test_every_rule_without_a_root_is_built_from_its_exact_numbers(name: str) -> None:
+    H, P = np.array([[0.7, 0.1], [0.1, 0.3]]), np.array([[0.1, 0.2], [0.0, 0.3]])
+    named, parameters = parse_rule(name)
+    numbers = {k: v if k == "delay" else exact(v) for k, v in parameters.items()}
+    F = named.build(exact(H), exact(P), exact(0.3), **numbers).joint_matrix
+    rounded = named.build(H, P, 0.3, **parameters).joint_matrix
+    np.testing.assert_allclose(F.astype(float), rounded, rtol=1e-15, atol=1e-16)
+    assert all(isinstance(x, int | Fraction) for x in F.flat)
+    report = check(H, P, 0.3, rule=name, rigorous=True)
+    assert report.proof.status == f"proved_{report.verdict}"
+    assert "rounded" not in report.proof.about + report.text()
+
+
+def test_a_proof_about_a_rounded_matrix_says_so() -> None:
+    H = np.array([[0.7, 0.1], [0.1, 0.3]])
+    for rule in ("preconditioned", lambda H, P, a: heavy_ball_rule(H, P, a, 0.5)):
+        report = check(H, None, 0.3, rule=rule, rigorous=True)
+        assert report.proof.status == "proved_stable"
+        assert "about the joint matrix, as rounded to float64" in report.text()
+        assert "rounded" in report.as_dict()["rigorous_proof"]["about"]
 
 
 def test_too_large_is_undecided() -> None:

@@ -323,3 +323,14 @@ def test_limits_reject_what_they_do_not_cover() -> None:
         delay_limit(-1)
     assert not momentum_condition(np.eye(1), [-np.eye(1)], [0.5]).applies
     assert not momentum_condition(np.eye(2), [np.array([[1.0, 1.0], [0.0, 1.0]])], [0.5]).applies
+
+
+@pytest.mark.parametrize("delay", [1001, 1e6, 1e100])
+def test_a_delay_that_no_memory_holds_is_refused(delay: float) -> None:
+    with pytest.raises(ValueError, match="delay must be a nonnegative integer of at most 1000"):
+        delayed_rule(np.eye(1), None, 0.1, delay)  # type: ignore[arg-type]
+
+
+def test_a_joint_matrix_that_no_memory_holds_is_refused_before_it_is_made() -> None:
+    with pytest.raises(ValueError, match="at most 16384 numbers; it has 20020"):
+        delayed_rule(np.eye(20), None, 0.1, 1000)

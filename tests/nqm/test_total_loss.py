@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nqm import NoisyQuadratic, expected_loss, limit_loss, memoryless_rule
+from nqm.doubling import scaled
 from tests.nqm.dense import loss_form, omega
 
 
@@ -106,3 +107,17 @@ def test_states_beside_a_growing_one_are_kept() -> None:
     model = NoisyQuadratic(np.eye(n), None, np.array([1e-80] + [1.0] * (n - 1)))
     rule = memoryless_rule(np.diag([1.07] + [1.0] * (n - 1)))
     assert expected_loss(model, rule, T).value == pytest.approx((n - 1) / 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("size", [5e-324, 1e-310, 1.0, 1e308])
+def test_scaling_is_exact_from_the_smallest_number_to_the_largest(size: float) -> None:
+    array = size * np.array([[1.0, 0.0], [0.0, 0.0]])
+    found = scaled(np, array)
+    assert 1 <= found.hat[0, 0] < 2
+    np.testing.assert_array_equal(found.value(np), array)
+
+
+def test_a_subnormal_start_has_a_loss() -> None:
+    """Nothing moves, so the loss stays 1/2 m^2 = 5e-309, below the smallest normal number."""
+    model = NoisyQuadratic([[1.0]], None, None, [[1e-308]])
+    assert float(expected_loss(model, memoryless_rule([[1.0]]), 7).value) == pytest.approx(5e-309)
