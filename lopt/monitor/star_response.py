@@ -167,7 +167,7 @@ class _TensorResponse:
         return self.update, self.blackbox or zero
 
     def __call__(self, by_gradient: Array, by_parameter: Array | None = None) -> Moved:
-        size = self.gradient.size
+        size = max(1, self.gradient.size)
         squares = jnp.matmul(self.squares, by_gradient.ravel(), precision="highest")
         changes: list[Array] = []
         units: list[Array] = []
