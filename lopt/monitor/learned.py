@@ -206,7 +206,7 @@ def _beside(start: Params, *trees: Params) -> Params:
     size = norm(start)
     found = jax.tree.map(lambda v: 0.1 / size * v, start)
     for tree in trees:
-        top = reduce(jnp.maximum, [jnp.max(leaf) for leaf in jax.tree.leaves(tree)])
+        top = reduce(jnp.maximum, [jnp.max(x, initial=-jnp.inf) for x in jax.tree.leaves(tree)])
         at = jax.tree.map(partial(jnp.equal, top), tree)
         found = jax.tree.map(jnp.add, found, at)
     return found

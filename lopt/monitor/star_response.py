@@ -28,6 +28,7 @@ from lopt.monitor.mapped import stacked
 from lopt.optimizers.accumulators import (
     Accumulators,
     Decays,
+    bounded,
     factored_axes,
     update_factored,
     update_moments,
@@ -44,10 +45,10 @@ from lopt.optimizers.network import first_layer, fold, upper_layers
 from lopt.optimizers.star import (
     MetaParameters,
     StarConfig,
-    StarState,
     learned_decays,
     update_terms,
 )
+from lopt.optimizers.state import StarState, tensors
 from lopt.optimizers.sweep import sweep
 
 __all__ = ["star_response"]
@@ -112,13 +113,12 @@ def star_response(
 ) -> StarResponse:
     """The derivative of `lopt.star`'s update at an incoming hidden state, weight decay left out."""
     decays = learned_decays(meta_parameters, config)
-    leaves, structure = jax.tree.flatten(params)
-    old = zip(*map(jax.tree.leaves, state.accumulators), strict=True)
     each = [
-        _tensor_response(meta_parameters, config, decays, state.count, g, p, Accumulators(*a))
-        for g, p, a in zip(jax.tree.leaves(gradient), leaves, old, strict=True)
+        _tensor_response(meta_parameters, config, decays, state.count, *tensor)
+        for tensor in tensors(gradient, params, state)
+        if tensor is not None
     ]
-    return StarResponse(each, structure)
+    return StarResponse(each, jax.tree.structure(params))
 
 
 class _Output(NamedTuple):
@@ -167,7 +167,7 @@ class _TensorResponse:
         return self.update, self.blackbox or zero
 
     def __call__(self, by_gradient: Array, by_parameter: Array | None = None) -> Moved:
-        size = self.gradient.size
+        size = max(1, self.gradient.size)
         squares = jnp.matmul(self.squares, by_gradient.ravel(), precision="highest")
         changes: list[Array] = []
         units: list[Array] = []
@@ -247,7 +247,7 @@ def _tensor_response(
     parameter: Array,
     old: Accumulators,
 ) -> _TensorResponse:
-    g, p = jnp.asarray(gradient, jnp.float32), jnp.asarray(parameter, jnp.float32)
+    g, p = bounded(jnp.asarray(gradient, jnp.float32)), jnp.asarray(parameter, jnp.float32)
     a, x, mean_squares, factors = sweep(old, g, p, decays, blocked=False)
     factored = factored_axes(g.shape) is not None
     kinds = (ENTRIES if factored else (*ENTRIES, *ROWS, *COLUMNS)) if config.heads else ()
@@ -346,6 +346,7 @@ def _factors(
 ) -> _Factors:
     axes = factored_axes(a.rms.shape[1:])
     assert axes is not None
+    assert a.column is not None
     return _Factors(
         moments=(a.row, a.column, jnp.mean(a.row, axis=axes[0] + 1, keepdims=True)),
         rate=2.0 * (1.0 - decays.adafactor).reshape(-1, *(1,) * (a.rms.ndim - 1)),

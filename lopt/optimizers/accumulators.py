@@ -15,6 +15,8 @@ import jax.numpy as jnp
 # A meta-parameter moves log(1 - d) ten times faster than itself.
 DECAY_RATE = 10.0
 FACTORED_FLOOR = 1e-30
+# Of an entry of a gradient: a sum of 3e8 squares stays below the largest number of float32.
+LARGEST = 1e15
 
 
 class Accumulators(NamedTuple):
@@ -26,10 +28,8 @@ class Accumulators(NamedTuple):
     """``[rms decays, *s]``: averages of the squared gradient."""
     row: jax.Array
     """``[adafactor decays, *s]`` with a 1 on the largest axis: its mean taken over that axis."""
-    column: jax.Array
-    """The same with a 1 on the second largest axis; for rank 0 and 1 an empty array, `row`
-    being unfactored.
-    """
+    column: jax.Array | None
+    """The same with a 1 on the second largest axis; None where `row` is not factored."""
 
 
 class Decays(NamedTuple):
@@ -49,29 +49,45 @@ def decay(offset: jax.Array, initial: Sequence[float]) -> jax.Array:
 
 
 def factored_axes(shape: tuple[int, ...]) -> tuple[int, int] | None:
-    """The second largest and the largest axis (the later one on ties); None below rank 2."""
-    if len(shape) < 2:
+    """The second largest and the largest axis (the later one on ties); None below rank 2 and for
+    a tensor without entries, of which there is no mean.
+    """
+    if len(shape) < 2 or 0 in shape:
         return None
     order = sorted(range(len(shape)), key=lambda axis: shape[axis])
     return order[-2], order[-1]
 
 
 def init_accumulators(
-    shape: tuple[int, ...], momentum: int, rms: int, adafactor: int
+    parameter: jax.Array, momentum: int, rms: int, adafactor: int
 ) -> Accumulators:
-    """Accumulators at zero, float32, for so many decays of each family."""
-    axes = factored_axes(shape)
+    """Accumulators at zero, float32, for so many decays of each family.
+
+    They are made from the parameter, so that each axis lies on the devices on which the parameter's
+    does.
+    """
+    axes = factored_axes(jnp.shape(parameter))
+    zero = jnp.zeros_like(parameter, jnp.float32)
 
     def zeros(count: int, without: int | None = None) -> jax.Array:
-        kept = tuple(1 if axis == without else size for axis, size in enumerate(shape))
-        return jnp.zeros((count, *kept), jnp.float32)
+        one = zero if without is None else jnp.sum(zero, axis=without, keepdims=True)
+        return jnp.broadcast_to(one[None], (count, *one.shape))
 
     return Accumulators(
         momentum=zeros(momentum),
         rms=zeros(rms),
         row=zeros(adafactor, axes[1] if axes else None),
-        column=zeros(adafactor, axes[0]) if axes else jnp.zeros((0,), jnp.float32),
+        column=zeros(adafactor, axes[0]) if axes else None,
     )
+
+
+def bounded(gradient: jax.Array) -> jax.Array:
+    """The gradient with finite entries cut at +- 1e15, so that every mean of squares is finite.
+
+    What is not finite stays so.
+    """
+    cut = jnp.clip(gradient, -LARGEST, LARGEST)
+    return jnp.where(jnp.isfinite(gradient), cut, gradient)
 
 
 def _average(old: jax.Array, new: jax.Array, decays: jax.Array) -> jax.Array:
@@ -92,11 +108,11 @@ def update_moments(
 
 def update_factored(
     old: Accumulators, gradient: jax.Array, decays: Decays
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[jax.Array, jax.Array | None]:
     """The factored second moments, row and column, after this gradient."""
     square = gradient * gradient + FACTORED_FLOOR
     axes = factored_axes(gradient.shape)
-    if axes is None:
+    if axes is None or old.column is None:
         return _average(old.row, square, decays.adafactor), old.column
     row, column = (jnp.mean(square, axis=axis, keepdims=True) for axis in (axes[1], axes[0]))
     return (

@@ -63,7 +63,7 @@ def time_features(count: jax.Array) -> jax.Array:
 def scales(a: Accumulators) -> Scales:
     """The inverse roots of the factored second moments."""
     axes = factored_axes(a.rms.shape[1:])
-    if axes is None:
+    if axes is None or a.column is None:
         gradient = lax.rsqrt(jnp.maximum(a.row + ADAFACTOR_FLOOR, ADAFACTOR_FLOOR))
         return Scales((gradient,), (lax.rsqrt(a.row + RMS_FLOOR),))
     return factored_scales(a.row, a.column, jnp.mean(a.row, axis=axes[0] + 1, keepdims=True))
@@ -83,7 +83,8 @@ def tensor_features(
 
     The accumulators already hold the gradient; `factors` are the `scales` of the whole tensor.
     """
-    column = a.row if factored_axes(gradient.shape) is None else a.column
+    factored = factored_axes(gradient.shape) is not None
+    column = a.column if factored and a.column is not None else a.row
     inverse_rms = lax.rsqrt(a.rms + RMS_FLOOR)
     return Features(
         gradient=gradient[None],
@@ -92,7 +93,7 @@ def tensor_features(
         rms=a.rms,
         preconditioned_momentum=a.momentum * inverse_rms,
         inverse_rms=inverse_rms,
-        scaled_gradient=gradient * reduce(mul, factors.gradient),
+        scaled_gradient=gradient[None] * reduce(mul, factors.gradient),
         scaled_momentum=a.momentum * reduce(mul, factors.momentum),
         **rows_and_columns(a.row, column),
     )

@@ -1,6 +1,5 @@
 """The optimizer of the paper's analysis: a dense preconditioner beside a nominal step."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,10 +7,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from nqm.untrusted import quoted
+from lopt.optimizers.constants import require_count, require_number, shown
+from lopt.optimizers.leaves import require_real
 from nqm.updates import step_matrix
 
-LARGEST_DIMENSION = 2**15
+# Of a dense P.
+MOST_DIMENSIONS = 2**15
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,8 @@ class LinearConfig:
     nominal_step: float
 
     def __post_init__(self) -> None:
-        if not 1 <= self.dimension <= LARGEST_DIMENSION:
-            raise ValueError(
-                f"dimension must be from 1 to {LARGEST_DIMENSION}; it is {quoted(self.dimension)}."
-            )
-        if not math.isfinite(self.nominal_step):
-            raise ValueError(f"nominal_step must be finite; it is {self.nominal_step}.")
+        require_count("dimension", self.dimension, MOST_DIMENSIONS)
+        require_number("nominal_step", self.nominal_step)
 
     def init(self, key: jax.Array) -> jax.Array:
         """P = 0, ``[N, N]``."""
@@ -76,7 +73,8 @@ def linear(preconditioner: jax.Array, nominal_step: Any) -> optax.GradientTransf
     Raises
     ------
     ValueError
-        On `init` or `update`, where the parameters are not one array ``[N]``.
+        Where alpha is not finite; on `init` or `update`, where the parameters or the gradient are
+        not one real array ``[N]``.
 
     Examples
     --------
@@ -87,14 +85,16 @@ def linear(preconditioner: jax.Array, nominal_step: Any) -> optax.GradientTransf
     Array([-5., -2.], dtype=float32)
     """
     size = preconditioner.shape[0]
+    require_number("nominal_step", nominal_step)
 
     def check(tree: Any) -> None:
-        shapes = [leaf.shape for leaf in jax.tree.leaves(tree)]
+        shapes = [getattr(leaf, "shape", None) for leaf in jax.tree.leaves(tree)]
         if not hasattr(tree, "shape") or shapes != [(size,)]:
             raise ValueError(
                 f"linear needs parameters that are one vector of {size} numbers; their shapes are "
-                f"{shapes}. Pass jax.flatten_util.ravel_pytree(params)[0]."
+                f"{shown(shapes)}. Pass jax.flatten_util.ravel_pytree(params)[0]."
             )
+        require_real(tree)
 
     def init(params: Any) -> optax.EmptyState:
         check(params)

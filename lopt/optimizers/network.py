@@ -77,12 +77,18 @@ def apply_plainly(
         values, rows = groups.setdefault(x.shape[1:], ([], []))
         values.append(x)
         rows.append(weight)
-    units = constant
+    rank = features.gradient.ndim  # of the units: the tensor's axes and one more
+
+    def last(vector: jax.Array) -> jax.Array:
+        """The vector along the last axis, of the rank of the units."""
+        return jnp.expand_dims(vector, tuple(range(rank - 1)))
+
+    units = last(constant)
     for values, rows in groups.values():
         x, weight = jnp.concatenate(values), jnp.concatenate(rows)
         units = units + jnp.tensordot(x, weight, axes=(0, 0), precision="highest")
     for weight, bias in zip(network.weights[1:], network.biases[1:], strict=True):
-        units = jnp.matmul(jax.nn.relu(units), weight, precision="highest") + bias
+        units = jnp.matmul(jax.nn.relu(units), weight, precision="highest") + last(bias)
     return [units[..., k] for k in range(heads)]
 
 

@@ -2,11 +2,11 @@
 can be left out.
 """
 
-import math
+import os
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,15 +16,30 @@ from jax import lax
 from lopt.optimizers.accumulators import (
     Accumulators,
     Decays,
+    bounded,
     decay,
-    init_accumulators,
+)
+from lopt.optimizers.constants import (
+    is_zero,
+    require_count,
+    require_flag,
+    require_number,
+    require_sequence,
+    shown,
 )
 from lopt.optimizers.features import RMS_FLOOR, feature_count
 from lopt.optimizers.network import Network, apply_network, apply_plainly, init_network
+from lopt.optimizers.state import Moved, StarState, Tensor, init_state, tensors, together
 from lopt.optimizers.sweep import sweep
+
+if TYPE_CHECKING:
+    from lopt.optimizers.saved import Saved
 
 NominalTerm = Literal["AdamAggMo", "Adam", "AggMo", "SGDM", "SGD"]
 NOMINAL_TERMS: tuple[NominalTerm, ...] = ("AdamAggMo", "Adam", "AggMo", "SGDM", "SGD")
+FLAGS = ("blackbox_term", "nominal_controller", "learned_nominal_scale", "precondition")
+DECAYS = ("initial_momentum_decays", "initial_rms_decays", "initial_adafactor_decays")
+MOST_DECAYS, MOST_LAYERS, MOST_UNITS = 64, 64, 2**16
 
 
 @dataclass(frozen=True)
@@ -87,23 +102,26 @@ class StarConfig:
         if self.nominal_term is not None and self.nominal_term not in NOMINAL_TERMS:
             raise ValueError(
                 f"nominal_term must be one of {', '.join(NOMINAL_TERMS)} or None; it is "
-                f"{self.nominal_term!r}."
+                f"{shown(self.nominal_term)}."
             )
+        for name in FLAGS:
+            require_flag(name, getattr(self, name))
         if self.nominal_term is None and not self.blackbox_term:
             raise ValueError(
                 "nominal_term and blackbox_term are both left out, so nothing moves. "
                 "Keep one of them."
             )
-        if not 0.0 <= self.initial_head_scale < math.inf:
-            raise ValueError(
-                f"initial_head_scale must be finite and at least 0; it is "
-                f"{self.initial_head_scale}."
-            )
-        if not 0.0 <= self.weight_decay < 1.0:
-            raise ValueError(
-                f"weight_decay must be in [0, 1), the share of a parameter that a step takes off; "
-                f"it is {self.weight_decay}."
-            )
+        for name in ("nominal_step", "blackbox_step", "initial_head_scale"):
+            require_number(name, getattr(self, name), least=0.0)
+        for name in ("nominal_exponent", "blackbox_exponent"):
+            require_number(name, getattr(self, name))
+        # A decay is the share of an average that a step keeps, and takes off from a parameter.
+        require_number("weight_decay", self.weight_decay, least=0.0, below=1.0)
+        for name in DECAYS:
+            for kept in require_sequence(name, getattr(self, name), range(1, MOST_DECAYS + 1)):
+                require_number(f"each of {name}", kept, least=0.0, below=1.0)
+        for width in require_sequence("hidden_widths", self.hidden_widths, range(MOST_LAYERS + 1)):
+            require_count("each of hidden_widths", width, MOST_UNITS)
         if len(self.initial_rms_decays) != 1:
             raise ValueError(
                 f"initial_rms_decays must hold one decay, not {len(self.initial_rms_decays)}: "
@@ -163,15 +181,6 @@ class MetaParameters(NamedTuple):
     adafactor_offsets: jax.Array
     log_nominal_scale: jax.Array
     """``[1]``, or ``[0]`` where the configuration has no learned nominal scale."""
-
-
-class StarState(NamedTuple):
-    """The hidden state."""
-
-    count: jax.Array  # type: ignore[assignment]
-    """Updates done, int32."""
-    accumulators: Accumulators
-    """Each field a tree of the structure of the parameters, as the states of optax are."""
 
 
 def init_meta_parameters(key: jax.Array, config: StarConfig = STAR) -> MetaParameters:
@@ -237,7 +246,10 @@ class Star(optax.GradientTransformationExtraArgs):
 
 
 def star(
-    meta_parameters: MetaParameters | str, config: StarConfig | None = None, *, fused: bool = True
+    meta_parameters: "MetaParameters | Saved | str | os.PathLike[str]",
+    config: StarConfig | None = None,
+    *,
+    fused: bool = True,
 ) -> Star:
     """The learned optimizer ``phi' = phi - f_g - f_b``, (2) with (21) and (22), as an optax
     transformation.
@@ -247,7 +259,7 @@ def star(
     meta_parameters
         theta, as `init_meta_parameters` makes it or as meta-training leaves it. May be traced:
         ``jax.grad`` and ``jax.vmap`` with respect to it work. Or the name of meta-parameters that
-        come with the package, or the path of saved ones (see `lopt.load`).
+        come with the package, the path of saved ones, or what `lopt.load` returns.
     config
         The terms and constants: `STAR` by default, and what saved meta-parameters were trained
         with where they are named. With `BLACKBOX` this is small_fc_lopt, equation (20); with
@@ -262,6 +274,21 @@ def star(
     Star
         An ``optax.GradientTransformationExtraArgs``. ``update(gradients, state, params)`` needs
         `params`. State and arithmetic are float32; the updates have the dtype of the parameters.
+        The state lies where the parameters do, axis by axis.
+
+    Raises
+    ------
+    ValueError
+        Where the meta-parameters do not fit the configuration. By `init` and `update` where a
+        parameter is not real floating point, or the gradients are no tree of the structure of the
+        parameters; the message names the leaf. A leaf that is None in all of them is left out.
+
+    Notes
+    -----
+    The updates are the whole step, sign and step size included, as those of ``optax.adamw``. So
+    ``optax.add_decayed_weights`` belongs into no chain after it: that would add a share of the
+    weights to them in every step, and they would grow. Weight decay is
+    ``StarConfig(weight_decay=...)``.
 
     Examples
     --------
@@ -288,9 +315,7 @@ def star(
         )
 
     def init(params: optax.Params) -> StarState:
-        tensors, structure = jax.tree.flatten(params)
-        each = [init_accumulators(jnp.shape(p), *counts) for p in tensors]
-        return StarState(jnp.zeros((), jnp.int32), _transposed(each, structure))
+        return init_state(params, counts)
 
     def update(
         updates: optax.Updates,
@@ -301,41 +326,34 @@ def star(
         del extra_args
         if params is None:
             raise ValueError("star needs the parameters; call update(gradients, state, params).")
-        gradients, structure = jax.tree.flatten(updates)
-        old = zip(*map(jax.tree.leaves, state.accumulators), strict=True)
-        pairs = [
-            _tensor_update(theta, config, decays, state.count, g, p, Accumulators(*a), fused=fused)
-            for g, p, a in zip(gradients, jax.tree.leaves(params), old, strict=True)
-        ]
-        new = _transposed([a for _, a in pairs], structure)
-        return (
-            jax.tree.unflatten(structure, [step for step, _ in pairs]),
-            StarState(state.count + 1, new),
-        )
+        one = partial(_tensor_update, theta, config, decays, state.count, fused=fused)
+        moved = [None if t is None else one(t) for t in tensors(updates, params, state)]
+        return together(updates, state, moved)
 
     made = Star(init, update)
     made.meta_parameters, made.config = theta, config
     return made
 
 
-def _named(
-    given: MetaParameters | str, config: StarConfig | None
-) -> tuple[MetaParameters, StarConfig]:
-    """Meta-parameters and their configuration, from a file where a name is given."""
-    if not isinstance(given, str):
-        return given, config or STAR
-    from lopt.optimizers.saved import load  # which imports this module
+def _named(given: Any, config: StarConfig | None) -> tuple[MetaParameters, StarConfig]:
+    """Meta-parameters and their configuration, of a file where one is named."""
+    from lopt.optimizers.saved import Saved, load  # which imports this module
 
-    saved = load(given)
+    saved = load(given) if isinstance(given, str | os.PathLike) else given
+    if isinstance(saved, MetaParameters):
+        return saved, config or STAR
+    if not isinstance(saved, Saved):
+        raise ValueError(
+            "meta_parameters must be MetaParameters, as init_meta_parameters makes them, what "
+            f"lopt.load returns, a name or a path; it is a {type(given).__name__}."
+        )
     if not isinstance(saved.config, StarConfig):
-        raise ValueError(f"{given} holds a linear optimizer. Use load({given!r}).config.make.")
+        name = "meta_parameters" if isinstance(given, Saved) else str(given)[-100:]
+        raise ValueError(
+            f"{name} holds a linear optimizer. Take saved = lopt.load(...) and "
+            "saved.config.make(saved.meta_parameters)."
+        )
     return saved.meta_parameters, config or saved.config
-
-
-def _transposed(each: list[Accumulators], structure: Any) -> Accumulators:
-    """Accumulators of trees from one of arrays for every tensor."""
-    fields = zip(*each, strict=True) if each else ((),) * len(Accumulators._fields)
-    return Accumulators(*(jax.tree.unflatten(structure, list(field)) for field in fields))
 
 
 def _tensor_update(
@@ -343,25 +361,23 @@ def _tensor_update(
     config: StarConfig,
     decays: Decays,
     count: jax.Array,
-    gradient: jax.Array,
-    parameter: jax.Array,
-    accumulators: Accumulators,
+    tensor: Tensor,
     *,
     fused: bool,
-) -> tuple[jax.Array, Accumulators]:
+) -> Moved:
     """The step and the new accumulators of one tensor."""
-    g, p = jnp.asarray(gradient, jnp.float32), jnp.asarray(parameter, jnp.float32)
-    a, x, squares, factors = sweep(accumulators, g, p, decays, blocked=fused)
+    g, p = (jnp.asarray(x, jnp.float32) for x in (tensor.gradient, tensor.parameter))
+    a, x, squares, factors = sweep(tensor.accumulators, g, p, decays, blocked=fused)
     heads: list[jax.Array] = []
     if config.heads and fused:
         heads = apply_network(theta.network, x, squares, factors, count, config.heads)
     elif config.heads:
         heads = apply_plainly(theta.network, x, squares, count, config.heads)
-    terms = [*update_terms(theta, config, heads, g, a)]
-    if config.weight_decay:
+    terms = [*update_terms(theta, config, heads, bounded(g), a)]
+    if not is_zero(config.weight_decay):
         terms.append(-config.weight_decay * p)
     step = reduce(add, [term for term in terms if term is not None])
-    return step.astype(jnp.asarray(parameter).dtype), a
+    return Moved(step.astype(jnp.asarray(tensor.parameter).dtype), a)
 
 
 class UpdateTerms(NamedTuple):

@@ -16,6 +16,7 @@ from jax import lax
 from lopt.optimizers.accumulators import (
     Accumulators,
     Decays,
+    bounded,
     update_accumulators,
     update_factored,
     update_moments,
@@ -51,13 +52,20 @@ def sweep(
     blocked: bool = True,
 ) -> Swept:
     """The accumulators after this gradient (float32), the features and their mean squares."""
-    blocks = block_count(gradient.shape) if blocked and jax.default_backend() == "cpu" else 1
+    on_cpu = jax.default_backend() == "cpu"
+    blocks = block_count(gradient.shape) if blocked and on_cpu and not _is_split(gradient) else 1
     if blocks > 1:
         return _sweep_blocks(old, gradient, parameter, decays, blocks)
-    a = update_accumulators(old, gradient, decays)
+    g = bounded(gradient)
+    a = update_accumulators(old, g, decays)
     factors = scales(a)
-    x = tensor_features(gradient, parameter, a, factors)
+    x = tensor_features(g, parameter, a, factors)
     return Swept(a, x, mean_squares(x), factors)
+
+
+def _is_split(x: jax.Array) -> bool:
+    """Whether an axis is spread over an explicit mesh, of which no block can be cut."""
+    return any(axis is not None for axis in jax.typeof(x).sharding.spec)
 
 
 def block_count(shape: tuple[int, ...]) -> int:
@@ -78,8 +86,11 @@ def block_count(shape: tuple[int, ...]) -> int:
 def _sweep_blocks(
     old: Accumulators, gradient: jax.Array, parameter: jax.Array, decays: Decays, blocks: int
 ) -> Swept:
-    """The sweep in so many blocks of the leading axis, the moments updated in place."""
-    row, column = update_factored(old, gradient, decays)
+    """The sweep in so many blocks of the leading axis, the moments updated in place.
+
+    Each part bounds its own gradient: bounded beforehand, the tensor would be copied.
+    """
+    row, column = update_factored(old, bounded(gradient), decays)
     length = gradient.shape[0] // blocks
     factors = scales(Accumulators(old.momentum, old.rms, row, column))
 
@@ -89,7 +100,7 @@ def _sweep_blocks(
 
     def body(block: jax.Array, carry: tuple[Accumulators, Features]) -> Any:
         held, totals = carry
-        g, p = part(gradient, block, 0), part(parameter, block, 0)
+        g, p = bounded(part(gradient, block, 0)), part(parameter, block, 0)
         a, f = jax.tree.map(lambda x: part(x, block, 1), (held, factors))
         momentum, rms = update_moments(a.momentum, a.rms, g, decays)
         x = tensor_features(g, p, Accumulators(momentum, rms, a.row, a.column), f)
@@ -104,10 +115,19 @@ def _sweep_blocks(
     held = Accumulators(old.momentum, old.rms, row, column)
     shapes = jax.eval_shape(lambda: tensor_features(gradient, parameter, held, factors))
     zeros = Features(*(jnp.zeros((x.shape[0],), jnp.float32) for x in shapes))
-    a, totals = lax.fori_loop(0, blocks, body, (held, zeros))
-    x = tensor_features(gradient, parameter, a, factors)
+    start = (held, zeros)
+    after = jax.eval_shape(body, jnp.zeros((), jnp.int32), start)
+    a, totals = lax.fori_loop(0, blocks, body, jax.tree.map(_of_type, start, after))
+    x = tensor_features(bounded(gradient), parameter, a, factors)
     squares = (
         t / gradient.size if v.shape[1:] == gradient.shape else mean
         for t, v, mean in zip(totals, x, mean_squares(x), strict=True)
     )
     return Swept(a, x, Features(*squares), factors)
+
+
+def _of_type(x: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
+    """`x` as an array that varies over the devices of a mesh as `like` does, which a loop asks of
+    its start.
+    """
+    return x if jax.eval_shape(lambda: x) == like else x + jnp.zeros_like(like)

@@ -123,6 +123,21 @@ def test_an_optimizer_that_stands_still_has_a_response_of_zero() -> None:
     assert seen.frozen_radius.value == pytest.approx(1.0)
 
 
+def test_a_tensor_without_entries_changes_no_response() -> None:
+    config = CONFIGS["no network"]
+    theta = lopt.init_meta_parameters(jax.random.key(0), config)
+    full = {"w": jnp.array([[1.0, -2.0], [0.5, 3.0]])}
+
+    def moved(params):
+        state = lopt.star(theta, config, fused=False).init(params)
+        response = star_response(theta, config, params, params, state)
+        return response(params, params).update
+
+    both = moved({**full, "empty": jnp.zeros((0, 3))})
+    assert both["empty"].shape == (0, 3)
+    np.testing.assert_array_equal(both["w"], moved(full)["w"])
+
+
 def test_a_state_that_has_diverged_is_a_result() -> None:
     params, batch = task(0)
     params = jax.tree.map(lambda x: x * jnp.nan, params)
