@@ -3,30 +3,32 @@
 import difflib
 import re
 
-from theory import (
-    allhessians,
+from theory.engine.statement import Statement
+from theory.paper import (
     cancellation,
     dynamics,
-    exact,
-    general,
     lemma2,
     lemma3,
     lemma3_proof,
     lemma4,
     lemma5,
     lemma5_proof,
+    stability,
+    theorem1,
+)
+from theory.sharper import (
+    all_hessians,
+    conditions,
     metagradient,
     moments,
     momentum,
     momentum_rules,
     planes,
     robust,
-    stability,
     stochastic,
-    theorem1,
+    symmetric,
     vertices,
 )
-from theory.statement import Statement
 
 MODULES = (
     dynamics,
@@ -39,9 +41,9 @@ MODULES = (
     lemma5,
     lemma5_proof,
     stability,
-    exact,
-    general,
-    allhessians,
+    symmetric,
+    conditions,
+    all_hessians,
     planes,
     robust,
     vertices,

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 import sympy
 from sympy import Matrix, Rational, Symbol
 
-from theory.exact import one
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, because, evaluated, identity, loewner
-from theory.symbols import (
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, because, evaluated, identity, loewner
+from theory.engine.symbols import (
     SYMMETRIC,
     A,
     H,
@@ -24,6 +23,7 @@ from theory.symbols import (
     square,
     t,
 )
+from theory.sharper.symmetric import one
 
 X, D = square("X"), square("D")
 GENERAL = SYMMETRIC - {P, M}

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import sympy
 from sympy import Matrix, MatrixExpr, MatrixSymbol, Rational, Symbol, Trace
 
-from theory.algebra import explicit
-from theory.gaussian import gaussian_variance
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, because, identity
-from theory.symbols import S0, SYMMETRIC, A, H, I, N, S, column, square
+from theory.engine.algebra import explicit
+from theory.engine.gaussian import gaussian_variance
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, because, identity
+from theory.engine.symbols import S0, SYMMETRIC, A, H, I, N, S, column, square
 
 half = Rational(1, 2)
 Pi, Y, E, dPi = (square(name) for name in ("Pi", "Y", "E", "dPi"))

@@ -1,8 +1,8 @@
 """The open question by experiment: the exact sets against Hessians that were searched for.
 
-The theorems are proved in `theory.allhessians`; here random M on either side of each boundary meet
-random Hessians (none may destabilize what is inside) and the constructed worst ones (which must
-destabilize what is outside).
+The theorems are proved in `theory.sharper.all_hessians`; here random M on either side of each
+boundary meet random Hessians (none may destabilize what is inside) and the constructed worst ones
+(which must destabilize what is outside).
 """
 
 from itertools import combinations

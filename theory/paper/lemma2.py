@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import sympy
 from sympy import Matrix, Rational, Symbol
 
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, because, evaluated, exact, identity, loewner
-from theory.symbols import I, K, P, R, alpha, grad, h, phi
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, because, evaluated, exact, identity, loewner
+from theory.engine.symbols import I, K, P, R, alpha, grad, h, phi
 
 z = Symbol("z")
 p = Symbol("p", real=True)

@@ -6,10 +6,10 @@ from itertools import combinations
 import sympy
 from sympy import Matrix, Symbol
 
-from theory.allhessians import lamda, x, y
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, because, identity, nonnegative
-from theory.symbols import h
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, because, identity, nonnegative
+from theory.engine.symbols import h
+from theory.sharper.all_hessians import lamda, x, y
 
 a, d = sympy.symbols("a d", nonnegative=True)  # eigenvalues of the symmetric part of m
 c = Symbol("c", real=True)  # m = [[a, c], [-c, d]]
@@ -206,8 +206,8 @@ def compound(matrix: Matrix) -> Matrix:
     "part of Z, and the condition is Thorpe's trick. For N >= 5 tau Omega stands for all "
     "combinations of the Pluecker forms: still sufficient, but not necessary in general "
     "(curvature operators: Zoltek, Bettiol-Kummer-Mendes). For these operators a search met no "
-    "gap at N = 5 and one at N = 6 (numerical, see tests/theory/test_allhessians.py): a closed "
-    "form for N >= 5 is open.",
+    "gap at N = 5 and one at N = 6 (numerical, see tests/theory/sharper/test_all_hessians.py): a "
+    "closed form for N >= 5 is open.",
 )
 def all_hessians_bound(f: Formulas) -> Iterator[Step]:
     bivector = Matrix([FRAME4.extract(list(pair), [0, 1]).det() for pair in PAIRS])

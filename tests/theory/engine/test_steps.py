@@ -4,11 +4,11 @@ import pytest
 import sympy
 from sympy import Rational, Symbol
 
-from theory.gaussian import gaussian_mean, gaussian_variance
-from theory.schur import is_schur, is_stable
-from theory.statement import ProofError, Statement, Status, Wording
-from theory.steps import because, exact, identity, loewner, nonnegative, vanishes
-from theory.symbols import H, I, K, P
+from theory.engine.gaussian import gaussian_mean, gaussian_variance
+from theory.engine.schur import is_schur, is_stable
+from theory.engine.statement import ProofError, Statement, Status, Wording
+from theory.engine.steps import because, exact, identity, loewner, nonnegative, vanishes
+from theory.engine.symbols import H, I, K, P
 
 x, y = sympy.symbols("x y", real=True)
 p = Symbol("p", nonnegative=True)

@@ -9,9 +9,9 @@ import sympy
 from sympy import Basic, MatrixSymbol
 from sympy.printing.numpy import JaxPrinter, NumPyPrinter
 
-from theory.algebra import NoNormalFormError
-from theory.steps import Step
-from theory.symbols import N
+from theory.engine.algebra import NoNormalFormError
+from theory.engine.steps import Step
+from theory.engine.symbols import N
 
 Formulas = Mapping[str, Basic]
 Derivation = Callable[[Formulas], Iterator[Step]]

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import sympy
 from sympy import Rational, Trace
 
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, because, evaluated, exact, identity, nonnegative
-from theory.symbols import SYMMETRIC, A, C, H, K, Pi0, S, T, square, t
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, because, evaluated, exact, identity, nonnegative
+from theory.engine.symbols import SYMMETRIC, A, C, H, K, Pi0, S, T, square, t
 
 half, one = Rational(1, 2), sympy.S.One
 B, G, X, W, Z = (square(name) for name in "BGXWZ")

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sympy import Identity, Matrix, MatrixExpr, MatrixSymbol, Trace
 
-from theory.algebra import NoNormalFormError, at_one, equal, without_traces
-from theory.symbols import N
+from theory.engine.algebra import NoNormalFormError, at_one, equal, without_traces
+from theory.engine.symbols import N
 
 H, K = MatrixSymbol("H", N, N), MatrixSymbol("K", N, N)
 A, B = MatrixSymbol("A", N, N), MatrixSymbol("B", N, N)

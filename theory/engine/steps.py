@@ -12,8 +12,16 @@ from typing import NamedTuple
 import sympy
 from sympy import Basic, Expr, MatrixBase, MatrixExpr, MatrixSymbol
 
-from theory.algebra import added, equal, multiplied, substituted, transposed, without_traces, words
-from theory.symbols import SYMMETRIC
+from theory.engine.algebra import (
+    added,
+    equal,
+    multiplied,
+    substituted,
+    transposed,
+    without_traces,
+    words,
+)
+from theory.engine.symbols import SYMMETRIC
 
 
 class Step(NamedTuple):

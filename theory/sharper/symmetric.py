@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import sympy
 from sympy import Eq, Rational, Symbol
 
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, because, exact, identity, loewner, nonnegative
-from theory.symbols import (
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, because, exact, identity, loewner, nonnegative
+from theory.engine.symbols import (
     H,
     I,
     K,

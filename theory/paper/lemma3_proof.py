@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import sympy
 from sympy import Eq, Rational, Symbol
 
-from theory.lemma3 import d, one, p
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, exact, identity, loewner, nonnegative
-from theory.symbols import Delta, I, K, P_tilde, V, alpha, dbar, h
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, exact, identity, loewner, nonnegative
+from theory.engine.symbols import Delta, I, K, P_tilde, V, alpha, dbar, h
+from theory.paper.lemma3 import d, one, p
 
 D = Symbol("D", positive=True)  # lambda_max(Delta)
 a, b = sympy.symbols("a b", nonnegative=True)  # |lambda_min(P~)|, lambda_max(P~)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import sympy
 from sympy import Abs, Matrix, Symbol
 
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, because, identity, loewner, nonnegative
-from theory.symbols import SYMMETRIC, H, I, P_tilde, alpha, column, dbar, h, square
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, because, identity, loewner, nonnegative
+from theory.engine.symbols import SYMMETRIC, H, I, P_tilde, alpha, column, dbar, h, square
 
 one = sympy.S.One
 D, Bound, X, Theta, Ac, B, C, delta = (

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import sympy
 from sympy import Matrix, Rational, Symbol
 
-from theory.momentum import beta, betas, decay, gains, joint_matrix, momentum, u, v, z
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, because, evaluated, exact, identity, loewner
-from theory.symbols import SYMMETRIC, H, I, P, alpha, square
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, because, evaluated, exact, identity, loewner
+from theory.engine.symbols import SYMMETRIC, H, I, P, alpha, square
+from theory.sharper.momentum import beta, betas, decay, gains, joint_matrix, momentum, u, v, z
 
 one = sympy.S.One
 x = Symbol("x", real=True)  # lr times an eigenvalue of the hessian

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import sympy
 from sympy import Matrix, Rational, Symbol, pi
 
-from theory.algebra import at_one, explicit
-from theory.gaussian import wick
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, because, evaluated, exact, identity
-from theory.symbols import H, alpha, square
+from theory.engine.algebra import at_one, explicit
+from theory.engine.gaussian import wick
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, because, evaluated, exact, identity
+from theory.engine.symbols import H, alpha, square
 
 one = sympy.S.One
 X = square("X")

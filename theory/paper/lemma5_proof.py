@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import sympy
 from sympy import Eq, IndexedBase, Matrix, Rational, Sum, Symbol, Trace, limit
 
-from theory.lemma5 import G, W, X, Z, a, g, half, one, s, x, y
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, because, evaluated, exact, identity, loewner
-from theory.symbols import SYMMETRIC, A, C, H, I, K, L, S, T, V, column, k, lam, phi, t
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, because, evaluated, exact, identity, loewner
+from theory.engine.symbols import SYMMETRIC, A, C, H, I, K, L, S, T, V, column, k, lam, phi, t
+from theory.paper.lemma5 import G, W, X, Z, a, g, half, one, s, x, y
 
 z0, powers = column("z0"), column("lamda_t")
 j = Symbol("j", integer=True, nonnegative=True)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import sympy
 from sympy import Eq, Matrix, Rational, Symbol
 
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, because, evaluated, exact, identity, loewner, nonnegative
-from theory.symbols import I, K, M, P, alpha, column, h, lam
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, because, evaluated, exact, identity, loewner, nonnegative
+from theory.engine.symbols import I, K, M, P, alpha, column, h, lam
 
 z = Symbol("z")
 p = Symbol("p", real=True)  # an eigenvalue of P

@@ -1,6 +1,6 @@
 """Which M keep rho(I - M H) <= 1 for every 0 < H <= h I: the question that Theorem 1' leaves open.
 
-Answer: three nested sets, each strictly inside the next (the third is in `theory.planes`).
+Answer: three nested sets, each strictly inside the next (the third is in `theory.sharper.planes`).
 
 1. ||h M - I||_2 <= 1 (Theorem 1'): exactly the M for which no loss ever rises.
 2. w(h M - I) <= 1 (numerical radius): exactly the M that are stable for every Hermitian H.
@@ -14,9 +14,9 @@ from collections.abc import Iterator
 import sympy
 from sympy import Matrix, Rational, Symbol
 
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, because, evaluated, exact, identity, nonnegative
-from theory.symbols import M, column, h
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, because, evaluated, exact, identity, nonnegative
+from theory.engine.symbols import M, column, h
 
 one = sympy.S.One
 u, v = sympy.symbols("u v", real=True)  # a point u + i v of the numerical range of M

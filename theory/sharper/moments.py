@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import sympy
 from sympy import Rational, Symbol, Trace
 
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, because, identity
-from theory.symbols import SYMMETRIC, A, H, I, K, M, S, T, lam, square
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, because, identity
+from theory.engine.symbols import SYMMETRIC, A, H, I, K, M, S, T, lam, square
 
 half, one = Rational(1, 2), sympy.S.One
 s, second = sympy.symbols("s z2", nonnegative=True)  # noise and initial second moment of a mode

@@ -6,10 +6,10 @@ from itertools import product
 import sympy
 from sympy import Rational, Sum, Trace
 
-from theory.algebra import at_one
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, because, evaluated, exact, identity
-from theory.symbols import (
+from theory.engine.algebra import at_one
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, because, evaluated, exact, identity
+from theory.engine.symbols import (
     S0,
     A,
     C,
@@ -27,7 +27,7 @@ from theory.symbols import (
     t,
     xi,
 )
-from theory.symbols import T as horizon
+from theory.engine.symbols import T as horizon
 
 half = Rational(1, 2)
 

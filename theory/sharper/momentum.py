@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import sympy
 from sympy import Matrix, Symbol
 
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, because, identity, nonnegative
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, because, identity, nonnegative
 
 beta = Symbol("beta", nonnegative=True)  # heavy-ball friction, 0 <= beta < 1
 z, decay = Symbol("z"), Symbol("w", real=True)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import sympy
 from sympy import Matrix, Rational, Symbol
 
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, because, exact, identity, nonnegative
-from theory.symbols import alpha, dbar, h
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, because, exact, identity, nonnegative
+from theory.engine.symbols import alpha, dbar, h
 
 d = Symbol("d", positive=True)  # an entry of Delta
 p = Symbol("p", real=True)  # an eigenvalue of P~

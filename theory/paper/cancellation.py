@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 import sympy
 
-from theory.algebra import at_one
-from theory.dynamics import half
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, exact, identity
-from theory.symbols import (
+from theory.engine.algebra import at_one
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, exact, identity
+from theory.engine.symbols import (
     Delta,
     H,
     I,
@@ -17,6 +16,7 @@ from theory.symbols import (
     alpha,
     eps,
 )
+from theory.paper.dynamics import half
 
 
 @statement(

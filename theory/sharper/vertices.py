@@ -6,10 +6,10 @@ from itertools import product
 import sympy
 from sympy import Matrix, Rational, Symbol
 
-from theory.schur import is_stable
-from theory.statement import Formulas, Status, statement
-from theory.steps import Step, because, identity
-from theory.symbols import alpha
+from theory.engine.schur import is_stable
+from theory.engine.statement import Formulas, Status, statement
+from theory.engine.steps import Step, because, identity
+from theory.engine.symbols import alpha
 
 
 def _entries(size: int, letter: str) -> Matrix:
