@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from types import ModuleType
 
 from theory.engine.statement import Statement
 from theory.paper import (
@@ -9,10 +10,8 @@ from theory.paper import (
     dynamics,
     lemma2,
     lemma3,
-    lemma3_proof,
     lemma4,
     lemma5,
-    lemma5_proof,
     stability,
     theorem1,
 )
@@ -22,12 +21,9 @@ from theory.sharper import (
     metagradient,
     moments,
     momentum,
-    momentum_rules,
-    planes,
     robust,
     stochastic,
     symmetric,
-    vertices,
 )
 
 MODULES = (
@@ -36,23 +32,23 @@ MODULES = (
     theorem1,
     lemma2,
     lemma3,
-    lemma3_proof,
     lemma4,
     lemma5,
-    lemma5_proof,
     stability,
     symmetric,
     conditions,
     all_hessians,
-    planes,
     robust,
-    vertices,
     moments,
     metagradient,
     momentum,
-    momentum_rules,
     stochastic,
 )
+
+
+def of_module(module: ModuleType) -> list[Statement]:
+    """The statements that a module defines, in its order."""
+    return [value for value in vars(module).values() if isinstance(value, Statement)]
 
 
 def paper_order(statement: Statement) -> tuple[int, int]:
@@ -65,7 +61,7 @@ def paper_order(statement: Statement) -> tuple[int, int]:
 
 
 STATEMENTS: tuple[Statement, ...] = tuple(
-    sorted((s for module in MODULES for s in module.STATEMENTS), key=paper_order)
+    sorted((s for module in MODULES for s in of_module(module)), key=paper_order)
 )
 BY_NAME = {statement.name: statement for statement in STATEMENTS}
 

@@ -91,10 +91,3 @@ def _refute_19(printed: Formulas, w: Formulas) -> Iterator[Step]:
         sympy.Eq(1 - w["P*"] * w["H"], 0, evaluate=False),
     )
     yield exact("the printed gain gives A = 2", sympy.Eq(1 - value * w["H"], 2, evaluate=False))
-
-
-STATEMENTS = (
-    eq_14,
-    eq_18,
-    eq_19,
-)

@@ -231,13 +231,3 @@ def eq_15(f: Formulas) -> Iterator[Step]:
         yield identity(f"N = {size}: the weights sum to 1", total, sympy.S.One)
         yield identity(f"N = {size}: their mean is d", mean, sympy.Matrix(_d[:size]))
     yield because("each factor is u_i or 1 - u_i, both in [0, 1], so the weights are nonnegative")
-
-
-STATEMENTS = (
-    eq_6,
-    eq_7,
-    eq_8,
-    eq_11,
-    eq_12,
-    eq_15,
-)

@@ -193,6 +193,3 @@ def _refute_a21(w: Formulas) -> Iterator[Step]:
     yield exact(
         "H^-1/2 P H^1/2 is not", sympy.Ne(conjugated[0, 1], conjugated[1, 0], evaluate=False)
     )
-
-
-STATEMENTS = (lemma_2, eq_13, preconditioned_exact, eq_a19, eq_a20, eq_a21)

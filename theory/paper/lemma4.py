@@ -7,16 +7,11 @@ from sympy import Eq, Rational, Symbol, Trace
 
 from theory.engine.statement import Formulas, Status, statement
 from theory.engine.steps import Step, because, evaluated, exact, identity
-from theory.engine.symbols import SYMMETRIC, A, C, H, K, Pi0, S, column, square, t
+from theory.engine.symbols import A, C, H, K, Pi0, S, square, t
 
 half, one = Rational(1, 2), sympy.S.One
-B, G, X, W, Z = (square(name) for name in "BGXWZ")
-Pi = square("Pi")  # second moment of phi_t
-Q = square("Q")  # (I - A) S (I - A)^T
-z0, powers = column("z0"), column("lamda_t")
-j = Symbol("j", integer=True, nonnegative=True)
+B = square("B")
 ROOT = {H: K**2}
-WITH_X = SYMMETRIC | {X, Pi, Q}
 NOISY = half * Trace(H * (A**t * Pi0 * A.T**t + C + S))
 QUIET = half * Trace(H * (A**t * Pi0 * A.T**t))
 
@@ -87,6 +82,3 @@ def _refute_a2(printed: Formulas, w: Formulas) -> Iterator[Step]:
         "Lbar = 0, the printed value is 3/2",
         Eq(printed["deterministic"].subs(place), Rational(3, 2), evaluate=False),
     )
-
-
-STATEMENTS = (lemma_4, eq_a1, eq_a2)

@@ -199,6 +199,3 @@ def _axis(printed: Formulas, w: Formulas) -> Iterator[Step]:
         "h = 4: at the largest stable step the printed fraction is 1/4",
         Eq(printed["fraction"].subs({h: w["h"], alpha: largest}), Rational(1, 4), evaluate=False),
     )
-
-
-STATEMENTS = (footnote_1, footnote_3, instability_loss, transient, figure_2)

@@ -262,6 +262,3 @@ def eq_a18(f: Formulas) -> Iterator[Step]:
             (f["eigenvalue"] * eye - alpha * eye - entries).det(),
             (p * eye - entries).det(),
         )
-
-
-STATEMENTS = (theorem_1, eq_9, eq_10, eq_a15, eq_a16, eq_a17, eq_a18)

@@ -199,12 +199,3 @@ def lyapunov(f: Formulas) -> Iterator[Step]:
         H - f["summand"].subs(t, 2),
         symmetric=rest,
     )
-
-
-STATEMENTS = (
-    monotone_loss,
-    theorem_1_prime,
-    eigenvector_condition,
-    numerical_radius,
-    lyapunov,
-)

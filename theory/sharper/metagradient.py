@@ -171,6 +171,3 @@ def _scalar_horizon(f: Formulas, horizon: int) -> Iterator[Step]:
         direct,
         found,
     )
-
-
-STATEMENTS = (expected_gradient, gradient_variance)

@@ -177,6 +177,3 @@ def doubling(f: Formulas) -> Iterator[Step]:
         T * f["S22_summand"] - f["S12_summand"],
         symmetric=known,
     )
-
-
-STATEMENTS = (modal_loss, stationary_loss, doubling)

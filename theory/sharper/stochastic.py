@@ -161,6 +161,3 @@ def averaging(f: Formulas) -> Iterator[Step]:
             (z * eye - update).det() * f["factor"] ** number,
         )
     yield because("block triangular for every N")
-
-
-STATEMENTS = (mean_square, delay, averaging)

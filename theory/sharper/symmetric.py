@@ -159,11 +159,3 @@ def _only_negative(w: Formulas) -> Iterator[Step]:
         "N = 1, H = alpha = 1, P* = 0, eps = -1/2: A = 3/2",
         Eq(value, Rational(3, 2), evaluate=False),
     )
-
-
-STATEMENTS = (
-    symmetric_exact,
-    symmetric_interval,
-    best_step,
-    cancellation_convex,
-)
