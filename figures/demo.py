@@ -17,7 +17,7 @@ from rich.console import Console
 
 import lopt.cli
 import nqm.cli
-from figures.style import BLUE, GREY, ORANGE, PURPLE, plt, unit_circle, use_style
+from figures.engine.style import BLUE, GREY, ORANGE, PURPLE, plt, unit_circle, use_style
 from lopt.cli.display import table_console
 from lopt.cli.evaluate import table
 from lopt.meta.compare import Evaluation, evaluate_run, find

@@ -9,7 +9,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from figures.demo import smooth
-from figures.style import BLUE, GREY, ORANGE, PURPLE, unit_circle
+from figures.engine.style import BLUE, GREY, ORANGE, PURPLE, unit_circle
 from lopt.meta.loop import Measurement, Progress
 from lopt.monitor.picture import converged_values
 
