@@ -1,35 +1,15 @@
 """What is written of a figure: SVG and PNG, the caption, and a sidecar that says what made them."""
 
 import json
-import textwrap
 from pathlib import Path
 from typing import Any
 
 from figures.engine.figure import PICTURES, Figure, canonical, digest
+from figures.engine.markdown import wrapped
 from figures.engine.store import versions, write
 from figures.engine.style import plt
 
 DPI = 200
-
-
-def wrapped(text: str, mark: str = "") -> str:
-    """Paragraphs of at most 100 columns; one that begins with a mark hangs from it. A table stays
-    as it is.
-    """
-
-    def one(paragraph: str) -> str:
-        if paragraph.lstrip().startswith("|"):
-            return paragraph.strip()
-        return textwrap.fill(
-            " ".join(paragraph.split()),
-            100,
-            initial_indent=mark,
-            subsequent_indent=" " * len(mark),
-            break_on_hyphens=False,
-            break_long_words=False,
-        )
-
-    return "\n\n".join(map(one, text.strip().split("\n\n")))
 
 
 def sidecar(figure: Figure, record: dict[str, Any]) -> dict[str, Any]:

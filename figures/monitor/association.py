@@ -83,22 +83,22 @@ def associate(
 
     `y` may be infinite, `x` NaN where it is unknown.
     """
-    x, y, strata, clusters = (np.asarray(v) for v in (x, y, strata, clusters))
-    known = ~np.isnan(x)
-    x, y, strata, clusters = x[known], y[known], strata[known], clusters[known]
-    rho, rng = rank_correlation(x, y, strata), np.random.default_rng(0)
+    values = np.asarray(x)
+    known = ~np.isnan(values)
+    u, v, within, whole = (np.asarray(one)[known] for one in (values, y, strata, clusters))
+    rho, rng = rank_correlation(u, v, within), np.random.default_rng(0)
     if not np.isfinite(rho):
-        return Association(rho, rho, rho, rho, len(x))
-    a, b = (_ranks(v, strata, np.ones((1, len(x))))[0] for v in (x, y))
-    chance = _shuffled(a, strata, draws, rng) @ b
+        return Association(rho, rho, rho, rho, len(u))
+    a, b = (_ranks(one, within, np.ones((1, len(u))))[0] for one in (u, v))
+    chance = _shuffled(a, within, draws, rng) @ b
     # The arrangement seen is one of those counted; equal ones may differ by rounding.
     extreme = np.sum(np.abs(chance) >= abs(a @ b) - 1e-9)
-    names, index = np.unique(clusters, return_inverse=True)
+    names, index = np.unique(whole, return_inverse=True)
     drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), draws)
-    found = _correlations(x, y, strata, drawn[:, index].astype(np.float64))
+    found = _correlations(u, v, within, drawn[:, index].astype(np.float64))
     # A draw in which nothing varies says nothing.
     low, high = np.nanquantile(found, (0.025, 0.975))
-    return Association(rho, float((1 + extreme) / (1 + draws)), float(low), float(high), len(x))
+    return Association(rho, float((1 + extreme) / (1 + draws)), float(low), float(high), len(u))
 
 
 def _shuffled(
@@ -126,6 +126,16 @@ class Confusion:
         """Of two boolean arrays, one entry a case."""
         w, h = np.asarray(warned, bool), np.asarray(happened, bool)
         return cls(*(int(np.sum(cell)) for cell in (w & h, w & ~h, ~w & h, ~w & ~h)))
+
+    def __str__(self) -> str:
+        """How many of the warnings came true."""
+        given = self.hits + self.false_alarms
+        return f"{self.hits} of {given}" + (f" ({self.hits / given:.0%})" if given else "")
+
+    @property
+    def events(self) -> int:
+        """How often it happened."""
+        return self.hits + self.misses
 
     @property
     def p_value(self) -> float:

@@ -1,13 +1,9 @@
 """Training at the edge of stability (Cohen et al. 2021, 2022), as `lopt.monitor` sees it.
 
-    python -m figures.monitor.edge [--again]
-
 Full-batch training of a tanh MLP on embedded images with squared error: gradient descent, heavy
-ball and Adam, two step sizes each. The same as ``python -m figures edge``, and ``--again`` as
-``--recompute``.
+ball and Adam, two step sizes each.
 """
 
-import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-import figures.engine.command
 from figures.engine.figure import PICTURES, RESULTS, Data, Figure
 from figures.engine.store import rounded
 from figures.engine.style import BLUE, GREY, ORANGE, plt, use_style
@@ -206,7 +201,7 @@ of the joint system, 2(1 + β)/step, and for Adam 2(1 + β₁)/((1 - β₁) step
 
 
 NAMED = {f"{run.optimizer} {run.step:g}": run for run in RUNS}
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "seed": 0,
     "images": 1000,
     "width": 32,
@@ -224,13 +219,3 @@ FIGURE = Figure(
     draw=draw,
     caption=caption,
 )
-
-
-def main(arguments: list[str]) -> int:
-    """Draw; with ``--again`` measure before."""
-    again = ["--recompute"] if "--again" in arguments else []
-    return figures.engine.command.main(["edge", *again])
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,33 +1,28 @@
 """Does what the monitor sees at the horizon foretell what a learned optimizer does beyond it?
 
-    python -m figures.monitor.predictions [--again]
-
 Learned optimizers at several outer steps of short meta-training runs are used on two tasks. The
-monitor measures each at the horizon; held-out seeds train on to ten horizons. The same as
-``python -m figures predictions``, which writes docs/predictions.md too; ``--again``, as
-``--recompute``, meta-trains and measures anew.
+monitor measures each at the horizon; held-out seeds train on to ten horizons.
 """
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
-import figures.engine.command
 import lopt
-from figures.demo import smooth
+from figures.engine.averages import smooth
 from figures.engine.figure import PICTURES, RESULTS, Data, Figure
+from figures.engine.style import BLUE, GREY, ORANGE, PURPLE, plt, use_style
 from figures.monitor.association import survival
 from figures.monitor.prediction_page import page, summary
-from figures.monitor.prediction_picture import draw
-from figures.monitor.prediction_table import RISE, Row
+from figures.monitor.prediction_table import OUTCOMES, RISE, Row, counted, trend, worst
 from lopt.meta.config import STARS
 from lopt.meta.evaluate import clipped, held_out_keys, training_curves
 from lopt.meta.watch import probe
@@ -166,9 +161,10 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """What the monitor says of optimizers of one kind on a task, and what becomes of them."""
     used = [(theta, run.constants()) for run, _, theta in cases]
+    watch = probe(cases[0][0].config(), task)
+    assert isinstance(watch, lopt.monitor.Probe)  # not the exact one of the linear optimizer
     watch = replace(
-        probe(cases[0][0].config(), task),
-        make_transformation=lambda one: make_optimizer(optimizer, one, fused=False),
+        watch, make_transformation=lambda one: make_optimizer(optimizer, one, fused=False)
     )
     curves = training_curves(
         task,
@@ -199,6 +195,82 @@ def cases_of(data: Data) -> list[Row]:
     return [row for rows in data.values() for row in rows]
 
 
+KINDS = {
+    "star": (BLUE, "o", "STAR"),
+    "blackbox": (ORANGE, "s", "Blackbox"),
+    "hyperparam": (PURPLE, "^", "Hyperparam"),
+}
+# What lies beyond is drawn at the edge.
+RADII = (0.6, 2.2)
+
+
+class _Panel(NamedTuple):
+    title: str
+    x: Callable[[Row], float]
+    known: str
+    y: Callable[[Row], float]
+    after: str
+    ticks: tuple[float, ...]
+
+
+def draw(rows: list[Row], horizon: int) -> Any:
+    """What is known at the horizon against what follows; filled where the verdict is unstable."""
+    use_style()
+    used, steps = counted(rows, horizon), rows[0]["steps"]
+    figure, axes = plt.subplots(1, 3, figsize=(8.4, 3.2))
+    for place, panel in zip(axes, _panels(steps, horizon), strict=True):
+        _scatter(place, panel, used)
+    for place in axes[1:]:
+        place.axhline(1, color=GREY, lw=0.8, ls="--", zorder=0)
+    for colour, marker, label in KINDS.values():
+        axes[0].scatter([], [], s=26, marker=marker, color=colour, label=label)
+    hollow = {"facecolors": "none", "edgecolors": GREY}
+    axes[0].scatter([], [], s=26, **hollow, label="hollow: not unstable")
+    axes[0].legend(loc="center right", bbox_to_anchor=(1.03, 0.72), fontsize=7.5, handletextpad=0.2)
+    figure.tight_layout(w_pad=1)
+    return figure
+
+
+def _panels(steps: int, horizon: int) -> tuple[_Panel, ...]:
+    def radius(row: Row) -> float:
+        return float(np.clip(worst(row), *RADII))
+
+    def survived(row: Row) -> float:
+        return float(10 ** OUTCOMES["survival"](row))
+
+    def ratio(row: Row) -> float:
+        return float(np.exp(OUTCOMES["ratio"](row)))
+
+    known = "oscillatory or ascent radius,\nthe larger"
+    after = f"loss at step {steps} /\nat the horizon"
+    few, many = (200, 500, 1000, 2000), (0.5, 1, 2, 5)
+    return (
+        _Panel("Monitor, and divergence", radius, known, survived, "steps survived", few),
+        _Panel("Monitor, and rise", radius, known, ratio, after, many),
+        _Panel(
+            "Loss itself, and rise",
+            trend,
+            f"loss at the horizon, step {horizon} /\nat step {horizon // 2}",
+            ratio,
+            after,
+            many,
+        ),
+    )
+
+
+def _scatter(axes: Any, panel: _Panel, rows: list[Row]) -> None:
+    for kind, (colour, marker, _) in KINDS.items():
+        mine = [row for row in rows if row["optimizer"] == kind]
+        face = [colour if row["verdict"] == "unstable" else "white" for row in mine]
+        places = [panel.x(row) for row in mine], [panel.y(row) for row in mine]
+        axes.scatter(*places, s=26, marker=marker, facecolors=face, edgecolors=colour, lw=0.9)
+    axes.axvline(1, color=GREY, lw=0.8, ls="--", zorder=0)
+    axes.set(title=panel.title, xlabel=panel.known, ylabel=panel.after, yscale="log")
+    axes.set_yticks(panel.ticks)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 FIGURE = Figure(
     name="predictions",
     title="What the monitor foretells beyond the horizon",
@@ -217,13 +289,3 @@ FIGURE = Figure(
     caption=lambda data: summary(cases_of(data), HORIZON),
     pages=lambda data: {PAGE: page(cases_of(data), HORIZON)},
 )
-
-
-def main(arguments: list[str]) -> int:
-    """Draw and write the page; with ``--again`` measure before."""
-    again = ["--recompute"] if "--again" in arguments else []
-    return figures.engine.command.main(["predictions", *again])
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -22,7 +22,7 @@ from nqm import (
 )
 from nqm.bounds import Condition
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "seed": 0,
     "dimension": 4,
     "condition_numbers": [1.0, 1e3, 13],

@@ -18,7 +18,7 @@ from nqm import (
     sample_meta_gradients,
 )
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "seed": 0,
     "hessian": "paper",
     "horizons": [1, 2, 3, 4, 5, 10, 25, 50, *range(100, 301, 50), *range(400, 1001, 100)],
@@ -74,7 +74,7 @@ def compute(part: str) -> Any:
 
 
 def bootstrap(
-    gradients: NDArray[np.float64], rng: np.random.Generator
+    gradients: NDArray[np.floating[Any]], rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The 95 % percentile interval of the trace of the variance; gradients [..., seeds, N, N]."""
     *lead, count, n, _ = gradients.shape

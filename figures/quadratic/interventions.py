@@ -11,7 +11,7 @@ from figures.engine.store import rounded
 from figures.engine.style import BLUE, GREY, ORANGE, plt, unit_circle, use_style
 from nqm import nominal_step_intervals, update_matrix
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "seed": 3478,
     "dimension": 6,
     "hessian_eigenvalues": [0.3, 2.0],
@@ -36,7 +36,8 @@ def problem() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """H with logarithmically spaced eigenvalues in a random basis, and a random P."""
     rng, n = np.random.default_rng(CONFIG["seed"]), CONFIG["dimension"]
     Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
-    H = (Q * np.geomspace(*CONFIG["hessian_eigenvalues"], n)) @ Q.T
+    low, high = CONFIG["hessian_eigenvalues"]
+    H = (Q * np.geomspace(low, high, n)) @ Q.T
     noise = rng.standard_normal((n, n))
     P = CONFIG["preconditioner_mean"] * np.eye(n) + CONFIG["preconditioner_spread"] * noise
     return (H + H.T) / 2, P

@@ -19,7 +19,7 @@ from nqm import (
     spectral_radius,
 )
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "largest_momentum": 0.98,
     "momenta": 50,
     "largest_step": 4.0,
@@ -69,8 +69,8 @@ def compute(part: str) -> Any:
     """Limits and radii of a rule; or the edge of heavy ball's ellipses, [Re x, Im x]."""
     if part == COMPLEX:
         turn = np.exp(1j * np.linspace(0, 2 * np.pi, CONFIG["angles"]))
-        found = {f"{beta:g}": _edge(beta, turn) for beta in CONFIG["ellipses"]}
-        return rounded({name: [x.real, x.imag] for name, x in found.items()}, 5)
+        edges = {f"{beta:g}": _edge(beta, turn) for beta in CONFIG["ellipses"]}
+        return rounded({name: [x.real, x.imag] for name, x in edges.items()}, 5)
     limits = [limit(part, beta) for beta in momenta().tolist()]
     # On the limit itself the radius must be 1: how far off is it?
     gaps = [abs(radius(part, b, x) - 1) for b, x in zip(momenta().tolist(), limits, strict=True)]

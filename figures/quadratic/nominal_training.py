@@ -19,7 +19,7 @@ from lopt.meta.exact import expected_meta_loss
 from lopt.monitor import QuadraticProbe
 from nqm import NoisyQuadratic, example, nominal_step_interval
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "seed": 0,
     "hessian": "paper",
     "horizon": 50,

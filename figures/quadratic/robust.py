@@ -68,7 +68,8 @@ def _square(axes: Any, found: dict[str, Any]) -> None:
 
 
 def _strips(axes: Any, data: Data) -> None:
-    rows, ticks, gap = [], [], [np.nan] * len(fractions())
+    rows: list[list[float]] = []
+    ticks, gap = [], [np.nan] * len(fractions())
     for n, names in problems().items():
         ticks.append((len(rows) + (len(names) - 1) / 2, f"N = {n}"))
         rows += [[STATUSES.index(status) for status, _ in data[name]] for name in names]

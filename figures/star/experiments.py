@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from figures.demo import smooth
+from figures.engine.averages import moving_average, smooth
 from figures.engine.store import rounded
 from figures.star import inner_runs, meta_runs
 
 Array = NDArray[np.float64]
 
-# The coefficient of the paper's moving averages.
-SMOOTHING = 0.98
 # Outer steps over which the level of the meta-loss is taken: one episode of both pairs.
 EPISODE = 40
 
@@ -82,21 +80,6 @@ def inner(kept: dict[str, Any]) -> dict[str, Any]:
 def points(length: int, count: int = 160) -> NDArray[np.intp]:
     """Edges of bins that widen with the logarithm, from single ones on."""
     return np.unique(np.round(np.geomspace(1, length + 1, count)).astype(int)) - 1
-
-
-def moving_average(values: Array) -> Array:
-    """The exponential moving average with the paper's coefficient, without the bias of its start.
-
-    Examples
-    --------
-    >>> bool(np.allclose(moving_average(np.full(5, 2.0)), 2.0))
-    True
-    """
-    mean, found = 0.0, np.empty(len(values))
-    for k, value in enumerate(values):
-        mean = SMOOTHING * mean + (1 - SMOOTHING) * value
-        found[k] = mean / (1 - SMOOTHING ** (k + 1))
-    return found
 
 
 def first_above(curve: Array, ceiling: float, width: int) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from figures.demo import smooth
+from figures.engine.averages import smooth
 from figures.engine.figure import Data, Figure
 from figures.engine.store import rounded
 from figures.engine.style import BLUE, GREY, ORANGE, plt, use_style
@@ -17,7 +17,7 @@ from lopt.meta.tuning import baselines
 
 NAME = "star-wd0.1-long"
 RUN = experiments()[NAME]
-CONFIG = {"run": asdict(RUN), "seeds": 5, "horizons": 2, "seed": RUN.seed}
+CONFIG: dict[str, Any] = {"run": asdict(RUN), "seeds": 5, "horizons": 2, "seed": RUN.seed}
 
 
 def compute(part: str) -> Any:

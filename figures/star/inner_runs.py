@@ -28,6 +28,7 @@ from lopt.meta.config import TrainConfig
 from lopt.meta.evaluate import held_out_keys, meta_loss, training_curves
 from lopt.meta.tuning import Baseline, baselines, tune
 from lopt.meta.watch import probe
+from lopt.monitor import Probe
 from lopt.optimizers.saved import load
 from lopt.tasks.registry import make_task
 from lopt.tasks.task import Task
@@ -95,7 +96,9 @@ def _learned(name: str, length: int) -> dict[str, Any]:
         _progress(name, SEEDS * length),
     )[0]
     places = (HORIZON // 10, HORIZON, *([10 * HORIZON] if name in BEYOND else []))
-    report = replace(probe(config, _task()), steps=places).measure(theta).to_json()
+    watch = probe(config, _task())
+    assert isinstance(watch, Probe)  # not the exact one of the linear optimizer
+    report = replace(watch, steps=places).measure(theta).to_json()
     shown = ("inner_step", "verdict", "radius", "oscillatory_radius", "ascent_radius", "sharpness")
     points = [{key: point[key] for key in shown} for point in report["points"]]
     return {"curves": found, "monitor": rounded(points, 5)}

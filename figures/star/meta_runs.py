@@ -43,7 +43,7 @@ BUDGET: dict[str, Any] = {
     "initial_head_scale": 0.0,
 }
 # The paper's beta_1 is 1e-3, for which tuned Adam's rate is the better start.
-NOMINAL = {"nominal_step": 0.003}
+NOMINAL: dict[str, Any] = {"nominal_step": 0.003}
 TASK = "fashion-mnist-mlp"
 SEEDS = {"star-wd0.1": 3, "star-wd0.5": 3, "blackbox": 3, "hyperparam": 3}
 PLACE, KEPT = ROOT / "runs" / "experiments", RESULTS / "runs"

@@ -1,15 +1,25 @@
 """What a figure's captions and tables say of an optimizer, over all its runs and held-out seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from figures.engine import markdown
 from figures.engine.figure import Data
 from figures.star.inner_runs import STEPS
 from lopt.meta.evaluate import clipped
 
 Values = Sequence[float | None]
+Kinds = Mapping[str, Sequence[str]]
+# What the table calls them -> what the outcome of a run does.
+LOSSES = {
+    "meta-loss": "meta_loss",
+    "at horizon": "at_horizon",
+    "at the end": "final",
+    "best": "best",
+}
+EVENTS = {"diverges": "diverges", "rises for good": "rises"}
 
 
 def pooled(data: Data, runs: Sequence[str], key: str) -> Any:
@@ -67,34 +77,41 @@ def happened(data: Data, runs: Sequence[str], what: str) -> Values:
     return [step for run in runs for step in data[run][what]]
 
 
-def table(data: Data, kinds: dict[str, Sequence[str]]) -> str:
+def table(data: Data, kinds: Kinds) -> str:
     """A row for each optimizer."""
-    rows = [
-        "| optimizer | meta-loss | at horizon | at the end | best | diverges | rises for good |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    head = (
+        "optimizer",
+        "meta-loss",
+        "at horizon",
+        "at the end",
+        "best",
+        "diverges",
+        "rises for good",
+    )
+    losses = ("meta_loss", "at_horizon", "final", "best")
+    rows = []
     for label, runs in kinds.items():
-        numbers = [spread(pooled(data, runs, key)) for key in ("meta_loss", "at_horizon", "final")]
-        best = spread(pooled(data, runs, "best"))
+        numbers = [spread(pooled(data, runs, key)) for key in losses]
         both = [events(happened(data, runs, what)) for what in ("diverges", "rises")]
-        rows.append(" | ".join(["| " + label, *numbers, best, *both]) + " |")
-    return "\n".join(rows)
+        rows.append((label, *numbers, *both))
+    return markdown.table(head, rows)
 
 
-def monitored(data: Data, kinds: dict[str, Sequence[str]], places: Sequence[int]) -> str:
+def monitored(data: Data, kinds: Kinds, places: Sequence[int]) -> str:
     """A row for each run: what the monitor says at these inner steps, and what became of it."""
-    head = [f"at {place:,}" for place in places]
-    rows = [
-        f"| run | {' | '.join(head)} | seeds that rise or diverge |",
-        "|" + "---|" * (len(places) + 2),
-    ]
-    for run in (run for runs in kinds.values() for run in runs if "monitor" in data[run]):
+    head = ("run", *(f"at {place:,}" for place in places), "seeds that rise or diverge")
+    rows = []
+    for run in _watched(data, kinds):
         seen = {point["inner_step"]: _seen(point) for point in data[run]["monitor"]}
         pairs = list(zip(data[run]["rises"], data[run]["diverges"], strict=True))
         bad = sum(any(step is not None for step in pair) for pair in pairs)
-        shown = " | ".join(seen.get(place, "") for place in places)
-        rows.append(f"| {run} | {shown} | {bad} of {len(pairs)} |")
-    return "\n".join(rows)
+        rows.append((run, *(seen.get(place, "") for place in places), f"{bad} of {len(pairs)}"))
+    return markdown.table(head, rows)
+
+
+def _watched(data: Data, kinds: Kinds) -> list[str]:
+    """The runs that the monitor has looked at."""
+    return [run for runs in kinds.values() for run in runs if "monitor" in data[run]]
 
 
 def _seen(point: dict[str, Any]) -> str:
@@ -127,10 +144,10 @@ def seen_at(found: dict[str, Any], place: int) -> str:
     return next(_seen(point) for point in found["monitor"] if point["inner_step"] == place)
 
 
-def foretold(data: Data, kinds: dict[str, Sequence[str]], place: int) -> str:
+def foretold(data: Data, kinds: Kinds, place: int) -> str:
     """How often the verdict at an inner step and what became of the run agree, in words."""
     counts: dict[bool, list[bool]] = {True: [], False: []}
-    for run in (run for runs in kinds.values() for run in runs if "monitor" in data[run]):
+    for run in _watched(data, kinds):
         verdict = next(p["verdict"] for p in data[run]["monitor"] if p["inner_step"] == place)
         steps = [*data[run]["rises"], *data[run]["diverges"]]
         counts[verdict == "stable"].append(any(step is not None for step in steps))

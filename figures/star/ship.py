@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from figures.engine.figure import RESULTS
-from figures.engine.output import wrapped
+from figures.engine.markdown import filled, table
 from figures.engine.store import rounded, versions, write
 from figures.star.experiments import inner
 from figures.star.inner_runs import BIN, HORIZON, binned
@@ -73,54 +73,46 @@ def _outcome(curve: Any, ceiling: float) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in ("curves", "at")}
 
 
-def card(name: str, evidence: Mapping[str, Any]) -> str:
-    """The card, every number of it from its run and from the evidence."""
-    run = CHOSEN[name]
-    saved = load(KEPT / f"{run}.npz")
-    config = saved.origin["run"]
-    kept = json.loads((KEPT / f"{run}.json").read_text("utf-8"))
-    tasks = evidence["tasks"]
-    own, adam = tasks[TASK][name], tasks[TASK][ADAM]
-    works, fails = [], []
-    for task, found in tasks.items():
-        (works if _works(found[name], found[ADAM]) else fails).append(_said(task, found, name))
-    constants = ", ".join(
-        f"{said} = {getattr(saved.config, field):g}"
-        for said, field in (
-            ("β₁", "nominal_step"), ("β₂", "nominal_exponent"),
-            ("β₃", "blackbox_step"), ("β₄", "blackbox_exponent"),
-        )
-    )  # fmt: skip
-    return f"""# {TITLES[name]}
+CARD = """
+# {title}
 
     optimizer = lopt.star("{name}")
 
-{wrapped(_summary(own, adam))}
+On its own task, {seeds} new seeds: mean loss over {horizon:,} steps {own}, tuned Adam's {adam}:
+{gain:.4f} ± {gain_error:.4f} {side} it, lower on {wins} of {seeds} seeds.
 
 ## How it was trained
 
-{wrapped(_trained(run, config, kept, constants, saved.origin["versions"]))}
+Run `{run}` of figures/star/meta_runs.py: task {config[task]} (784-128-128-10 ReLU MLP, batch 128),
+PES over a horizon of {config[horizon]:,} in truncations of {config[truncation]}, σ =
+{config[sigma]:g}, {config[outer_steps]:,} outer steps of {config[pairs]} antithetic pairs, AdamW at
+{config[learning_rate]:g} falling to {config[final_learning_rate]:g} of it, weight decay
+{config[weight_decay]:g} times the learning rate, clip {config[clip]:g}, seed {config[seed]}.
+Constants: β₁ = {constants.nominal_step:g}, β₂ = {constants.nominal_exponent:g}, β₃ =
+{constants.blackbox_step:g}, β₄ = {constants.blackbox_exponent:g}; the network's last layer began at
+zero. Steps skipped as not finite: {skipped}. Made with JAX {made[jax]}, optax {made[optax]}.
 
 ## Where it works
 
-{_list(works)}
+{works}
 
 ## Where it does not
 
-{_list(fails)}
+{fails}
 
 Measured was nothing beyond these tasks: no other batch size, no larger network, no other data.
 
 ## Beyond the horizon
 
-{wrapped(_beyond(run))}
+To step {beyond[steps]:,} on its own task, on the seeds of the figures, it diverges in {diverges}
+uses and rises for good in {rises}; the loss at the end is {at_end}, at the horizon {at_horizon}.
 
 ## Evidence
 
-Training losses, mean ± standard deviation over {SEEDS} seeds; Adam with the best of eight
+Training losses, mean ± standard deviation over {seeds} seeds; Adam with the best of eight
 half-decades of the learning rate on the same seeds.
 
-{_table(tasks, name)}
+{evidence}
 
 `python -m figures.star.ship --recompute` measures it anew and writes this card. How it compares
 with the other runs is on docs/experiments.md.
@@ -132,73 +124,65 @@ holds nothing.
 """
 
 
-def _summary(own: Any, adam: Any) -> str:
-    """Against Adam; the mean loss over the horizon is cut at the ceiling, so always finite."""
-    gain = _array(adam, "meta_loss") - _array(own, "meta_loss")
-    return (
-        f"On its own task, {SEEDS} new seeds: mean loss over {HORIZON:,} steps "
-        f"{spread(_array(own, 'meta_loss'))}, tuned Adam's {spread(_array(adam, 'meta_loss'))}: "
-        f"{abs(gain.mean()):.4f} ± {gain.std(ddof=1):.4f} "
-        f"{'below' if gain.mean() > 0 else 'ABOVE'} it, lower on "
-        f"{int((gain > 0).sum())} of {SEEDS} seeds."
-    )
-
-
-def _trained(run: str, config: Mapping[str, Any], kept: Any, constants: str, made: Any) -> str:
-    scale = config.get("initial_head_scale")
-    heads = {None: "random", 0.0: "at zero"}.get(scale, f"at {scale} times its random start")
-    return (
-        f"Run `{run}` of figures/star/meta_runs.py: task {config['task']} (784-128-128-10 ReLU "
-        f"MLP, batch 128), PES over a horizon of {config['horizon']:,} in truncations of "
-        f"{config['truncation']}, σ = {config['sigma']:g}, {config['outer_steps']:,} outer steps "
-        f"of {config['pairs']} antithetic pairs, AdamW at {config['learning_rate']:g} falling to "
-        f"{config['final_learning_rate']:g} of it, weight decay {config['weight_decay']:g} times "
-        f"the learning rate, clip {config['clip']:g}, seed {config['seed']}. Constants: "
-        f"{constants}; the network's last layer began {heads}. Steps skipped as not finite: "
-        f"{kept['skipped']}. Made with JAX {made['jax']}, optax {made['optax']}."
-    )
-
-
-def _beyond(run: str) -> str:
-    """What became of the seeds of the figures."""
-    found = inner(json.loads((KEPT / f"{run}.inner.json").read_text("utf-8")))
-    return (
-        f"To step {found['steps']:,} on its own task, on the seeds of the figures, it diverges in "
-        f"{events(found['diverges'])} uses and rises for good in {events(found['rises'])}; the "
-        f"loss at the end is {spread(_array(found, 'final'))}, at the horizon "
-        f"{spread(_array(found, 'at_horizon'))}."
-    )
-
-
-def _works(own: Any, adam: Any) -> bool:
-    """Not above Adam by a tenth over the horizon; what diverges counts as the ceiling there."""
-    return bool(_array(own, "meta_loss").mean() <= 1.1 * _array(adam, "meta_loss").mean())
-
-
-def _said(task: str, found: Any, name: str) -> str:
-    own, adam = (float(np.mean(_array(found[key], "meta_loss"))) for key in (name, ADAM))
-    return f"`{task}`: mean loss over {HORIZON:,} steps {own:.3f}, tuned Adam's {adam:.3f}"
-
-
-def _list(lines: list[str]) -> str:
-    return "\n".join(wrapped(f"{line}.", "* ") for line in lines) or "Nowhere of what was measured."
-
-
-def _table(tasks: Any, name: str) -> str:
-    rows = ["| task | optimizer | over the horizon | at the horizon |", "|---|---|---|---|"]
+def card(name: str, evidence: Mapping[str, Any]) -> str:
+    """The card, every number of it from its run and from the evidence."""
+    run, tasks = CHOSEN[name], evidence["tasks"]
+    saved = load(KEPT / f"{run}.npz")
+    beyond = inner(_kept(f"{run}.inner"))
+    own, adam = (_losses(tasks[TASK][key]) for key in (name, ADAM))
+    gain = adam - own  # of losses cut at the ceiling, so always finite
+    compared: dict[bool, list[str]] = {True: [], False: []}
     for task, found in tasks.items():
-        for key, label in ((name, "this"), (ADAM, _adam(found[ADAM]))):
-            one = found[key]
-            shown = [spread(_array(one, what)) for what in ("meta_loss", "at_horizon")]
-            rows.append(f"| {task} | {label} | {' | '.join(shown)} |")
-    return "\n".join(rows)
+        mean, tuned = (_losses(found[key]).mean() for key in (name, ADAM))
+        works = bool(mean <= 1.1 * tuned)  # what diverges counts as the ceiling
+        compared[works].append(
+            f"* `{task}`: mean loss over {HORIZON:,} steps {mean:.3f}, tuned Adam's {tuned:.3f}."
+        )
+    return filled(
+        CARD,
+        title=TITLES[name],
+        name=name,
+        run=run,
+        config=saved.origin["run"],
+        constants=saved.config,
+        skipped=_kept(run)["skipped"],
+        made=saved.origin["versions"],
+        seeds=SEEDS,
+        horizon=HORIZON,
+        own=spread(own),
+        adam=spread(adam),
+        gain=abs(gain.mean()),
+        gain_error=gain.std(ddof=1),
+        side="below" if gain.mean() > 0 else "ABOVE",
+        wins=int((gain > 0).sum()),
+        works="\n".join(compared[True]) or "Nowhere of what was measured.",
+        fails="\n".join(compared[False]) or "Nowhere of what was measured.",
+        beyond=beyond,
+        diverges=events(beyond["diverges"]),
+        rises=events(beyond["rises"]),
+        at_end=spread(_losses(beyond, "final")),
+        at_horizon=spread(_losses(beyond, "at_horizon")),
+        evidence=table(
+            ("task", "optimizer", "over the horizon", "at the horizon"),
+            [row for task, found in tasks.items() for row in _measured(task, found, name)],
+        ),
+    )
 
 
-def _adam(found: Any) -> str:
-    return f"Adam, rate {found['constants']['learning_rate']:g}"
+def _measured(task: str, found: Any, name: str) -> list[tuple[str, ...]]:
+    """The rows of a task: the optimizer of that name, and Adam."""
+    adam = f"Adam, rate {found[ADAM]['constants']['learning_rate']:g}"
+    return [
+        (task, label, *(spread(_losses(found[key], what)) for what in ("meta_loss", "at_horizon")))
+        for key, label in ((name, "this"), (ADAM, adam))
+    ]
 
 
-def _array(found: Any, key: str) -> Any:
+def _kept(name: str) -> Any:
+    return json.loads((KEPT / f"{name}.json").read_text("utf-8"))
+
+
+def _losses(found: Any, key: str = "meta_loss") -> Any:
     return np.array(found[key], float)
 
 

@@ -81,6 +81,9 @@ def test_confusion() -> None:
     warned = [True, True, True, False, False, False, False]
     happened = [True, True, False, True, False, False, False]
     assert Confusion.count(warned, happened) == Confusion(2, 1, 1, 3)
+    assert str(Confusion(2, 1, 1, 3)) == "2 of 3 (67%)"
+    assert Confusion(2, 1, 1, 3).events == 3
+    assert str(Confusion(0, 0, 1, 3)) == "0 of 0"
     # Five of five against none of five: 2 of the 252 tables with these margins are as extreme.
     assert Confusion(5, 0, 0, 5).p_value == pytest.approx(2 / math.comb(10, 5))
     assert Confusion(4, 4, 4, 4).p_value == pytest.approx(1)

@@ -1,7 +1,5 @@
 """The committed results are what nqm says, and what the captions say of them follows."""
 
-import doctest
-import importlib
 import re
 from typing import Any
 
@@ -20,7 +18,7 @@ from figures.quadratic import (
     regions,
     robust,
 )
-from figures.quadratic.region_cases import preconditioner
+from figures.quadratic.regions import preconditioner
 from lopt.meta.exact import expected_meta_gradient, expected_meta_loss
 from nqm import (
     example,
@@ -46,15 +44,6 @@ def radius(H: Any, P: Any, alpha: float) -> float:
     return float(
         np.max(np.abs(np.linalg.eigvals(np.eye(len(H)) - (alpha * np.eye(len(H)) + P) @ H)))
     )
-
-
-@pytest.mark.parametrize(
-    "name", ["engine.figure", "engine.store", "engine.output", "quadratic.certified"]
-)
-def test_examples(name: str) -> None:
-    found = doctest.testmod(importlib.import_module(f"figures.{name}"))
-    assert found.attempted
-    assert not found.failed
 
 
 def test_interventions_end_where_nqm_says() -> None:

@@ -8,11 +8,12 @@ import optax
 import pytest
 
 import lopt
+from figures.engine.averages import moving_average
 from figures.star import inner_runs, meta_runs, ship
 from figures.star.claims import ROWS
-from figures.star.experiments import collect, inner, moving_average, outer_steps_to, rises_for_good
+from figures.star.experiments import collect, inner, outer_steps_to, rises_for_good
 from figures.star.inner_runs import binned
-from figures.star.verdicts import against, lower
+from figures.star.verdicts import Claim, against, lower
 from lopt.meta.evaluate import held_out_keys, training_curves
 from lopt.optimizers.saved import SHIPPED, card
 from tests.lopt.meta.quick import bowl
@@ -65,6 +66,19 @@ def test_a_comparison_is_by_seed_of_use_and_counts_divergence_as_the_ceiling() -
     np.testing.assert_allclose(against(data, ["a"], ["b"]), [1.0, 2.0])
     np.testing.assert_allclose(against(data, ["a"], ["b", "c"]), [1.5, 0.5])
     assert lower(np.array([1.0, -3.0])) == "1.0000 ± 2.8284 higher, lower on 1 of 2 seeds"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "verdict"),
+    [
+        ((True, True), "**holds**"),
+        ((False, True), "**holds in part**"),
+        ((False, False), "**does not hold**"),
+    ],
+)
+def test_a_claim_holds_if_all_of_its_conditions_do(conditions, verdict) -> None:
+    cells = Claim("A claim", map(np.bool_, conditions), "numbers", "python -m figures").cells()
+    assert cells == ("A claim", verdict, "numbers", "`python -m figures`")
 
 
 def test_bins_keep_what_is_not_finite() -> None:
