@@ -9,7 +9,7 @@ from typing import NoReturn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from figures.engine.figure import PICTURES, Figure
+from figures.engine.figure import DRAWN, PICTURES, Figure
 from figures.engine.gallery import PAGE, page
 from figures.engine.output import duration, save
 from figures.engine.registry import MODULES, find
@@ -33,7 +33,11 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--all", action="store_true", help="draw every figure, and docs/figures.md")
     found.add_argument("--recompute", action="store_true", help="compute the results anew")
     found.add_argument(
-        "--out", type=Path, default=PICTURES, metavar="FOLDER", help="default: docs/figures"
+        "--out",
+        type=Path,
+        default=DRAWN,
+        metavar="FOLDER",
+        help="draw there; default: build/figures, and what docs shows in docs",
     )
     return found
 
@@ -52,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
             _list(console)
         for figure in figures:
             _make(console, figure, asked.out, anew=asked.recompute)
+        if figures and asked.out == DRAWN:
+            write(PAGE, page())
     except SystemExit as exit_:
         return int(exit_.code or 0)
     except ValueError as error:
@@ -60,8 +66,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("figures: stopped; the same command goes on from here.", file=sys.stderr)
         return 130
-    if figures and asked.out == PICTURES:
-        write(PAGE, page())
     return 0
 
 
@@ -79,7 +83,9 @@ def _make(console: Console, figure: Figure, out: Path, *, anew: bool) -> None:
     record = _recompute(console, figure) if anew else load(figure)
     began = time.monotonic()
     files = save(figure, record, out)
-    if out == PICTURES:
+    if out == DRAWN:
+        picture = out / f"{figure.name}.png"
+        write(PICTURES / picture.name, picture.read_bytes())
         for path, text in figure.pages(record["parts"]).items():
             write(path, text)
     took = time.monotonic() - began

@@ -10,6 +10,9 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "figures" / "results"
 PICTURES = ROOT / "docs" / "figures"
+"""What the pages show, a PNG for each figure."""
+DRAWN = ROOT / "build" / "figures"
+"""Everything else that is drawn; git ignores it."""
 
 Data = Mapping[str, Any]
 """The computed parts by name."""

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from figures.engine.figure import PICTURES, Figure, canonical, digest
+from figures.engine.figure import DRAWN, Figure, canonical, digest
 from figures.engine.markdown import wrapped
 from figures.engine.store import versions, write
 from figures.engine.style import plt
@@ -52,7 +52,7 @@ def duration(seconds: float) -> str:
     return f"{max(1, round(seconds) if seconds < 8 else 5 * round(seconds / 5))} s"
 
 
-def save(figure: Figure, record: dict[str, Any], folder: Path = PICTURES) -> list[Path]:
+def save(figure: Figure, record: dict[str, Any], folder: Path = DRAWN) -> list[Path]:
     """Draw and write NAME.svg, NAME.png, NAME.md and NAME.json; the same bytes every time."""
     folder.mkdir(parents=True, exist_ok=True)
     said = sidecar(figure, record)

@@ -115,11 +115,8 @@ def caption(data: Data) -> str:
         if status == "certified"
     )
     unknown = {n: c["unknown"] for n, c in counts.items() if c["unknown"]}
-    open_ = (
-        "; unknown are "
-        + ", ".join(f"{count} of {counts[n].total()} at N = {n}" for n, count in unknown.items())
-        if unknown
-        else "; none is unknown"
+    open_ = ", ".join(
+        f"{number} of {counts[n].total()} at N = {n}" for n, number in unknown.items()
     )
     rests = ", ".join(f"{name} ({count})" for name, count in arguments.most_common())
     below = [f for f in fractions().tolist() if _all_certified(data, f)]
@@ -131,7 +128,7 @@ counterexample of docs/errata.md with P̃ ≥ 0: certified up to d̄ =
 ({d[0]:.3g}, {d[1]:.1g}), whose instability is proved in rational arithmetic. (c)
 {CONFIG["problems"]} random problems for each N, a row each, over the size of d̄ in units of the
 smallest that is refuted: blue certified, grey unknown, orange refuted. Up to {max(below):.3g} of
-the edge every problem is certified{open_}.
+the edge every problem is certified; unknown are {open_}.
 
 **Paper.** Lemma 3: (16) and (17) suffice for P̃ that commutes with every Δ, that is diagonal P̃. No
 figure.

@@ -71,6 +71,22 @@ def test_a_figure_is_drawn_where_it_is_asked(
     assert str(tmp_path / "fig1") in capsys.readouterr().out.replace("\n", "")
 
 
+def test_docs_gets_the_picture_and_the_page_that_shows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, docs = tmp_path / "build", tmp_path / "docs"
+    monkeypatch.setattr(command, "DRAWN", drawn)
+    monkeypatch.setattr(command, "PICTURES", docs / "figures")
+    monkeypatch.setattr(command, "PAGE", docs / "figures.md")
+    monkeypatch.setattr(command, "page", lambda: "all of them")
+    assert command.main(["momentum"]) == 0
+    assert len(list(drawn.iterdir())) == 4
+    assert [path.name for path in (docs / "figures").iterdir()] == ["momentum.png"]
+    picture = drawn / "momentum.png"
+    assert (docs / "figures" / "momentum.png").read_bytes() == picture.read_bytes()
+    assert (docs / "figures.md").read_text() == "all of them"
+
+
 def test_an_interrupted_recomputation_goes_on(tmp_path: Path) -> None:
     calls: list[str] = []
     with pytest.raises(KeyboardInterrupt):
