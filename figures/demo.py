@@ -2,7 +2,7 @@
 
     python -m figures.demo [FOLDER]
 
-An unfinished run in FOLDER (``demo`` unless given) is continued; a finished one is done anew.
+An unfinished run in FOLDER (``demo`` unless given) is continued; a finished one is replaced.
 """
 
 import shutil

@@ -1,4 +1,4 @@
-"""``python -m figures``: list the figures, draw them, compute their results anew."""
+"""``python -m figures``: list the figures, draw them, recompute their results."""
 
 import argparse
 import sys
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     found = _Parser(prog="python -m figures", description=__doc__)
     found.add_argument("names", nargs="*", metavar="NAME", help="figures to draw; none lists them")
     found.add_argument("--all", action="store_true", help="draw every figure, and docs/figures.md")
-    found.add_argument("--recompute", action="store_true", help="compute the results anew")
+    found.add_argument("--recompute", action="store_true", help="compute the results again first")
     found.add_argument(
         "--out",
         type=Path,
@@ -52,10 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
         figures = [find(name) for name in names]
         if not figures:
             if asked.recompute:
-                raise ValueError("name the figures to compute anew, or pass --all.")
+                raise ValueError("name the figures to recompute, or pass --all.")
             _list(console)
         for figure in figures:
-            _make(console, figure, asked.out, anew=asked.recompute)
+            _make(console, figure, asked.out, again=asked.recompute)
         if figures and asked.out == DRAWN:
             write(PAGE, page())
     except SystemExit as exit_:
@@ -79,8 +79,8 @@ def _list(console: Console) -> None:
         console.print(f"{name:<14}{figure.title} ({cost})", markup=False)
 
 
-def _make(console: Console, figure: Figure, out: Path, *, anew: bool) -> None:
-    record = _recompute(console, figure) if anew else load(figure)
+def _make(console: Console, figure: Figure, out: Path, *, again: bool) -> None:
+    record = _recompute(console, figure) if again else load(figure)
     began = time.monotonic()
     files = save(figure, record, out)
     if out == DRAWN:

@@ -29,9 +29,9 @@ class Figure:
     title : str
         What it shows, in a line.
     seen : str
-        The picture in words, for who does not see it.
+        The picture in words, for readers who cannot see it.
     config : mapping
-        All that the results depend on, as JSON; "seed" where there is one.
+        Everything that the results depend on, as JSON; "seed" if there is one.
     parts : tuple of str
         What is computed one at a time and kept: a recomputation that was stopped goes on with the
         next of them.
@@ -42,7 +42,7 @@ class Figure:
     caption : callable
         Results -> Markdown, every measured number of it taken from the results.
     pages : callable
-        Results -> what else is made of them, text by path.
+        Results -> the pages made of them, text by path.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Figure:
 
     @property
     def seed(self) -> int | None:
-        """Of the random numbers; None where nothing is drawn."""
+        """The seed of the random numbers; None where the results are deterministic."""
         return self.config.get("seed")
 
     @property

@@ -8,13 +8,14 @@ from figures.engine.store import load
 PAGE = PICTURES.with_suffix(".md")
 HEAD = """# Figures
 
-The paper's figures computed anew, and what lies beyond them. `make figures` draws all of them from
-the results in figures/results; `python -m figures` lists them, `python -m figures NAME` draws one,
-`python -m figures NAME --recompute` computes its results anew and, stopped, goes on where it was.
-The pictures are drawn as PNG and SVG in build/figures, with the caption and a JSON file that has
-the configuration, the seed and the versions; the pictures carry the same in their metadata. The PNG
-is copied to docs/figures, which this page shows. The numbers of the captions are taken from the
-results. Another figure is a module with a `FIGURE` and a line in figures/engine/registry.py.
+The paper's figures, recomputed, and figures that go beyond the paper. `make figures` draws all of
+them from the results in figures/results; `python -m figures` lists them, `python -m figures NAME`
+draws one, and `python -m figures NAME --recompute` first computes its results again; if it is
+interrupted, the same command resumes where it stopped. The pictures are drawn as PNG and SVG in
+build/figures, with the caption and a JSON file that has the configuration, the seed and the
+versions; the pictures carry the same in their metadata. The PNG is copied to docs/figures, which
+this page shows. The numbers of the captions are taken from the results. Another figure is a module
+with a `FIGURE` and a line in figures/engine/registry.py.
 """
 
 

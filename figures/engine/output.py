@@ -34,7 +34,7 @@ def caption_page(figure: Figure, record: dict[str, Any]) -> str:
     return (
         f"## {figure.title}\n\n{wrapped(figure.caption(record['parts']))}\n\n"
         f"    python -m figures {figure.name}\n\n"
-        f"draws it; `--recompute` computes anew what it shows, in about "
+        f"draws it; with `--recompute` it first computes the results again, in about "
         f"{duration(record['seconds'])}.\n"
     )
 

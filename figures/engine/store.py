@@ -80,9 +80,9 @@ def load(figure: Figure, folder: Path = RESULTS) -> dict[str, Any]:
         record: dict[str, Any] = json.loads(path.read_text("utf-8"))
         same = record["hash"] == figure.hash and list(record["parts"]) == list(figure.parts)
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} is damaged; compute it anew: {remedy}") from None
+        raise ValueError(f"{path} is damaged; recompute it: {remedy}") from None
     if not same:
-        raise ValueError(f"{path} is of another configuration; compute it anew: {remedy}")
+        raise ValueError(f"{path} is of another configuration; recompute it: {remedy}")
     return record
 
 

@@ -21,7 +21,8 @@ any number of the monitor's.
 
     python -m figures predictions [--recompute]
 
-makes this page and its picture from figures/results/predictions.json (`--recompute` measures anew).
+makes this page and its picture from figures/results/predictions.json (`--recompute` repeats the
+measurements).
 
 ## What was done
 
@@ -66,7 +67,7 @@ the loss more](figures/predictions.png)
 
 Left and middle, radii outside 0.6 to 2.2 are drawn at the edge.
 
-## Warnings and what came
+## Warnings and outcomes
 
 A case that rises:
 

@@ -1,4 +1,4 @@
-"""What `predictions` compares: numbers and warnings at the horizon, and what came."""
+"""What `predictions` compares: numbers and warnings at the horizon, and outcomes beyond it."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""The paper's Fashion-MNIST task at full size, meta-trained unattended: the curve and what came."""
+"""The paper's Fashion-MNIST task at full size: an unattended meta-training and its evaluation."""
 
 import json
 from dataclasses import asdict
@@ -21,7 +21,7 @@ CONFIG: dict[str, Any] = {"run": asdict(RUN), "seeds": 5, "horizons": 2, "seed":
 
 
 def compute(part: str) -> Any:
-    """Meta-train, or evaluate what came of it beside tuned Adam."""
+    """Meta-train, or evaluate the result beside tuned Adam."""
     do(NAME, RUN)
     if part == "run":
         found = json.loads((KEPT / f"{NAME}.json").read_text("utf-8"))

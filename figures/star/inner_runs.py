@@ -60,7 +60,7 @@ def steps(name: str) -> int:
 
 
 def do(name: str) -> None:
-    """Train with it and keep what came."""
+    """Train with it and keep the outcome."""
     own = name.removesuffix(FAR)
     found = _baseline(own, steps(name)) if own in BASELINES else _learned(own, steps(name))
     curves = found.pop("curves")

@@ -1,7 +1,7 @@
 """The meta-trained optimizers that come with the package: which runs they are, and their cards.
 
     python -m figures.star.ship                write the files and cards from the results
-    python -m figures.star.ship --recompute    measure what the cards say anew, too
+    python -m figures.star.ship --recompute    repeat the measurements of the cards first
 
 Seeds that no figure and no choice has used train on the task of meta-training and on two others,
 beside Adam with the best of eight rates on those very seeds.
@@ -100,7 +100,7 @@ zero. Steps skipped as not finite: {skipped}. Made with JAX {made[jax]}, optax {
 
 {fails}
 
-Measured was nothing beyond these tasks: no other batch size, no larger network, no other data.
+Nothing beyond these tasks was measured: no other batch size, no larger network, no other data.
 
 ## Beyond the horizon
 
@@ -114,8 +114,8 @@ half-decades of the learning rate on the same seeds.
 
 {evidence}
 
-`python -m figures.star.ship --recompute` measures it anew and writes this card. How it compares
-with the other runs is on docs/experiments.md.
+`python -m figures.star.ship --recompute` repeats the measurements and writes this card. How the
+optimizer compares with the other runs is on docs/experiments.md.
 
 ## Licence
 
@@ -195,7 +195,10 @@ def main(arguments: list[str]) -> int:
         write(EVIDENCE, json.dumps(measure(), indent=1) + "\n")
     evidence = json.loads(EVIDENCE.read_text("utf-8"))
     if evidence["runs"] != CHOSEN:
-        print(f"ship: {EVIDENCE} is of other runs; measure anew with --recompute.", file=sys.stderr)
+        print(
+            f"ship: {EVIDENCE} is of other runs; repeat the measurements with --recompute.",
+            file=sys.stderr,
+        )
         return 2
     for name, run in CHOSEN.items():
         saved = load(KEPT / f"{run}.npz")

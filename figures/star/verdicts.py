@@ -33,8 +33,8 @@ outer steps of {budget[pairs]} antithetic pairs for each optimizer, the same lea
 {budget[learning_rate]:g} falling to a tenth. The pictures are in [figures.md](figures.md): `fig3`,
 `claims`, `app1` to `app4`, `nominal-terms`. Every number below is computed from the results in
 figures/results/runs by `python -m figures claims`; `python -m figures.star.meta_runs NAME`
-meta-trains a run and `python -m figures.star.inner_runs NAME` uses it, anew where its files are not
-there.
+meta-trains a run and `python -m figures.star.inner_runs NAME` trains with it, if their files are
+missing.
 
 ## Verdicts
 

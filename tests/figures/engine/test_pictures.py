@@ -16,7 +16,7 @@ from figures.engine.registry import MODULES, find
 
 @pytest.fixture(scope="module", params=list(MODULES))
 def drawn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A figure, its committed record, and the folder it was drawn into anew."""
+    """A figure, its committed record, and the folder it was drawn into again."""
     figure = find(request.param)
     record, folder = store.load(figure), tmp_path_factory.mktemp(figure.name)
     output.save(figure, record, folder)
