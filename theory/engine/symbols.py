@@ -1,10 +1,11 @@
 """The letters of the formulas: what each stands for, its shape and its sign, in one place."""
 
 import sympy
-from sympy import Identity, MatrixSymbol, Symbol
+from sympy import Identity, MatrixSymbol, Rational, Symbol
 
 N = Symbol("N", integer=True, positive=True)  # the dimension; stays symbolic in the proofs
 I = Identity(N)
+half, one = Rational(1, 2), sympy.S.One
 
 alpha = Symbol("alpha", nonnegative=True)  # nominal_step
 h = Symbol("h", positive=True)  # lambda_max(H), or an upper bound of it
@@ -13,6 +14,7 @@ dbar = Symbol("dbar", positive=True)  # max_i dbar_i
 T = Symbol("T", integer=True, positive=True)  # horizon
 t, k = sympy.symbols("t k", integer=True, nonnegative=True)
 lam = Symbol("lamda", real=True)  # an eigenvalue
+z = Symbol("z")  # a root of a characteristic polynomial
 
 
 def square(name: str) -> MatrixSymbol:

@@ -7,16 +7,7 @@ import sympy
 from theory.engine.algebra import at_one
 from theory.engine.statement import Formulas, Status, statement
 from theory.engine.steps import Step, exact, identity
-from theory.engine.symbols import (
-    Delta,
-    H,
-    I,
-    P_star,
-    P_tilde,
-    alpha,
-    eps,
-)
-from theory.paper.dynamics import half
+from theory.engine.symbols import Delta, H, I, P_star, P_tilde, alpha, eps, half
 
 
 @statement(

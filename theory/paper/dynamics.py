@@ -4,32 +4,13 @@ from collections.abc import Iterator
 from itertools import product
 
 import sympy
-from sympy import Rational, Sum, Trace
+from sympy import Sum, Trace
 
 from theory.engine.algebra import at_one
 from theory.engine.statement import Formulas, Status, statement
 from theory.engine.steps import Step, because, evaluated, exact, identity
-from theory.engine.symbols import (
-    S0,
-    A,
-    C,
-    H,
-    I,
-    K,
-    N,
-    P,
-    Pi0,
-    S,
-    alpha,
-    grad,
-    k,
-    phi,
-    t,
-    xi,
-)
+from theory.engine.symbols import S0, A, C, H, I, K, N, P, Pi0, S, alpha, grad, half, k, phi, t, xi
 from theory.engine.symbols import T as horizon
-
-half = Rational(1, 2)
 
 
 @statement(

@@ -7,9 +7,8 @@ from sympy import Matrix, Rational, Symbol
 
 from theory.engine.statement import Formulas, Status, statement
 from theory.engine.steps import Step, because, evaluated, exact, identity, loewner
-from theory.engine.symbols import I, K, P, R, alpha, grad, h, phi
+from theory.engine.symbols import I, K, P, R, alpha, grad, h, one, phi, z
 
-z = Symbol("z")
 p = Symbol("p", real=True)
 SKEWED = {
     "H": Matrix([[5, 4], [4, 5]]),
@@ -114,7 +113,6 @@ def preconditioned_exact(f: Formulas) -> Iterator[Step]:
         R * (I - gain * R**2) * R**-1,
         I - R * gain * R,
     )
-    one = sympy.S.One
     low, high = f["room_below"], f["room_above"]
     yield loewner(
         "R M R >= 0 if the room below is", R * gain * R, [(one, R, low)], {low}, where=root

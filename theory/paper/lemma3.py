@@ -7,13 +7,12 @@ from sympy import Eq, Matrix, Rational, Symbol
 
 from theory.engine.statement import Formulas, Status, statement
 from theory.engine.steps import Step, because, exact, identity, loewner, nonnegative
-from theory.engine.symbols import Delta, I, K, P_tilde, V, alpha, dbar, h
+from theory.engine.symbols import Delta, I, K, P_tilde, V, alpha, dbar, h, one
 
 d = Symbol("d", positive=True)  # an entry of Delta
 p = Symbol("p", real=True)  # an eigenvalue of P~
 D = Symbol("D", positive=True)  # lambda_max(Delta)
 a, b = sympy.symbols("a b", nonnegative=True)  # |lambda_min(P~)|, lambda_max(P~)
-one = sympy.S.One
 BOUNDS = {"lower": -alpha / dbar, "upper": (2 / h - alpha) / dbar}
 
 

@@ -7,9 +7,8 @@ from sympy import Eq, Rational, Symbol, Trace
 
 from theory.engine.statement import Formulas, Status, statement
 from theory.engine.steps import Step, because, evaluated, exact, identity
-from theory.engine.symbols import A, C, H, K, Pi0, S, square, t
+from theory.engine.symbols import A, C, H, K, Pi0, S, half, one, square, t
 
-half, one = Rational(1, 2), sympy.S.One
 B = square("B")
 ROOT = {H: K**2}
 NOISY = half * Trace(H * (A**t * Pi0 * A.T**t + C + S))

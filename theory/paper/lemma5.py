@@ -19,14 +19,15 @@ from theory.engine.symbols import (
     T,
     V,
     column,
+    half,
     k,
     lam,
+    one,
     phi,
     square,
     t,
 )
 
-half, one = Rational(1, 2), sympy.S.One
 B, G, X, W, Z = (square(name) for name in "BGXWZ")
 Pi = square("Pi")  # second moment of phi_t
 Q = square("Q")  # (I - A) S (I - A)^T

@@ -7,9 +7,23 @@ from sympy import Eq, Matrix, Rational, Trace
 
 from theory.engine.statement import Formulas, Status, statement
 from theory.engine.steps import Step, because, evaluated, exact, identity
-from theory.engine.symbols import SYMMETRIC, C, H, S, T, alpha, h, lam, phi, square, t, xi
+from theory.engine.symbols import (
+    SYMMETRIC,
+    C,
+    H,
+    S,
+    T,
+    alpha,
+    h,
+    half,
+    lam,
+    one,
+    phi,
+    square,
+    t,
+    xi,
+)
 
-half, one = Rational(1, 2), sympy.S.One
 s, second, c = sympy.symbols("s pi_0 c", nonnegative=True)
 noise = square("S_g")
 

@@ -7,9 +7,8 @@ from sympy import Eq, Matrix, Rational, Symbol
 
 from theory.engine.statement import Formulas, Status, statement
 from theory.engine.steps import Step, because, evaluated, exact, identity, loewner, nonnegative
-from theory.engine.symbols import I, K, M, P, alpha, column, h, lam
+from theory.engine.symbols import I, K, M, P, alpha, column, h, lam, z
 
-z = Symbol("z")
 p = Symbol("p", real=True)  # an eigenvalue of P
 m = Symbol("m", nonnegative=True)  # lambda_max(M)
 

@@ -19,7 +19,6 @@ from theory.engine.statement import Formulas, Status, statement
 from theory.engine.steps import Step, because, evaluated, exact, identity, nonnegative
 from theory.engine.symbols import M, column, h
 
-one = sympy.S.One
 u, v = sympy.symbols("u v", real=True)  # a point u + i v of the numerical range of M
 s = Symbol("s", positive=True)
 x, y = sympy.symbols("x y", positive=True)  # the diagonal of a hessian of size 2

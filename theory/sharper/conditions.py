@@ -20,10 +20,11 @@ from theory.engine.symbols import (
     column,
     h,
     lam,
+    one,
     square,
     t,
+    z,
 )
-from theory.sharper.symmetric import one
 
 X, D = square("X"), square("D")
 GENERAL = SYMMETRIC - {P, M}
@@ -115,7 +116,6 @@ def eigenvector_condition(f: Formulas) -> Iterator[Step]:
     yield identity("kappa times the radius is the radius of Theorem 1'", kappa * f["radius"], 1 / h)
 
 
-z = Symbol("z")
 power = Symbol("m", integer=True, positive=True)
 
 

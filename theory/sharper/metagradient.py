@@ -3,15 +3,14 @@
 from collections.abc import Iterator
 
 import sympy
-from sympy import Matrix, MatrixExpr, MatrixSymbol, Rational, Symbol, Trace
+from sympy import Matrix, MatrixExpr, MatrixSymbol, Symbol, Trace
 
 from theory.engine.algebra import explicit
 from theory.engine.gaussian import gaussian_variance
 from theory.engine.statement import Formulas, Status, statement
 from theory.engine.steps import Step, because, identity
-from theory.engine.symbols import S0, SYMMETRIC, A, H, I, N, S, column, square
+from theory.engine.symbols import S0, SYMMETRIC, A, H, I, N, S, column, half, square
 
-half = Rational(1, 2)
 Pi, Y, E, dPi = (square(name) for name in ("Pi", "Y", "E", "dPi"))
 change = Symbol("delta")
 

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 
 import sympy
-from sympy import Rational, Symbol, Trace
+from sympy import Symbol, Trace
 
 from theory.engine.statement import Formulas, Status, statement
 from theory.engine.steps import Step, because, identity
-from theory.engine.symbols import SYMMETRIC, A, H, I, K, M, S, T, lam, square
+from theory.engine.symbols import SYMMETRIC, A, H, I, K, M, S, T, half, lam, square
 
-half, one = Rational(1, 2), sympy.S.One
 s, second = sympy.symbols("s z2", nonnegative=True)  # noise and initial second moment of a mode
 g = Symbol("g", positive=True)  # an eigenvalue of G
 j, a, b, t = sympy.symbols("j a b t", integer=True, nonnegative=True)

@@ -7,10 +7,10 @@ from sympy import Matrix, Rational, Symbol
 
 from theory.engine.statement import Formulas, Status, statement
 from theory.engine.steps import Step, because, evaluated, exact, identity, loewner, nonnegative
-from theory.engine.symbols import SYMMETRIC, H, I, P, alpha, square
+from theory.engine.symbols import SYMMETRIC, H, I, P, alpha, one, square, z
 
 beta = Symbol("beta", nonnegative=True)  # heavy-ball friction, 0 <= beta < 1
-z, decay = Symbol("z"), Symbol("w", real=True)
+decay = Symbol("w", real=True)
 u, v = sympy.symbols("u v", real=True)
 a, r = sympy.symbols("a r", positive=True)
 betas = sympy.symbols("beta1:4", real=True)
@@ -111,7 +111,6 @@ def _complex_roots() -> Iterator[Step]:
     yield because("which is positive for |z| >= 1: no complex root there")
 
 
-one = sympy.S.One
 x = Symbol("x", real=True)  # lr times an eigenvalue of the hessian
 
 

@@ -9,9 +9,8 @@ from sympy import Abs, Matrix, Rational, Symbol
 from theory.engine.schur import is_stable
 from theory.engine.statement import Formulas, Status, statement
 from theory.engine.steps import Step, because, identity, loewner, nonnegative
-from theory.engine.symbols import SYMMETRIC, H, I, P_tilde, alpha, column, dbar, h, square
+from theory.engine.symbols import SYMMETRIC, H, I, P_tilde, alpha, column, dbar, h, one, square
 
-one = sympy.S.One
 D, Bound, X, Theta, Ac, B, C, delta = (
     square(n) for n in ("D", "W", "X", "Theta", "A_c", "B", "C_p", "delta")
 )

@@ -9,13 +9,11 @@ from theory.engine.algebra import at_one, explicit
 from theory.engine.gaussian import wick
 from theory.engine.statement import Formulas, Status, statement
 from theory.engine.steps import Step, because, evaluated, exact, identity
-from theory.engine.symbols import H, alpha, square
+from theory.engine.symbols import H, alpha, one, square, z
 
-one = sympy.S.One
 X = square("X")
 size = Symbol("B", positive=True)  # the batch
 h = Symbol("h_i", positive=True)
-z = Symbol("z")
 
 
 @statement(

@@ -7,19 +7,8 @@ from sympy import Eq, Rational, Symbol
 
 from theory.engine.statement import Formulas, Status, statement
 from theory.engine.steps import Step, because, exact, identity, loewner, nonnegative
-from theory.engine.symbols import (
-    H,
-    I,
-    K,
-    P,
-    P_star,
-    alpha,
-    eps,
-    h,
-    lam,
-)
+from theory.engine.symbols import H, I, K, P, P_star, alpha, eps, h, lam, one
 
-one = sympy.S.One
 ROOT = {H: K**2}
 low, high = sympy.symbols("h_min h_max", positive=True)
 mode = Symbol("h_i", positive=True)
