@@ -142,6 +142,7 @@ def test_cards_are_of_the_results() -> None:
         assert card(name) == ship.card(name, evidence)
         own, source = lopt.load(name), lopt.load(meta_runs.KEPT / f"{run}.npz")
         assert own.config == source.config
+        assert source.origin["run"]["initial_head_scale"] == 0  # the text of the cards says so
         for a, b in zip(
             jax.tree.leaves(own.meta_parameters),
             jax.tree.leaves(source.meta_parameters),
