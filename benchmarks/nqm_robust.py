@@ -14,28 +14,10 @@ from collections import Counter
 
 import numpy as np
 
+from figures.quadratic.robust_cases import edge, problem
 from nqm import robust_stability
 
 FRACTIONS = (0.5, 0.8, 0.9, 0.95, 0.99)
-
-
-def problem(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
-    """H of condition up to 100, any P~, alpha inside its interval, dbar over a decade."""
-    Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
-    H = (Q * 10 ** -rng.uniform(0, 2, n)) @ Q.T
-    H = (H + H.T) / 2
-    alpha = rng.uniform(0.05, 1.9) / np.linalg.eigvalsh(H)[-1]
-    return H, rng.standard_normal((n, n)), alpha, 10 ** rng.uniform(-0.5, 0.5, n)
-
-
-def edge(H: np.ndarray, P: np.ndarray, alpha: float, bound: np.ndarray) -> float:
-    """The largest scale of P~ at which the search refutes nothing."""
-    low, high = 0.0, 1e3
-    for _ in range(30):
-        middle = (low + high) / 2
-        status = robust_stability(H, middle * P, alpha, bound, budget=0).status
-        low, high = (low, middle) if status == "refuted" else (middle, high)
-    return low
 
 
 def main() -> None:

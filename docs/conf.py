@@ -25,7 +25,7 @@ extensions = [
     "docs.extensions.configuration",
     "docs.extensions.equations",
 ]
-exclude_patterns = ["extensions", "**/.ipynb_checkpoints", "figures/*.md"]
+exclude_patterns = ["extensions", "**/.ipynb_checkpoints"]
 nitpicky = True
 default_role = "code-name"
 html_math_renderer = "mathml"

@@ -2,7 +2,7 @@
 
 import sys
 
-from figures.command import main
+from figures.engine.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,7 +2,7 @@
 
     python -m figures.demo [FOLDER]
 
-An unfinished run in FOLDER (``demo`` unless given) is continued; a finished one is done anew.
+An unfinished run in FOLDER (``demo`` unless given) is continued; a finished one is replaced.
 """
 
 import shutil
@@ -17,7 +17,8 @@ from rich.console import Console
 
 import lopt.cli
 import nqm.cli
-from figures.style import BLUE, GREY, ORANGE, PURPLE, plt, unit_circle, use_style
+from figures.engine.averages import smooth
+from figures.engine.style import BLUE, GREY, ORANGE, PURPLE, plt, unit_circle, use_style
 from lopt.cli.display import table_console
 from lopt.cli.evaluate import table
 from lopt.meta.compare import Evaluation, evaluate_run, find
@@ -151,14 +152,6 @@ def draw(
     _complex_plane(axes[2], spectra)
     figure.tight_layout(w_pad=2)
     return figure
-
-
-def smooth(values: NDArray[Any], width: int) -> NDArray[np.float64]:
-    """A running mean over the last axis, shorter at its beginning."""
-    sums = np.cumsum(np.asarray(values, np.float64), axis=-1)
-    sums[..., width:] = sums[..., width:] - sums[..., :-width]
-    counts = np.minimum(np.arange(1, sums.shape[-1] + 1), width)
-    return np.asarray(sums / counts)
 
 
 def _meta_training(axes: Any, run: RunDirectory, evaluation: Evaluation) -> None:

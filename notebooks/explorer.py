@@ -9,7 +9,7 @@ import ipywidgets as widgets
 import numpy as np
 from matplotlib.figure import Figure
 
-from figures.style import BLUE, GREY, ORANGE, PURPLE, unit_circle
+from figures.engine.style import BLUE, GREY, ORANGE, PURPLE, unit_circle
 from notebooks.eigenvalues import SETTINGS, Setting, Verdict, disturbed, verdicts
 
 # Name, lower end, upper end, step and label of each slider.

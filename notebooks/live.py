@@ -8,8 +8,8 @@ import numpy as np
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from figures.demo import smooth
-from figures.style import BLUE, GREY, ORANGE, PURPLE, unit_circle
+from figures.engine.averages import smooth
+from figures.engine.style import BLUE, GREY, ORANGE, PURPLE, unit_circle
 from lopt.meta.loop import Measurement, Progress
 from lopt.monitor.picture import converged_values
 

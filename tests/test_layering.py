@@ -2,6 +2,8 @@
 
 import ast
 import sys
+from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,10 @@ OUTSIDE_ALLOWED = {
     "nqm": {"numpy", "scipy", "array_api_compat", "flint", "matplotlib"},
     "theory": {"sympy"},
 }
+
+
+ROOMS = ("figures", "theory")
+MODULES_OF_A_ROOM = 12
 
 
 def layer(module: str) -> int | None:
@@ -82,3 +88,31 @@ def test_the_walk_sees_relative_imports(tmp_path: Path) -> None:
     path = tmp_path / "module.py"
     path.write_text("from . import a\nfrom ..b import c\ndef f():\n    import d.e\n")
     assert imports("x.y.module", path) == {"x.y.a", "x.b.c", "d.e"}
+
+
+@pytest.mark.parametrize("top", ROOMS)
+def test_no_import_circle(top: str) -> None:
+    """Also none that an import inside a function hides; a package does not count for its own."""
+    own = {name: path for name, path in modules() if name.split(".")[0] == top}
+    graph: dict[str, set[str]] = {name: set() for name in own}
+    for name, path in own.items():
+        for target in imports(name, path):
+            while target and target not in own:
+                target = target.rpartition(".")[0]
+            if target and not f"{name}.".startswith(f"{target}."):
+                graph[name].add(target)
+    assert any(graph.values())
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("top", ROOMS)
+def test_no_room_has_too_many_modules(top: str) -> None:
+    rooms = Counter(path.parent for _, path in modules() if path.stem != "__init__")
+    sizes = {str(room.relative_to(ROOT)): count for room, count in rooms.items()}
+    assert top in sizes
+    crowded = {
+        room: count
+        for room, count in sizes.items()
+        if room.split("/")[0] == top and count > MODULES_OF_A_ROOM
+    }
+    assert not crowded

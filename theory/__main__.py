@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 
 from theory.catalogue import STATEMENTS, UnknownStatementError, find
+from theory.engine.statement import ProofError, Status
 from theory.errata import Latex, Markdown, document
-from theory.statement import ProofError, Status
 from theory.text import page, table
 
 

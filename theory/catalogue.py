@@ -2,31 +2,29 @@
 
 import difflib
 import re
+from types import ModuleType
 
-from theory import (
-    allhessians,
+from theory.engine.statement import Statement
+from theory.paper import (
     cancellation,
     dynamics,
-    exact,
-    general,
     lemma2,
     lemma3,
-    lemma3_proof,
     lemma4,
     lemma5,
-    lemma5_proof,
+    stability,
+    theorem1,
+)
+from theory.sharper import (
+    all_hessians,
+    conditions,
     metagradient,
     moments,
     momentum,
-    momentum_rules,
-    planes,
     robust,
-    stability,
     stochastic,
-    theorem1,
-    vertices,
+    symmetric,
 )
-from theory.statement import Statement
 
 MODULES = (
     dynamics,
@@ -34,23 +32,23 @@ MODULES = (
     theorem1,
     lemma2,
     lemma3,
-    lemma3_proof,
     lemma4,
     lemma5,
-    lemma5_proof,
     stability,
-    exact,
-    general,
-    allhessians,
-    planes,
+    symmetric,
+    conditions,
+    all_hessians,
     robust,
-    vertices,
     moments,
     metagradient,
     momentum,
-    momentum_rules,
     stochastic,
 )
+
+
+def of_module(module: ModuleType) -> list[Statement]:
+    """The statements that a module defines, in its order."""
+    return [value for value in vars(module).values() if isinstance(value, Statement)]
 
 
 def paper_order(statement: Statement) -> tuple[int, int]:
@@ -63,7 +61,7 @@ def paper_order(statement: Statement) -> tuple[int, int]:
 
 
 STATEMENTS: tuple[Statement, ...] = tuple(
-    sorted((s for module in MODULES for s in module.STATEMENTS), key=paper_order)
+    sorted((s for module in MODULES for s in of_module(module)), key=paper_order)
 )
 BY_NAME = {statement.name: statement for statement in STATEMENTS}
 

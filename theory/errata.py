@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 import sympy
 from sympy import Basic
 
-from theory.statement import Formulas, Proof, Statement, Status
-from theory.steps import Step
-from theory.symbols import P_star
+from theory.engine.statement import Formulas, Proof, Statement, Status
+from theory.engine.steps import Step
+from theory.engine.symbols import P_star
 from theory.text import letters, trivial
 
 TITLE = "Errata and sharper statements"

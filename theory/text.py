@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import sympy
 from sympy import Basic, MatrixBase
 
-from theory.statement import Formulas, Proof, Statement, Status
-from theory.steps import Step
-from theory.symbols import MEANING
+from theory.engine.statement import Formulas, Proof, Statement, Status
+from theory.engine.steps import Step
+from theory.engine.symbols import MEANING
 
 MARKS = {True: "[ok]", False: "[FAILS]", None: "    "}
 LONGEST = 320  # characters of one relation; the longer ones are polynomials in many letters

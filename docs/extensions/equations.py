@@ -13,7 +13,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from docs.extensions.nodes import code, lines, table
 from theory.catalogue import STATEMENTS
-from theory.statement import Statement
+from theory.engine.statement import Statement
 
 FOLDER = Path(__file__).resolve().parents[1]
 

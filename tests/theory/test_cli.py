@@ -9,8 +9,8 @@ import pytest
 
 from theory.__main__ import main
 from theory.catalogue import STATEMENTS
+from theory.engine.statement import Proof, Statement
 from theory.errata import Latex, document
-from theory.statement import Proof, Statement
 from theory.text import page
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ import sympy
 from sympy import Basic, Matrix, MatrixBase
 
 from theory.catalogue import STATEMENTS
-from theory.statement import ProofError, Statement
+from theory.engine.statement import ProofError, Statement
 
 
 def mutants(formula: Basic) -> Iterator[tuple[str, Basic]]:

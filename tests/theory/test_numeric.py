@@ -5,10 +5,10 @@ import pytest
 import sympy
 from sympy import Matrix, MatrixBase, MatrixSymbol
 
-from theory.algebra import at_one
 from theory.catalogue import STATEMENTS, find
-from theory.statement import Statement
-from theory.symbols import N
+from theory.engine.algebra import at_one
+from theory.engine.statement import Statement
+from theory.engine.symbols import N
 
 
 def letters(formula: sympy.Basic) -> list[sympy.Basic]:

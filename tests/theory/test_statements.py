@@ -7,7 +7,7 @@ import pytest
 import sympy
 
 from theory.catalogue import BY_NAME, STATEMENTS, UnknownStatementError, find
-from theory.statement import Statement, Status
+from theory.engine.statement import Statement, Status
 
 NUMBERED = (
     ["theorem-1", *(f"lemma-{n}" for n in range(2, 6))]

@@ -1,0 +1,48 @@
+"""Every figure by its name. Another one is a module with a `FIGURE`, and a line here."""
+
+import difflib
+from importlib import import_module
+
+from figures.engine.figure import Figure
+
+MODULES = {
+    "fig1": "figures.quadratic.interventions",
+    "fig2a": "figures.quadratic.gradient_variance",
+    "fig2bc": "figures.quadratic.nominal_training",
+    "regions": "figures.quadratic.regions",
+    "momentum": "figures.quadratic.momentum",
+    "robust": "figures.quadratic.robust",
+    "conservatism": "figures.quadratic.conservatism",
+    "full-size": "figures.star.full_size",
+    "fig3": "figures.star.fig3",
+    "claims": "figures.star.claims",
+    "app1": "figures.star.fig3:SEEDS_FIGURE",
+    "app2": "figures.star.ablations:APP2",
+    "app3": "figures.star.ablations:APP3",
+    "app4": "figures.star.ablations:APP4",
+    "nominal-terms": "figures.star.ablations:TERMS",
+    "edge": "figures.monitor.edge",
+    "predictions": "figures.monitor.predictions",
+}
+"""Name -> module, in the order of the page; a module is imported when its figure is asked for. One
+with several figures names them after a colon.
+"""
+
+
+def find(name: str) -> Figure:
+    """The figure of that name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message has the nearest name.
+    """
+    if name not in MODULES:
+        near = difflib.get_close_matches(name.lower(), MODULES, n=1, cutoff=0.0)
+        raise ValueError(
+            f"no figure is called {name!r}; the nearest is {near[0]!r}. "
+            "`python -m figures` lists all of them."
+        )
+    module, _, attribute = MODULES[name].partition(":")
+    figure: Figure = getattr(import_module(module), attribute or "FIGURE")
+    return figure

@@ -1,0 +1,153 @@
+"""Results of figures on disk: committed ones, and those of a recomputation that is under way."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from figures.engine.figure import RESULTS, Figure
+
+PACKAGES = ("numpy", "scipy", "matplotlib", "nqm-lopt")
+KEEP_EVERY_SECONDS = 1.0
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that figures are made with."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def rounded(value: Any, digits: int = 6) -> Any:
+    """The value as JSON, its floats to so many digits; null for what is not finite.
+
+    Examples
+    --------
+    >>> rounded({"a": np.array([1 / 3, np.inf]), "b": 2}, 3)
+    {'a': [0.333, None], 'b': 2}
+    """
+    if isinstance(value, dict):
+        return {key: rounded(item, digits) for key, item in value.items()}
+    if isinstance(value, np.ndarray | list | tuple):
+        return [rounded(item, digits) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.{digits}g}") if np.isfinite(value) else None
+    return value
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+    part.replace(path)
+
+
+def results_file(figure: Figure, folder: Path = RESULTS) -> Path:
+    """Where its results are kept."""
+    return folder / f"{figure.name}.json"
+
+
+def partial_file(figure: Figure, folder: Path = RESULTS) -> Path:
+    """Where those of an unfinished recomputation are."""
+    return folder / f"{figure.name}.partial.json"
+
+
+def load(figure: Figure, folder: Path = RESULTS) -> dict[str, Any]:
+    """Its record: the parts, and the configuration, versions and seconds they were computed with.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it is damaged or of another configuration.
+    """
+    path, remedy = results_file(figure, folder), f"python -m figures {figure.name} --recompute"
+    if not path.exists():
+        raise ValueError(f"{figure.name} has no results in {folder}; compute them: {remedy}")
+    try:
+        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        same = record["hash"] == figure.hash and list(record["parts"]) == list(figure.parts)
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is damaged; recompute it: {remedy}") from None
+    if not same:
+        raise ValueError(f"{path} is of another configuration; recompute it: {remedy}")
+    return record
+
+
+def kept(figure: Figure, folder: Path = RESULTS) -> dict[str, Any]:
+    """The record of an unfinished recomputation of the same configuration, or an empty one."""
+    empty: dict[str, Any] = {
+        "figure": figure.name,
+        "config": dict(figure.config),
+        "hash": figure.hash,
+        "versions": versions(),
+        "seconds": 0.0,
+        "parts": {},
+    }
+    path = partial_file(figure, folder)
+    if not path.exists():
+        return empty
+    try:
+        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        same = all(record[key] == empty[key] for key in ("hash", "versions"))
+    except (ValueError, KeyError, TypeError):
+        return empty
+    return record if same else empty
+
+
+def recompute(
+    figure: Figure, folder: Path = RESULTS, report: Callable[[int, int], None] = lambda *_: None
+) -> dict[str, Any]:
+    """Compute what an unfinished recomputation has not, keeping each part; then the whole record.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If stopped; what was computed is kept, and the next call goes on.
+    """
+    record, partial = kept(figure, folder), partial_file(figure, folder)
+    began = last = time.monotonic()
+    before = record["seconds"]
+    try:
+        for name in figure.parts:
+            if name in record["parts"]:
+                continue
+            report(len(record["parts"]), len(figure.parts))
+            record["parts"][name] = figure.compute(name)
+            now = time.monotonic()
+            record["seconds"] = before + now - began
+            if now - last > KEEP_EVERY_SECONDS:
+                write(partial, json.dumps(record, ensure_ascii=False))
+                last = now
+    except BaseException:
+        if record["parts"]:
+            write(partial, json.dumps(record, ensure_ascii=False))
+        raise
+    report(len(figure.parts), len(figure.parts))
+    record["parts"] = {name: record["parts"][name] for name in figure.parts}
+    record["seconds"] = rounded(record["seconds"], 2)
+    write(results_file(figure, folder), text(record))
+    partial.unlink(missing_ok=True)
+    return record
+
+
+def text(record: dict[str, Any]) -> str:
+    """The record as JSON, a line for each part."""
+    head = json.dumps({**record, "parts": {}}, ensure_ascii=False, indent=1)
+    parts = [
+        f"  {json.dumps(name, ensure_ascii=False)}: {json.dumps(part, ensure_ascii=False)}"
+        for name, part in record["parts"].items()
+    ]
+    return head.replace('"parts": {}', '"parts": {\n' + ",\n".join(parts) + "\n }") + "\n"

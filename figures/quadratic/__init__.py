@@ -1,0 +1,1 @@
+"""Figures on the noisy quadratic model, computed by `nqm`."""

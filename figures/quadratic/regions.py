@@ -1,0 +1,214 @@
+"""What Theorem 1, as printed and as corrected, and Theorem 1' certify of what is stable."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from figures.engine.figure import Data, Figure
+from figures.engine.store import rounded
+from figures.engine.style import BLUE, GREEN, GREY, ORANGE, PALE, plt, use_style
+from figures.quadratic.certified import certified_steps
+from nqm import example, nominal_step_intervals, theorem1_interval, theorem1_prime
+
+CONFIG: dict[str, Any] = {
+    "symmetric": {"hessian": "paper", "from": -2.0, "to": 18.0, "steps": [0.0, 1.6]},
+    "triangular": {
+        "hessian": "theorem1-real-eigenvalues", "from": -3.0, "to": 3.0, "steps": [0.0, 0.9],
+    },
+    "rotation": {
+        "hessian": "theorem1-real-eigenvalues", "from": -0.9, "to": 0.9, "steps": [0.0, 1.1],
+    },
+    "points": 361,
+}  # fmt: skip
+PANELS = ("symmetric", "triangular", "rotation")
+LIGHT = "#F8E0D2"
+
+
+def hessian(panel: str) -> NDArray[np.float64]:
+    """H of a panel."""
+    return np.asarray(example(CONFIG[panel]["hessian"]).hessian, np.float64)
+
+
+def parameters(panel: str) -> NDArray[np.float64]:
+    """The values of c."""
+    return np.linspace(CONFIG[panel]["from"], CONFIG[panel]["to"], CONFIG["points"])
+
+
+def preconditioner(panel: str, c: float) -> NDArray[np.float64]:
+    """P: c along the flattest direction of H; the counterexample to Theorem 1; a rotation."""
+    if panel == "symmetric":
+        flattest = np.linalg.eigh(hessian(panel))[1][:, 0]
+        return c * np.outer(flattest, flattest)
+    return np.array([[0.0, c], [0.0, 0.5]] if panel == "triangular" else [[0.0, c], [-c, 0.0]])
+
+
+def _prime_margin(H: NDArray[np.float64], P: NDArray[np.float64], alpha: float) -> float:
+    return float(theorem1_prime(H, P, alpha).margin) + 1e-12
+
+
+def compute(panel: str) -> Any:
+    """For each c the steps that are stable and those that each statement certifies.
+
+    As printed, Theorem 1 asks for the eigenvalues of P alone, which must be real: it says of P
+    what it says of the diagonal matrix of them.
+    """
+    H, found = hessian(panel), []
+    for c in parameters(panel).tolist():
+        P = preconditioner(panel, c)
+        values = np.linalg.eigvals(P)
+        real = np.abs(values.imag).max() < 1e-12
+        printed = list(theorem1_interval(H, np.diag(values.real))) if real else None
+        prime = certified_steps(partial(_prime_margin, H, P), -25.0, 25.0)
+        found.append(
+            {
+                "stable": [list(i) for i in nominal_step_intervals(H, P)],
+                "printed": printed if printed and printed[0] <= printed[1] else None,
+                "prime": list(prime) if prime else None,
+            }
+        )
+    return rounded(found, 5)
+
+
+def false_share(panel: str, rows: list[dict[str, Any]]) -> float:
+    """The share of what Theorem 1 as printed certifies, for c of the panel, that is unstable."""
+    claimed = unstable = 0.0
+    for row in rows:
+        low, high = row["printed"] or (0.0, 0.0)
+        low = max(low, 0.0)
+        claimed += max(high - low, 0.0)
+        stable = sum(max(0.0, min(b, high) - max(a, low)) for a, b in row["stable"])
+        unstable += max(high - low - stable, 0.0)
+    return unstable / claimed if claimed else 0.0
+
+
+def draw(data: Data) -> Any:
+    """The stable region, and in it, or beyond it, what is certified."""
+    use_style()
+    figure, axes = plt.subplots(1, 3, figsize=(7.2, 3.1))
+    for place, panel in zip(axes, PANELS, strict=True):
+        _region(place, panel, data[panel])
+        low, high = CONFIG[panel]["steps"]
+        place.set(xlim=(CONFIG[panel]["from"], CONFIG[panel]["to"]), ylim=(low, high))
+    axes[0].set_ylabel("nominal step α")
+    axes[0].set(title="(a) P symmetric", xlabel="c,  P = c u uᵀ, u flattest")
+    axes[1].set(title="(b) P triangular", xlabel="c,  P = [[0, c], [0, ½]]")
+    axes[2].set(title="(c) P a rotation", xlabel="c,  P = [[0, c], [−c, 0]]")
+    _words(axes)
+    figure.tight_layout(w_pad=1.2)
+    return figure
+
+
+def _region(axes: Any, panel: str, rows: list[dict[str, Any]]) -> None:
+    c = parameters(panel)
+    for x, low, high in _bands(c, [row["stable"] for row in rows]):
+        outline = np.r_[x, x[::-1], x[0]], np.r_[low, high[::-1], low[0]]
+        axes.fill(*outline, color=PALE, lw=0, zorder=1)
+        axes.plot(*outline, color=BLUE, lw=1.3, zorder=4)
+    for name, style in (
+        ("printed", {"facecolor": LIGHT, "lw": 0, "zorder": 0}),
+        ("printed", {"facecolor": "none", "edgecolor": ORANGE, "hatch": "////", "zorder": 2}),
+        ("prime", {"facecolor": GREEN, "alpha": 0.6, "lw": 0, "zorder": 3}),
+    ):
+        for x, low, high in _bands(c, [[row[name]] if row[name] else [] for row in rows]):
+            axes.fill_between(x, np.maximum(low, 0), high, where=high >= 0, **style)
+
+
+def _bands(
+    c: NDArray[np.float64], intervals: list[list[list[float]]]
+) -> Iterator[tuple[NDArray[np.float64], ...]]:
+    """c and both ends of the k-th interval, for each stretch of c where there are so many."""
+    for k in range(max(len(row) for row in intervals)):
+        there = np.array([len(row) > k for row in intervals])
+        edges = np.flatnonzero(np.diff(np.r_[False, there, False]))
+        for first, last in zip(edges[::2], edges[1::2], strict=True):
+            ends = np.array([intervals[i][k] for i in range(first, last)])
+            yield c[first:last], ends[:, 0], ends[:, 1]
+
+
+def _words(axes: Any) -> None:
+    """Each region is named where it lies."""
+    for place, x, y, text, colour in (
+        (axes[0], 8.5, 0.95, "stable", BLUE),
+        (axes[1], -0.65, 0.29, "stable", BLUE),
+        (axes[1], 2.1, 0.26, "unstable, yet\ncertified\nas printed", ORANGE),
+        (axes[2], 0.48, 0.64, "stable", BLUE),
+        (axes[2], 0.0, 0.33, "Theorem 1'", "white"),
+        (axes[2], 0.0, 1.04, "Theorem 1 says nothing", GREY),
+    ):
+        place.text(x, y, text, color=colour, fontsize=8, ha="center", va="center", zorder=6)
+    for place, text, at, near in (
+        (axes[0], "Theorems 1 and 1'", (0.9, 0.3), (8.5, 0.3)),
+        (axes[1], "Theorem 1'", (0.04, 0.12), (1.6, 0.62)),
+    ):
+        place.annotate(
+            text, at, xytext=near, color=GREEN, fontsize=8, ha="center", va="center",
+            arrowprops={"arrowstyle": "-", "color": GREEN, "lw": 0.8, "shrinkB": 0}, zorder=7,
+        )  # fmt: skip
+
+
+def caption(data: Data) -> str:
+    """What is seen, what the paper states, what differs."""
+    area = {panel: _areas(panel, data[panel]) for panel in PANELS}
+    share = false_share("triangular", data["triangular"])
+    flat = data["symmetric"]
+    c = parameters("symmetric")
+    last = {
+        name: max(x for x, row in zip(c, flat, strict=True) if _covers(row, name))
+        for name in ("stable", "printed")
+    }
+    eigenvalues = np.linalg.eigvalsh(hessian("symmetric"))
+    kappa = eigenvalues[-1] / eigenvalues[0]
+    return f"""
+**Seen.** Light blue, between blue lines: the nominal steps α ≥ 0 that are exactly stable, over a
+parameter c of P. Hatched orange: what Theorem 1 certifies as it is printed, from the eigenvalues of
+P. Green: what Theorem 1', |P - (1/h - α) I| ≤ 1/h, certifies. (a) H of (A.30), P = c u uᵀ along its
+flattest direction: for symmetric P both theorems are the same, and certify
+{area["symmetric"]["printed"]:.0%} of the area that is stable. (b) H = [[2, 1], [1, 2]]: {share:.0%}
+of what Theorem 1 as printed certifies is unstable (hatched where it is not blue). Theorem 1'
+certifies {area["triangular"]["prime"]:.1%} of the stable area. (c) P a rotation, whose eigenvalues
+are not real: Theorem 1 says nothing, Theorem 1' certifies {area["rotation"]["prime"]:.0%} of the
+stable area; for c ≠ 0 stability needs a nominal term.
+
+**Paper.** Theorem 1: (9) and (10) suffice for every diagonalizable P with real eigenvalues.
+
+**Differs.** They suffice for symmetric P only (docs/errata.md), and there they are cautious: some
+step is certified up to c = {last["printed"]:.3g} and stable up to c = {last["stable"]:.3g}, a ratio
+near the condition number of H, {kappa:.3g}, above which it cannot be. In (b)
+the eigenvalues of P are 0 and 1/2 for every c, so (9) and (10) cannot see c at all. Corrected,
+Theorem 1 says nothing in (b) but at c = 0, and nothing in (c).
+"""
+
+
+def _covers(row: dict[str, Any], name: str) -> bool:
+    found = row[name] or []
+    intervals = found if name == "stable" else [found] if found else []
+    return any(high >= max(low, 0.0) for low, high in intervals)
+
+
+def _areas(panel: str, rows: list[dict[str, Any]]) -> dict[str, float]:
+    """What the statements truly certify as shares of the stable area with alpha >= 0."""
+
+    def length(low: float, high: float) -> float:
+        return max(0.0, high - max(low, 0.0))
+
+    stable = sum(length(*ends) for row in rows for ends in row["stable"])
+    return {
+        name: sum(length(*row[name]) for row in rows if row[name]) / stable
+        for name in ("printed", "prime")
+    }
+
+
+FIGURE = Figure(
+    name="regions",
+    title="What Theorem 1 certifies, and what is stable",
+    seen="Three panels of stable regions: Theorem 1 covers a corner of one, claims unstable steps "
+    "in the second and says nothing in the third",
+    config=CONFIG,
+    parts=PANELS,
+    compute=compute,
+    draw=draw,
+    caption=caption,
+)

@@ -1,0 +1,158 @@
+"""What a figure's captions and tables say of an optimizer, over all its runs and held-out seeds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from figures.engine import markdown
+from figures.engine.figure import Data
+from figures.star.inner_runs import STEPS
+from lopt.meta.evaluate import clipped
+
+Values = Sequence[float | None]
+Kinds = Mapping[str, Sequence[str]]
+# What the table calls them -> what the outcome of a run does.
+LOSSES = {
+    "meta-loss": "meta_loss",
+    "at horizon": "at_horizon",
+    "at the end": "final",
+    "best": "best",
+}
+EVENTS = {"diverges": "diverges", "rises for good": "rises"}
+
+
+def pooled(data: Data, runs: Sequence[str], key: str) -> Any:
+    """A quantity over runs and held-out seeds, ``[runs * seeds]``; NaN where it is not finite."""
+    return np.array([value for run in runs for value in data[run][key]], float)
+
+
+def clipped_losses(data: Data, runs: Sequence[str], key: str) -> Any:
+    """A loss of every run and held-out seed, ``[runs, seeds]``; the ceiling where it is lost."""
+    return clipped(np.array([data[run][key] for run in runs], float), data[runs[0]]["ceiling"])
+
+
+def described(data: Data, label: str, runs: Sequence[str]) -> str:
+    """An optimizer's losses within and beyond the horizon, and whether it rises, in words."""
+    return (
+        f"{label}: {spread(pooled(data, runs, 'meta_loss'))} over the horizon, "
+        f"{spread(pooled(data, runs, 'final'), 4)} at step {STEPS:,}, rises for good in "
+        f"{events(happened(data, runs, 'rises'))}"
+    )
+
+
+def spread(values: Any, digits: int = 3) -> str:
+    """Mean and standard deviation, or how many are not finite.
+
+    Examples
+    --------
+    >>> spread(np.array([1.0, 2.0, 3.0])), spread(np.array([1.0, np.nan]))
+    ('2.000 ± 1.000', '1.000 (1 of 2 not finite)')
+    """
+    fine = values[np.isfinite(values)]
+    if not fine.size:
+        return "not finite"
+    if fine.size < values.size:
+        return f"{fine.mean():.{digits}f} ({values.size - fine.size} of {values.size} not finite)"
+    return f"{fine.mean():.{digits}f} ± {fine.std(ddof=1):.{digits}f}"
+
+
+def events(steps: Values) -> str:
+    """How many of the runs have it, and from which step on.
+
+    Examples
+    --------
+    >>> events([None, None]), events([None, 300, 20500])
+    ('0 of 2', '2 of 3 (from step 300 to 20,500)')
+    """
+    had = sorted(int(step) for step in steps if step is not None)
+    if not had:
+        return f"0 of {len(steps)}"
+    where = f"at step {had[0]:,}" if len(had) == 1 else f"from step {had[0]:,} to {had[-1]:,}"
+    return f"{len(had)} of {len(steps)} ({where})"
+
+
+def happened(data: Data, runs: Sequence[str], what: str) -> Values:
+    """The steps at which runs diverge or rise for good, over all held-out seeds."""
+    return [step for run in runs for step in data[run][what]]
+
+
+def table(data: Data, kinds: Kinds) -> str:
+    """A row for each optimizer."""
+    head = (
+        "optimizer",
+        "meta-loss",
+        "at horizon",
+        "at the end",
+        "best",
+        "diverges",
+        "rises for good",
+    )
+    losses = ("meta_loss", "at_horizon", "final", "best")
+    rows = []
+    for label, runs in kinds.items():
+        numbers = [spread(pooled(data, runs, key)) for key in losses]
+        both = [events(happened(data, runs, what)) for what in ("diverges", "rises")]
+        rows.append((label, *numbers, *both))
+    return markdown.table(head, rows)
+
+
+def monitored(data: Data, kinds: Kinds, places: Sequence[int]) -> str:
+    """A row for each run: what the monitor says at these inner steps, and what became of it."""
+    head = ("run", *(f"at {place:,}" for place in places), "seeds that rise or diverge")
+    rows = []
+    for run in _watched(data, kinds):
+        seen = {point["inner_step"]: _seen(point) for point in data[run]["monitor"]}
+        pairs = list(zip(data[run]["rises"], data[run]["diverges"], strict=True))
+        bad = sum(any(step is not None for step in pair) for pair in pairs)
+        rows.append((run, *(seen.get(place, "") for place in places), f"{bad} of {len(pairs)}"))
+    return markdown.table(head, rows)
+
+
+def _watched(data: Data, kinds: Kinds) -> list[str]:
+    """The runs that the monitor has looked at."""
+    return [run for runs in kinds.values() for run in runs if "monitor" in data[run]]
+
+
+def _seen(point: dict[str, Any]) -> str:
+    """The verdict, the largest modulus of what oscillates, the sharpness.
+
+    Examples
+    --------
+    >>> _seen({"verdict": "stable", "oscillatory_radius": 0.9161, "ascent_radius": None,
+    ...        "sharpness": 12.97})
+    'stable, 0.916, 13'
+    >>> _seen({"verdict": "unstable", "oscillatory_radius": None, "ascent_radius": 1.0143,
+    ...        "sharpness": 7.97})
+    'unstable (ascent 1.014), –, 7.97'
+    """
+    radius, ascent, sharpness = (
+        point[name] for name in ("oscillatory_radius", "ascent_radius", "sharpness")
+    )
+    climbs = point["verdict"] == "unstable" and (ascent or 0) > max(radius or 0, 1)
+    return ", ".join(
+        (
+            point["verdict"] + (f" (ascent {ascent:.3f})" if climbs else ""),
+            "–" if radius is None else f"{radius:.3f}",
+            "–" if sharpness is None else f"{sharpness:.3g}",
+        )
+    )
+
+
+def seen_at(found: dict[str, Any], place: int) -> str:
+    """What the monitor says of a run at an inner step."""
+    return next(_seen(point) for point in found["monitor"] if point["inner_step"] == place)
+
+
+def foretold(data: Data, kinds: Kinds, place: int) -> str:
+    """How often the verdict at an inner step and what became of the run agree, in words."""
+    counts: dict[bool, list[bool]] = {True: [], False: []}
+    for run in _watched(data, kinds):
+        verdict = next(p["verdict"] for p in data[run]["monitor"] if p["inner_step"] == place)
+        steps = [*data[run]["rises"], *data[run]["diverges"]]
+        counts[verdict == "stable"].append(any(step is not None for step in steps))
+    calm, other = counts[True], counts[False]
+    return (
+        f"Of the {len(other)} runs that are not called stable at step {place:,} {sum(other)} rise "
+        f"or diverge later in some use; of the {len(calm)} called stable, {sum(calm)}."
+    )

@@ -1,0 +1,152 @@
+"""What the experiments say of a run follows from its curves; pages and cards from the results."""
+
+import json
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+import lopt
+from figures.engine.averages import moving_average
+from figures.star import inner_runs, meta_runs, ship
+from figures.star.claims import ROWS
+from figures.star.experiments import collect, inner, outer_steps_to, rises_for_good
+from figures.star.inner_runs import binned
+from figures.star.verdicts import Claim, against, lower
+from lopt.meta.evaluate import held_out_keys, training_curves
+from lopt.optimizers.saved import SHIPPED, card
+from tests.lopt.meta.quick import bowl
+
+
+def kept(losses, horizon=1000, width=50):
+    """A kept record of these losses, a bin an entry."""
+    losses = np.array(losses, float)
+    return {
+        "losses": losses, "horizon": horizon, "bin": width, "steps": losses.shape[1] * width,
+        "ceiling": 3.0, "meta_loss": losses[:, : horizon // width].mean(axis=1),
+    }  # fmt: skip
+
+
+def test_outcomes_of_curves_that_are_known() -> None:
+    """Horizon 1000 in bins of 50: its last tenth are bins 18 and 19, level 1.0."""
+    down = np.concatenate([np.full(18, 2.0), np.full(2, 1.0), np.full(20, 0.5)])
+    up = np.concatenate([np.full(18, 2.0), np.full(2, 1.0), np.full(6, 0.8), np.full(14, 1.2)])
+    away = np.concatenate([np.full(18, 2.0), np.full(2, 1.0), np.full(11, 0.9), np.full(9, np.nan)])
+    found = inner(kept([down, up, away]))
+    assert found["at_horizon"] == [1.0, 1.0, 1.0]
+    assert found["final"] == [0.5, 1.2, None]
+    assert found["best"] == [0.5, 0.8, 0.9]
+    assert found["diverges"] == [None, None, 31 * 50]
+    # Windows of two bins: the last one at or below 1.0 ends at bin 26 and at bin 30.
+    assert found["rises"] == [None, 26 * 50, 30 * 50]
+    assert found["at"][-1] == 40 * 50
+    curves = np.array(found["curves"], float)
+    assert curves.shape == (3, len(found["at"]))
+    np.testing.assert_allclose(curves[0, -1], 0.5)
+
+
+def test_a_loss_that_never_comes_back_rises_at_the_horizon() -> None:
+    assert rises_for_good(np.array([2.0, 1.0, 1.5, 1.5]), 0.9, 100, 200) == 200
+    assert rises_for_good(np.array([2.0, 1.0, 1.5, 0.8]), 0.9, 100, 200) is None
+
+
+def test_moving_average_is_a_weighted_mean() -> None:
+    values = np.random.default_rng(0).normal(size=30)
+    weights = 0.98 ** np.arange(30)[::-1]
+    np.testing.assert_allclose(moving_average(values)[-1], weights @ values / weights.sum())
+
+
+def test_a_comparison_is_by_seed_of_use_and_counts_divergence_as_the_ceiling() -> None:
+    data = {
+        "a": {"meta_loss": [1.0, 1.0], "ceiling": 3.0},
+        "b": {"meta_loss": [2.0, None], "ceiling": 3.0},
+        "c": {"meta_loss": [4.0, 0.0], "ceiling": 3.0},
+    }
+    np.testing.assert_allclose(against(data, ["a"], ["b"]), [1.0, 2.0])
+    np.testing.assert_allclose(against(data, ["a"], ["b", "c"]), [1.5, 0.5])
+    assert lower(np.array([1.0, -3.0])) == "1.0000 ± 2.8284 higher, lower on 1 of 2 seeds"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "verdict"),
+    [
+        ((True, True), "**holds**"),
+        ((False, True), "**holds in part**"),
+        ((False, False), "**does not hold**"),
+    ],
+)
+def test_a_claim_holds_if_all_of_its_conditions_do(conditions, verdict) -> None:
+    cells = Claim("A claim", map(np.bool_, conditions), "numbers", "python -m figures").cells()
+    assert cells == ("A claim", verdict, "numbers", "`python -m figures`")
+
+
+def test_bins_keep_what_is_not_finite() -> None:
+    curves = np.ones((1, 110), np.float32)
+    curves[0, 60] = np.nan
+    np.testing.assert_array_equal(binned(curves), [[1.0, np.nan]])
+
+
+def test_outer_steps_count_from_the_first_whole_episode() -> None:
+    level = np.concatenate([np.zeros(30), np.ones(30)])
+    assert outer_steps_to(level, 0.5) is None
+    assert outer_steps_to(level, 1.0) == 40
+
+
+def test_an_unknown_name_is_one_line(capsys) -> None:
+    assert inner_runs.main(["adamw"]) == 2
+    assert "nothing is called adamw" in capsys.readouterr().err
+    assert ship.main(["--again"]) == 2
+
+
+def test_training_stops_where_everything_is_nan(monkeypatch) -> None:
+    """A bowl with a step far too large is NaN within a chunk; what is left out is NaN as well."""
+    monkeypatch.setattr("lopt.meta.evaluate.CHUNK", 200)
+    taken = []
+    curves = training_curves(
+        bowl(), optax.sgd, np.array([1e6], np.float32), 1000, held_out_keys(2),
+        taken.append,
+    )  # fmt: skip
+    assert curves.shape == (1, 2, 1000)
+    assert sum(taken) == 200
+    assert np.isnan(curves[..., 200:]).all()
+    fine = training_curves(
+        bowl(), optax.sgd, np.array([1e6, 1e-3], np.float32), 1000,
+        held_out_keys(2),
+    )  # fmt: skip
+    assert np.isnan(fine[0, :, -1]).all()
+    assert np.isfinite(fine[1]).all()
+
+
+@pytest.mark.parametrize("name", sorted({run for runs in ROWS.values() for run in runs}))
+def test_everything_behind_the_page_is_kept(name) -> None:
+    """Meta-parameters that fit their configuration, the whole meta-loss, five seeds of use."""
+    known = meta_runs.experiments()
+    assert inner_runs.is_kept(name)
+    found = collect(name)
+    assert len(found["meta_loss"]) == inner_runs.SEEDS
+    assert found["steps"] == inner_runs.STEPS
+    if name in known:
+        config = known[name]
+        record = json.loads((meta_runs.KEPT / f"{name}.json").read_text("utf-8"))
+        assert lopt.TrainConfig.from_mapping(record["config"]) == config
+        assert len(record["meta_loss"]) == config.outer_steps
+        saved = lopt.load(meta_runs.KEPT / f"{name}.npz")
+        assert saved.config == config.optimizer_config
+        assert (meta_runs.KEPT / f"{name}.npz").stat().st_size < 1e6
+
+
+def test_cards_are_of_the_results() -> None:
+    evidence = json.loads(ship.EVIDENCE.read_text("utf-8"))
+    for name, run in ship.CHOSEN.items():
+        assert card(name) == ship.card(name, evidence)
+        own, source = lopt.load(name), lopt.load(meta_runs.KEPT / f"{run}.npz")
+        assert own.config == source.config
+        assert source.origin["run"]["initial_head_scale"] == 0  # the text of the cards says so
+        for a, b in zip(
+            jax.tree.leaves(own.meta_parameters),
+            jax.tree.leaves(source.meta_parameters),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(a, b)
+    assert {path.stem for path in SHIPPED.iterdir()} == set(ship.CHOSEN)

@@ -1,0 +1,1 @@
+"""What a proof is made of: symbols, exact decisions, steps, statements."""

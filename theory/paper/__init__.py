@@ -1,0 +1,1 @@
+"""The statements of the paper: as printed, corrected, or with a counterexample."""

@@ -1,0 +1,1 @@
+"""Statements that go beyond the paper, each with its proof."""
