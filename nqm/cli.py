@@ -28,9 +28,22 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"nqm: error: {' '.join(message.split())}\n")
 
 
+class _Version(argparse.Action):
+    """Print the version, which is looked up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *unused: object) -> NoReturn:
+        from nqm.version import __version__
+
+        print(f"nqm {__version__}")
+        parser.exit()
+
+
 def build_parser() -> OneLineParser:
     """The parser with every command."""
     parser = OneLineParser(prog="nqm", description=DESCRIPTION)
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="print the version of nqm and exit"
+    )
     subparsers = parser.add_subparsers(
         dest="command", metavar="COMMAND", required=True, parser_class=OneLineParser
     )
