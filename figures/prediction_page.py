@@ -161,7 +161,7 @@ def _setup(rows: list[Row], horizon: int, found: Summary) -> str:
         {horizon}, 4 pairs, fashion-mnist-8x8-mlp), at outer steps {outer}. Each is used as trained,
         some also with larger constants ({uses} uses), on that task and on a network with two layers
         of 16 units that it was not trained on: {len(rows)} cases. The monitor looks at step
-        {horizon} of its own trajectory (`lopt.meta.watch.probe`); {seeds} held-out seeds are
+        {horizon} of its own trajectory (`lopt.meta.probe`); {seeds} held-out seeds are
         trained to {horizons} horizons. Losses are means over {horizon // 10} steps. A case *rises*
         where in half of its seeds or more the loss at the end is above {RISE:g} times that at the
         horizon, and *diverges* where in so many it is not finite or above the task's ceiling for

@@ -2,6 +2,7 @@
 
 from .compare import Evaluation as Evaluation
 from .compare import Subject as Subject
+from .compare import evaluate_run as evaluate_run
 from .compare import find as find
 from .config import TrainConfig as TrainConfig
 from .estimators import PES as PES
