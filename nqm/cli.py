@@ -25,6 +25,7 @@ class OneLineParser(argparse.ArgumentParser):
     """A parser whose errors are one line on stderr and exit code 2."""
 
     def error(self, message: str) -> NoReturn:
+        """Exit with code 2 after one line on stderr."""
         self.exit(2, f"nqm: error: {' '.join(message.split())}\n")
 
 

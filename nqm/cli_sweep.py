@@ -28,13 +28,19 @@ def add_parser(subparsers: Any) -> None:
     add_problem(parser)
     add_rule(parser)
     add_state(parser)
-    parser.add_argument("--quantity", choices=QUANTITIES, default="radius")
-    parser.add_argument("--over", choices=OVER, default="nominal-step")
+    parser.add_argument(
+        "--quantity", choices=QUANTITIES, default="radius", help="what to compute (default radius)"
+    )
+    parser.add_argument(
+        "--over", choices=OVER, default="nominal-step", help="what varies (default nominal-step)"
+    )
     parser.add_argument("--from", dest="start", required=True, metavar="X", help="where it starts")
     parser.add_argument("--to", dest="stop", required=True, metavar="X", help="where it ends")
     parser.add_argument("--points", default="50", metavar="K", help="how many (default 50)")
     parser.add_argument("--log", action="store_true", help="space the points geometrically")
-    parser.add_argument("--horizon", default="100", metavar="T", help="for loss and variance")
+    parser.add_argument(
+        "--horizon", default="100", metavar="T", help="for loss and variance (default 100)"
+    )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON instead of CSV")
     output.add_argument("--plot", metavar="FILE", help="draw it (.png, .svg or .pdf)")

@@ -104,7 +104,10 @@ def test_every_option_of_the_programs_has_a_text() -> None:
         for command in found:
             for action in command._actions:
                 if not isinstance(action, argparse._HelpAction | argparse._SubParsersAction):
-                    assert action.help or action.choices, f"{command.prog} {action.dest}"
+                    where = f"{command.prog} {action.dest}"
+                    assert action.help, where
+                    silent = action.default in (None, False, argparse.SUPPRESS)
+                    assert silent or "default" in action.help, f"{where} does not say its default"
 
 
 def test_every_field_of_a_configuration_is_a_flag_with_its_default() -> None:
