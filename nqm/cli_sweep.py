@@ -1,7 +1,6 @@
 """`nqm sweep`: a margin, radius, loss or gradient variance over a range."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from nqm.cli_arguments import add_problem, add_rule
@@ -131,7 +130,7 @@ def _variances(
     return list(zip(found.trace, found.nominal_step, strict=True))
 
 
-def plot(arguments: argparse.Namespace, values: list[float], rows: Any, path: Path) -> None:
+def plot(arguments: argparse.Namespace, values: list[float], rows: Any, path: str) -> None:
     """The first column over the range; losses and variances on a logarithmic axis."""
     try:
         from matplotlib.figure import Figure
@@ -161,7 +160,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = (arguments.over.replace("-", "_"), *QUANTITIES[arguments.quantity])
     if arguments.plot is not None:
         try:
-            plot(arguments, values, rows, Path(arguments.plot))
+            plot(arguments, values, rows, arguments.plot)
         except OSError as error:
             raise ValueError(f"plot: cannot write {arguments.plot!r}: {error.strerror}.") from None
         print(f"wrote {arguments.plot}")
