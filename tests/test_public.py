@@ -131,6 +131,18 @@ def test_the_version_is_that_of_the_distribution() -> None:
     assert python("from lopt.cli import main; main(['--version'])") == f"lopt {nqm.__version__}\n"
 
 
+def test_a_checkout_that_is_not_installed_says_that_its_version_is_unknown() -> None:
+    code = """
+import importlib.metadata as metadata
+def version(name):
+    raise metadata.PackageNotFoundError(name)
+metadata.version = version
+import lopt, nqm
+print(nqm.__version__, lopt.__version__)
+"""
+    assert python(code) == "0+unknown 0+unknown\n"
+
+
 def test_the_packages_are_marked_as_typed_and_carry_their_stubs() -> None:
     for package in PACKAGES:
         folder = ROOT / package.replace(".", "/")
