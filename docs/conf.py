@@ -4,6 +4,11 @@ import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+from sphinx.util.inspect import TypeAliasForwardRef
+
+# In a union Sphinx writes the object that stands for an alias, not the alias.
+TypeAliasForwardRef.__repr__ = lambda alias: alias.name  # type: ignore[method-assign]
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 project = "nqm-lopt"
@@ -16,18 +21,19 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
+    "sphinxarg.ext",
     "docs.extensions.mathml",
     "docs.extensions.pages",
+    "docs.extensions.public",
     "docs.extensions.docstrings",
-    "docs.extensions.signatures",
-    "docs.extensions.members",
-    "docs.extensions.commands",
-    "docs.extensions.configuration",
+    "docs.extensions.presets",
     "docs.extensions.equations",
 ]
 exclude_patterns = ["extensions", "**/.ipynb_checkpoints"]
+# A name between backticks is a link where it is one of ours; a role that is written must resolve.
+default_role = "py:obj"
 nitpicky = True
-default_role = "code-name"
+nitpick_ignore_regex = [("py:(obj|class)", ".*"), ("py:data", r"typing\..*|Ellipsis")]
 html_math_renderer = "mathml"
 
 myst_enable_extensions = ["dollarmath", "colon_fence"]
@@ -40,8 +46,8 @@ nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 
 autodoc_default_options = {"members": True, "member-order": "bysource"}
-autodoc_typehints = "both"
-autodoc_typehints_description_target = "documented"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "all"
 autodoc_typehints_format = "short"
 autodoc_type_aliases = {"ArrayLike": "ArrayLike", "AnyArray": "AnyArray"}
 autodoc_preserve_defaults = True

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 
 from figures.engine.averages import smooth
 from figures.engine.style import BLUE, GREY, ORANGE, PURPLE, unit_circle
-from lopt.meta.loop import Measurement, Progress
-from lopt.monitor.picture import converged_values
+from lopt.meta import Measurement, Progress
+from lopt.monitor import converged_values
 
 
 class Live:
-    """An observer for `lopt.meta.loop.train`: the meta-loss and the eigenvalues so far.
+    """An observer for `lopt.meta.train`: the meta-loss and the eigenvalues so far.
 
     Parameters
     ----------

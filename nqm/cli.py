@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from nqm.cli_arguments import join_negative_values
-from nqm.untrusted import one_line
 
 # Each module has add_parser(subparsers), which sets `run`, a function of the parsed arguments
 # that returns the exit code.
@@ -28,12 +27,28 @@ class OneLineParser(argparse.ArgumentParser):
     """A parser whose errors are one line on stderr and exit code 2."""
 
     def error(self, message: str) -> NoReturn:
+        """Exit with code 2 after one line on stderr."""
+        from nqm.untrusted import one_line
+
         self.exit(2, f"{one_line(f'nqm: error: {message}')}\n")
+
+
+class _Version(argparse.Action):
+    """Print the version, which is looked up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *unused: object) -> NoReturn:
+        from nqm.version import __version__
+
+        print(f"nqm {__version__}")
+        parser.exit()
 
 
 def build_parser() -> OneLineParser:
     """The parser with every command."""
     parser = OneLineParser(prog="nqm", description=DESCRIPTION)
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="print the version of nqm and exit"
+    )
     subparsers = parser.add_subparsers(
         dest="command", metavar="COMMAND", required=True, parser_class=OneLineParser
     )
@@ -69,6 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 2
     except ValueError as error:
+        from nqm.untrusted import one_line
+
         print(one_line(f"nqm: error: {error}"), file=sys.stderr)
         return 2
     except MemoryError:

@@ -55,7 +55,8 @@ def add_rule(parser: argparse.ArgumentParser) -> None:
         "--rule",
         default="plain",
         metavar="RULE",
-        help="how the gradient is used, such as heavy_ball:momentum=0.9 (list: `nqm examples`)",
+        help="how the gradient is used, such as heavy_ball:momentum=0.9 (list: `nqm examples`; "
+        "default plain)",
     )
 
 

@@ -1,7 +1,6 @@
 """`nqm spectrum`: the eigenvalues, as a table or a picture."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from nqm.cli_arguments import add_problem, add_rule, check_picture, read_problem
@@ -43,7 +42,7 @@ def table(report: Any) -> str:
     return "\n".join(lines)
 
 
-def plot(report: Any, path: Path) -> None:
+def plot(report: Any, path: str) -> None:
     """The eigenvalues in the complex plane with the unit circle."""
     try:
         from matplotlib.figure import Figure
@@ -81,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     report = check(hessian, **problem, rule=arguments.rule)
     if arguments.plot is not None:
         try:
-            plot(report, Path(arguments.plot))
+            plot(report, arguments.plot)
         except OSError as error:
             raise ValueError(
                 f"plot: cannot write {quoted(arguments.plot)}: {reason(error)}."

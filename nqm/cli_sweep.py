@@ -1,7 +1,6 @@
 """`nqm sweep`: a margin, radius, loss or gradient variance over a range."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from nqm.cli_arguments import add_problem, add_rule, check_picture
@@ -36,13 +35,19 @@ def add_parser(subparsers: Any) -> None:
     add_problem(parser)
     add_rule(parser)
     add_state(parser)
-    parser.add_argument("--quantity", choices=QUANTITIES, default="radius")
-    parser.add_argument("--over", choices=OVER, default="nominal-step")
+    parser.add_argument(
+        "--quantity", choices=QUANTITIES, default="radius", help="what to compute (default radius)"
+    )
+    parser.add_argument(
+        "--over", choices=OVER, default="nominal-step", help="what varies (default nominal-step)"
+    )
     parser.add_argument("--from", dest="start", required=True, metavar="X", help="where it starts")
     parser.add_argument("--to", dest="stop", required=True, metavar="X", help="where it ends")
     parser.add_argument("--points", default="50", metavar="K", help="how many (default 50)")
     parser.add_argument("--log", action="store_true", help="space the points geometrically")
-    parser.add_argument("--horizon", default="100", metavar="T", help="for loss and variance")
+    parser.add_argument(
+        "--horizon", default="100", metavar="T", help="for loss and variance (default 100)"
+    )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON instead of CSV")
     output.add_argument("--plot", metavar="FILE", help="draw it (.png, .svg or .pdf)")
@@ -148,7 +153,7 @@ def _variances(
     return list(zip(found.trace, found.nominal_step, strict=True))
 
 
-def plot(arguments: argparse.Namespace, values: list[float], rows: Any, path: Path) -> None:
+def plot(arguments: argparse.Namespace, values: list[float], rows: Any, path: str) -> None:
     """The first column over the range; losses and variances on a logarithmic axis."""
     try:
         from matplotlib.figure import Figure
@@ -179,7 +184,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = (arguments.over.replace("-", "_"), *QUANTITIES[arguments.quantity])
     if arguments.plot is not None:
         try:
-            plot(arguments, values, rows, Path(arguments.plot))
+            plot(arguments, values, rows, arguments.plot)
         except OSError as error:
             raise ValueError(
                 f"plot: cannot write {quoted(arguments.plot)}: {reason(error)}."

@@ -27,13 +27,20 @@ class Quadratic(Protocol):
     """What the moments read of a model: NoisyQuadratic, or any tuple with these four arrays."""
 
     @property
-    def hessian(self) -> AnyArray: ...
+    def hessian(self) -> AnyArray:
+        """H."""
+
     @property
-    def noise_covariance(self) -> AnyArray: ...
+    def noise_covariance(self) -> AnyArray:
+        """S, the covariance of the minimum."""
+
     @property
-    def initial_mean(self) -> AnyArray: ...
+    def initial_mean(self) -> AnyArray:
+        """The mean of phi_0."""
+
     @property
-    def initial_covariance(self) -> AnyArray: ...
+    def initial_covariance(self) -> AnyArray:
+        """The covariance of phi_0."""
 
 
 class ExpectedLoss(NamedTuple):

@@ -22,7 +22,7 @@ LAYERS = (
     ("theory",),
 )
 OUTSIDE_ALLOWED = {
-    "nqm": {"numpy", "scipy", "array_api_compat", "flint", "matplotlib"},
+    "nqm": {"numpy", "scipy", "array_api_compat", "flint", "lazy_loader", "matplotlib"},
     "theory": {"sympy"},
 }
 
@@ -40,10 +40,12 @@ def layer(module: str) -> int | None:
 
 
 def modules() -> list[tuple[str, Path]]:
-    """Every Python module of the layers, as (dotted name, file)."""
+    """Every Python module of the layers and every stub, as (dotted name, file)."""
     found = []
     for top in ("figures", "notebooks", "benchmarks", "lopt", "nqm", "theory"):
-        for path in sorted((ROOT / top).rglob("*.py")):
+        for path in sorted((ROOT / top).rglob("*.py*")):
+            if path.suffix not in (".py", ".pyi"):
+                continue
             parts = path.relative_to(ROOT).with_suffix("").parts
             found.append((".".join(p for p in parts if p != "__init__"), path))
     return found
@@ -51,7 +53,7 @@ def modules() -> list[tuple[str, Path]]:
 
 def imports(name: str, path: Path) -> set[str]:
     """Every module that a file imports, at its top or inside a function."""
-    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    package = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
     result = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -82,6 +84,12 @@ def test_outside_imports(top: str) -> None:
             roots = {target.split(".")[0] for target in imports(name, path)}
             foreign = roots - allowed - set(sys.stdlib_module_names)
             assert not foreign, f"{name} imports {sorted(foreign)}; allowed: {sorted(allowed)}"
+
+
+def test_the_walk_sees_the_stubs() -> None:
+    stubs = {name: path for name, path in modules() if path.suffix == ".pyi"}
+    assert {"nqm", "lopt", "lopt.meta", "lopt.monitor"} <= set(stubs)
+    assert "lopt.monitor.inspection.inspect" in imports("lopt.monitor", stubs["lopt.monitor"])
 
 
 def test_the_walk_sees_relative_imports(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Small parts of a document: paragraphs, code, tables, sections."""
+"""Small parts of a document: paragraphs, code, tables."""
 
 from collections.abc import Iterable, Sequence
 
@@ -15,18 +15,6 @@ def paragraph(*parts: str | nodes.Node) -> nodes.paragraph:
 def code(text: str) -> nodes.literal:
     """A name or a value as code."""
     return nodes.literal(text, text)
-
-
-def block(text: str, language: str = "text") -> nodes.literal_block:
-    """Lines of code or of output."""
-    return nodes.literal_block(text, text, language=language)
-
-
-def section(title: str, *ids: str) -> nodes.section:
-    """A section with its heading; what it holds is appended to it."""
-    found = nodes.section(ids=list(ids), names=[title])
-    found += nodes.title(title, title)
-    return found
 
 
 def table(

@@ -1,4 +1,4 @@
-"""Pages that read well in the repository, made right for the site: links, ends of examples."""
+"""Pages that read well in the repository, with links that lead somewhere on the site, too."""
 
 import re
 from pathlib import Path
@@ -27,30 +27,14 @@ def mirror(app: Sphinx) -> None:
 
 
 def rewrite(app: Sphinx, name: str, source: list[str]) -> None:
-    """The notebooks are beside docs in the repository, and within it in the site."""
+    """The notebooks are beside docs in the repository, and within it in the site; the empty line
+    at the end of an example is for doctest alone.
+    """
+    source[0] = source[0].replace("\n\n```\n", "\n```\n")
     if name.startswith("notebooks/"):
         source[0] = source[0].replace("](../docs/", "](../")
     else:
         source[0] = source[0].replace("](../notebooks/", "](notebooks/")
-    if name == app.config.root_doc:
-        source[0] = present(source[0], Path(app.srcdir))
-
-
-def present(text: str, folder: Path) -> str:
-    """The text without the patterns `folder/*` that match no page, of which Sphinx would warn."""
-
-    def kept(line: re.Match[str]) -> str:
-        return line[0] if any(folder.glob(f"{line[1]}*.*")) else ""
-
-    return re.sub(r"^([\w/-]+)\*\n", kept, text, flags=re.MULTILINE)
-
-
-def trim(app: Sphinx, document: nodes.document) -> None:
-    """Drop the empty line after an example, which doctest needs and nobody reads."""
-    for block in document.findall(nodes.literal_block):
-        if len(block) == 1:
-            block.rawsource = block.rawsource.rstrip()
-            block[0] = nodes.Text(block.astext().rstrip())
 
 
 def link_names(app: Sphinx, document: nodes.document) -> None:
@@ -58,7 +42,7 @@ def link_names(app: Sphinx, document: nodes.document) -> None:
     for literal in list(document.findall(nodes.literal)):
         name = re.match(r"(?:nqm|lopt)(?:\.\w+)+(?=\(|$)", literal.astext())
         linked = isinstance(literal.parent, nodes.reference | addnodes.pending_xref)
-        if name is None or name[0] not in homes().values() or linked:
+        if name is None or name[0] not in homes() or linked:
             continue
         if isinstance(literal.parent, nodes.title):
             continue
@@ -78,6 +62,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the events."""
     app.connect("builder-inited", mirror)
     app.connect("source-read", rewrite)
-    app.connect("doctree-read", trim)
     app.connect("doctree-read", link_names)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

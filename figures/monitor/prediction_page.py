@@ -30,7 +30,7 @@ STAR, Blackbox and Hyperparam optimizers from {trainings} short meta-trainings (
 pairs, fashion-mnist-8x8-mlp), at outer steps {outer_steps}. Each is used as trained, some also with
 larger constants ({uses} uses), on that task and on a network with two layers of 16 units that it
 was not trained on: {cases} cases. The monitor looks at step {horizon} of its own trajectory
-(`lopt.meta.watch.probe`); {seeds} held-out seeds are trained to {horizons} horizons. Losses are
+(`lopt.meta.probe`); {seeds} held-out seeds are trained to {horizons} horizons. Losses are
 means over {window} steps. A case *rises* where in half of its seeds or more the loss at the end is
 above {rise:g} times that at the horizon, and *diverges* where in so many it is not finite or above
 the task's ceiling for good. {found.left_out} cases that had diverged at the horizon already are

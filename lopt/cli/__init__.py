@@ -5,11 +5,11 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from lopt.cli import convert, data, evaluate, inspect, monitor, runs, shipped, train
 from lopt.meta.processes import several
 from lopt.meta.run import RunError
+from lopt.version import __version__
 from nqm.cli_arguments import join_negative_values
 from nqm.untrusted import LONGEST_LINE, one_line
 
@@ -26,7 +26,12 @@ class _Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """The parser with every command."""
     parser = _Parser(prog="lopt", description="Meta-train and use STAR learned optimizers.")
-    parser.add_argument("--version", action="version", version=f"lopt {version('nqm-lopt')}")
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"lopt {__version__}",
+        help="print the version of lopt and exit",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in (train, runs, evaluate, convert, data, inspect, monitor, shipped):
         command.add_parser(commands)

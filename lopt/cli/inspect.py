@@ -55,7 +55,12 @@ def add_parser(commands: Any) -> None:
         "--task", metavar="NAME", help=f"the inner problem (the run's, else {DEFAULT_TASK})"
     )
     parser.add_argument(
-        "--steps", type=int, nargs="+", default=[50, 500, 2500], metavar="N", help="inner steps"
+        "--steps",
+        type=int,
+        nargs="+",
+        default=[50, 500, 2500],
+        metavar="N",
+        help="inner steps (default 50 500 2500)",
     )
     parser.add_argument(
         "--examples", type=int, default=1024, help="of the fixed batch looked at (default 1024)"

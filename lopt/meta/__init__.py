@@ -1,1 +1,5 @@
 """Meta-training: estimators of the meta-gradient, the trainer, runs, evaluation."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

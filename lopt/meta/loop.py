@@ -41,19 +41,24 @@ class Progress(NamedTuple):
 class Measurement(Protocol):
     """What a monitor returns: a few words for a person, and JSON for the metrics."""
 
-    def text(self) -> str: ...
+    def text(self) -> str:
+        """A line for a person."""
 
-    def to_json(self) -> dict[str, Any]: ...
+    def to_json(self) -> dict[str, Any]:
+        """What a line of the metrics holds."""
 
 
 class Observer(Protocol):
     """Who watches a run."""
 
-    def step(self, progress: Progress) -> None: ...
+    def step(self, progress: Progress) -> None:
+        """See an outer step that is done."""
 
-    def measured(self, outer_step: int, measurement: Measurement) -> None: ...
+    def measured(self, outer_step: int, measurement: Measurement) -> None:
+        """See what the monitor measured after an outer step."""
 
-    def warn(self, message: str) -> None: ...
+    def warn(self, message: str) -> None:
+        """See a warning that the run goes on after."""
 
 
 # Of the meta-parameters, the state of the estimator and the outer steps done.

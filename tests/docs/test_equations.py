@@ -6,8 +6,7 @@ import re
 import pytest
 
 from docs.extensions.equations import FOLDER, Row, errata_anchors, rows
-from docs.extensions.members import value
-from docs.extensions.public import homes
+from docs.extensions.public import homes, value
 
 # As the paper prints them.
 EQUATIONS = [*(str(n) for n in range(1, 23)), *(f"A.{n}" for n in range(1, 34))]

@@ -1,101 +1,129 @@
-"""Every public name of nqm and lopt stands in the reference, once."""
+"""Every public name of nqm and lopt stands in the reference, once, and so does every command."""
 
 import argparse
+import inspect
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+
+import pytest
 
 import lopt
 import lopt.cli
 import nqm
 import nqm.cli
-from docs.extensions.commands import commands, signature, text
-from docs.extensions.configuration import TrainFields
 from docs.extensions.docstrings import escaped
-from docs.extensions.members import comment, of_lopt, of_nqm
-from docs.extensions.public import homes, modules
+from docs.extensions.presets import TrainPresets
+from docs.extensions.public import homes, value
 from lopt.meta.config import TrainConfig
+from lopt.meta.presets import presets
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs/reference"
+PAGES = sorted(REFERENCE.glob("*.rst"))
+DESCRIBED = re.compile(r"^\.\. (autoclass|autofunction|py:data):: (\S+)$((?:\n\n? {3}.+)*)", re.M)
+PROGRAMS = {"nqm": nqm.cli.build_parser, "lopt": lopt.cli.build_parser}
 
 
-def listed() -> list[str]:
-    """The modules that the pages of the reference describe."""
-    found = []
-    for page in sorted(REFERENCE.glob("*.rst")):
-        for block in re.findall(r"^\.\. members::\n\n((?: {3}\S+\n)+)", page.read_text(), re.M):
-            found += block.split()
-    return found
+def absolute(page: str, name: str) -> str:
+    """The whole path of a name on a page."""
+    module = re.search(r"^\.\. currentmodule:: (\S+)$", page, re.M)
+    return name if "." in name or module is None else f"{module[1]}.{name}"
 
 
-def test_every_module_is_on_one_page() -> None:
-    wanted = {f"nqm.{module}" for module in nqm.EXPORTS.values()}
-    wanted |= {module for module in modules() if module != "nqm"}
-    assert Counter(listed()) == Counter(wanted)
+def described(page: str) -> list[tuple[str, str, str]]:
+    """The directive, the path and the text of each description on a page."""
+    return [
+        (kind, absolute(page, name), text.strip()) for kind, name, text in DESCRIBED.findall(page)
+    ]
+
+
+def commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parsers of the subcommands, and of theirs."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield inner
+                yield from commands(inner)
 
 
 def test_every_public_name_is_described_once() -> None:
-    described: Counter[str] = Counter()
-    for module in listed():
-        lines = of_nqm(module) if module.startswith("nqm.") else of_lopt(module)
-        described.update(
-            re.findall(r"^\.\. (?:autoclass|autofunction|py:data):: (\S+)$", "\n".join(lines), re.M)
-        )
-    assert described == Counter(set(homes().values()))
-    exports = [f"nqm.{name}" for name in nqm.__all__] + [f"lopt.{name}" for name in lopt.__all__]
-    assert set(exports) <= set(described)
+    found = Counter(path for page in PAGES for _, path, _ in described(page.read_text()))
+    assert found == Counter(set(homes().values()))
+    exports = [f"nqm.{name}" for name in nqm.__all__]
+    exports += [
+        f"lopt.{name}" for name in lopt.__all__ if not inspect.ismodule(value(f"lopt.{name}"))
+    ]
+    assert {homes()[path] for path in exports} <= set(found)
 
 
-def test_every_constant_and_alias_has_a_text() -> None:
-    for module in listed():
-        if not module.startswith("nqm."):
-            for path in re.findall(r"^\.\. py:data:: (\S+)$", "\n".join(of_lopt(module)), re.M):
-                assert comment(path), f"{path} has no comment #:"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_table_of_a_page_has_what_the_page_describes(page: Path) -> None:
+    text = page.read_text()
+    table = re.findall(r"^\.\. autosummary::\n   :nosignatures:\n\n((?: {3}\S+\n)+)", text, re.M)
+    listed = [absolute(text, name) for block in table for name in block.split()]
+    assert listed == [path for kind, path, _ in described(text) if kind != "py:data"]
+
+
+def test_a_class_is_described_as_a_class_and_a_constant_with_a_text() -> None:
+    for page in PAGES:
+        for kind, path, text in described(page.read_text()):
+            if kind == "py:data":
+                assert len(text) > 20, f"{path} has no text"
+            else:
+                assert inspect.isclass(value(path)) == (kind == "autoclass"), path
 
 
 def test_every_page_is_in_the_contents() -> None:
     contents = (REFERENCE / "index.rst").read_text()
-    for page in REFERENCE.glob("*.rst"):
+    for page in PAGES:
         if page.stem != "index":
             assert f"\n   {page.stem}\n" in contents, page.name
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_command_has_its_section(program: str) -> None:
+    page = (REFERENCE / f"command-{program}.rst").read_text()
+    blocks = page.split(".. argparse::\n")[1:]
+    assert all(f"   :module: {program}.cli\n   :func: build_parser\n" in b for b in blocks)
+    paths = [re.findall(r"^   :path: (.+)$", block, re.M) for block in blocks]
+    (choices,) = (
+        action.choices
+        for action in PROGRAMS[program]()._actions
+        if isinstance(action, argparse._SubParsersAction)
+    )
+    assert paths == [[name] for name in choices]
+    assert [f"\n{program} {name}\n---" in page for name in choices] == [True] * len(paths)
+
+
 def test_every_option_of_the_programs_has_a_text() -> None:
-    for parser in (nqm.cli.build_parser(), lopt.cli.build_parser()):
-        found = list(commands(parser))
+    for build in PROGRAMS.values():
+        found = list(commands(build()))
         assert len(found) >= 5
         for command in found:
             for action in command._actions:
-                if not isinstance(action, argparse._HelpAction):
-                    assert text(command, action), f"{command.prog} {signature(action).astext()}"
+                if not isinstance(action, argparse._HelpAction | argparse._SubParsersAction):
+                    where = f"{command.prog} {action.dest}"
+                    assert action.help, where
+                    silent = action.default in (None, False, argparse.SUPPRESS)
+                    assert silent or "default" in action.help, f"{where} does not say its default"
 
 
-def test_signatures_of_options() -> None:
-    parser = argparse.ArgumentParser("p")
-    shown = [
-        signature(parser.add_argument("--steps", "-s", nargs="+", metavar="N", help="h")),
-        signature(parser.add_argument("--kind", choices=("a", "b"), help="h")),
-        signature(parser.add_argument("--flag", action="store_true", help="h")),
-        signature(parser.add_argument("--on", action=argparse.BooleanOptionalAction, help="h")),
-        signature(parser.add_argument("file", metavar="FILE", help="h")),
-    ]
-    assert [node.astext() for node in shown] == [
-        "--steps, -s N [N ...]",
-        "--kind {a,b}",
-        "--flag",
-        "--on, --no-on",
-        "FILE",
-    ]
-
-
-def test_the_table_of_fields_has_every_field_with_its_default() -> None:
-    directive = TrainFields.__new__(TrainFields)
-    shown = directive.run()[0].astext()
+def test_every_field_of_a_configuration_is_a_flag_with_its_default() -> None:
+    (train,) = (c for c in commands(lopt.cli.build_parser()) if c.prog == "lopt train")
+    shown = {action.dest: action.help or "" for action in train._actions}
     for field in fields(TrainConfig):
-        assert field.name in shown
-        assert field.metadata["help"] in shown
-    assert "0.1 and 0.5; elsewhere 0" in shown
+        assert field.metadata["help"].replace("%", "%%") in shown[field.name]
+        assert "(default: " in shown[field.name]
+    assert "0.1 and 0.5; elsewhere 0" in " ".join(shown.values())
+
+
+def test_the_table_of_presets_has_every_one() -> None:
+    shown = TrainPresets.run(TrainPresets.__new__(TrainPresets))[1].astext()
+    for name, preset in presets().items():
+        assert name in shown
+        assert preset.source in shown
 
 
 def test_formulas_are_escaped_and_code_is_not() -> None:

@@ -1,10 +1,14 @@
 """The site builds without a warning, without a network, and its links lead somewhere."""
 
+import argparse
+import importlib
 import os
 import re
 import subprocess
 import sys
 import zlib
+from collections.abc import Iterator
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -40,6 +44,14 @@ class Page(HTMLParser):
             self.loads.append(loaded)
 
 
+def commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parsers of the subcommands that have none of their own."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from list(commands(inner)) or [inner]
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a strict build in which no cell is run."""
@@ -66,6 +78,22 @@ def test_every_public_name_is_in_the_inventory(site: Path) -> None:
     inventory = zlib.decompress((site / "objects.inv").read_bytes().split(b"\n", 4)[4]).decode()
     names = {line.split(" ")[0] for line in inventory.splitlines() if " py:" in line}
     assert set(homes().values()) <= names
+
+
+@pytest.mark.parametrize("program", ["nqm", "lopt"])
+def test_every_flag_of_every_command_is_on_its_page(
+    program: str, site: Path, pages: dict[Path, Page]
+) -> None:
+    path = site / f"reference/command-{program}.html"
+    text = unescape(re.sub(r"<[^>]+>", "", path.read_text("utf-8")))
+    parser = importlib.import_module(f"{program}.cli").build_parser()
+    found = list(commands(parser))
+    assert len(found) >= 5
+    for command in found:
+        assert command.prog.replace(" ", "-") in pages[path].ids, command.prog
+        for action in command._actions:
+            for flag in action.option_strings:
+                assert flag in ("-h", "--help") or flag in text, f"{command.prog} {flag}"
 
 
 def test_every_link_within_the_site_leads_somewhere(pages: dict[Path, Page]) -> None:

@@ -1,5 +1,6 @@
 """Every numbered statement is there, is proved, and has the status that exact "
-"arithmetic gives it."""
+"arithmetic gives it.
+"""
 
 import sys
 
@@ -125,7 +126,8 @@ def test_unknown_names_list_the_nearest() -> None:
 
 def test_only_sympy_is_imported() -> None:
     """The static rule is tested by the layering test; here every module-level import is "
-    "followed."""
+    "followed.
+    """
     roots = {
         name.split(".")[0]
         for module in list(sys.modules.values())

@@ -1,0 +1,31 @@
+"""The public names of lopt that most programs need; its four packages hold the others."""
+
+from . import meta as meta
+from . import monitor as monitor
+from . import optimizers as optimizers
+from . import tasks as tasks
+from .meta.compare import evaluate as evaluate
+from .meta.config import TrainConfig as TrainConfig
+from .meta.estimators import PES as PES
+from .meta.trainer import Trainer as Trainer
+from .monitor.probe import Probe as Probe
+from .optimizers.compiling import compiler_options as compiler_options
+from .optimizers.released import from_released as from_released
+from .optimizers.released import released_config as released_config
+from .optimizers.released import released_meta_parameters as released_meta_parameters
+from .optimizers.released import to_released as to_released
+from .optimizers.saved import Saved as Saved
+from .optimizers.saved import card as card
+from .optimizers.saved import load as load
+from .optimizers.saved import save as save
+from .optimizers.saved import shipped as shipped
+from .optimizers.star import BLACKBOX as BLACKBOX
+from .optimizers.star import HYPERPARAM as HYPERPARAM
+from .optimizers.star import STAR as STAR
+from .optimizers.star import MetaParameters as MetaParameters
+from .optimizers.star import StarConfig as StarConfig
+from .optimizers.star import init_meta_parameters as init_meta_parameters
+from .optimizers.star import star as star
+from .tasks.registry import make_task as make_task
+from .tasks.task import Task as Task
+from .version import __version__ as __version__

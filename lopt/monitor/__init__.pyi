@@ -1,0 +1,36 @@
+"""The public names of lopt.monitor."""
+
+from .effective import StepSummary as StepSummary
+from .eigen import EigenEstimate as EigenEstimate
+from .eigen import ritz_values as ritz_values
+from .exact import QuadraticProbe as QuadraticProbe
+from .growth import Growth as Growth
+from .growth import growth as growth
+from .inspection import inspect as inspect
+from .krylov import KrylovFactorization as KrylovFactorization
+from .krylov import arnoldi as arnoldi
+from .linearize import JointOperator as JointOperator
+from .linearize import balance as balance
+from .linearize import hessian_operator as hessian_operator
+from .linearize import joint_operator as joint_operator
+from .linearize import update_map as update_map
+from .margins import Margin as Margin
+from .picture import complex_plane as complex_plane
+from .picture import converged_values as converged_values
+from .picture import spectra_over_time as spectra_over_time
+from .point import PointSpectrum as PointSpectrum
+from .point import ProbeSettings as ProbeSettings
+from .point import factorize as factorize
+from .point import resolve as resolve
+from .probe import Probe as Probe
+from .probe import ProbeReport as ProbeReport
+from .report import Inspection as Inspection
+from .report import ResponseSummary as ResponseSummary
+from .rules import WarningRule as WarningRule
+from .rules import Warnings as Warnings
+from .settings import InspectSettings as InspectSettings
+from .split import star_blackbox as star_blackbox
+from .values import Value as Value
+from .verdict import Judgement as Judgement
+from .verdict import VerdictRule as VerdictRule
+from .verdict import judge as judge

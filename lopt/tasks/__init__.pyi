@@ -1,0 +1,31 @@
+"""The public names of lopt.tasks."""
+
+from .cache import read_arrays as read_arrays
+from .cache import write_arrays as write_arrays
+from .canonical import from_cifar10 as from_cifar10
+from .canonical import from_cifar100 as from_cifar100
+from .canonical import from_idx as from_idx
+from .datasets import DATASETS as DATASETS
+from .datasets import Dataset as Dataset
+from .datasets import ImageDataset as ImageDataset
+from .datasets import Images as Images
+from .datasets import cache_folder as cache_folder
+from .datasets import dataset as dataset
+from .datasets import fashion_mnist_8x8 as fashion_mnist_8x8
+from .datasets import load_dataset as load_dataset
+from .idx import read_idx as read_idx
+from .images import image_task as image_task
+from .networks import MLP as MLP
+from .networks import ConvNet as ConvNet
+from .quadratic import quadratic_task as quadratic_task
+from .registry import ImageTaskName as ImageTaskName
+from .registry import box_average as box_average
+from .registry import make_quadratic as make_quadratic
+from .registry import make_task as make_task
+from .registry import parse_task_name as parse_task_name
+from .registry import task_names as task_names
+from .sources import SOURCES as SOURCES
+from .sources import fetch as fetch
+from .stream import Windows as Windows
+from .task import Task as Task
+from .task import take as take

@@ -1,0 +1,3 @@
+"""The version of lopt, which is distributed together with nqm."""
+
+from nqm.version import __version__ as __version__
