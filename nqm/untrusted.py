@@ -34,7 +34,7 @@ _LEVELS = re.compile(r'"(?:[^"\\]|\\.?)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def one_line(text: str, longest: int = LONGEST_LINE) -> str:
-    """The text on one line of printable characters, shortened in its middle.
+    r"""The text on one line of printable characters, shortened in its middle.
 
     Examples
     --------
