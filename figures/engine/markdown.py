@@ -10,7 +10,7 @@ VERBATIM = ("|", "#", "    ")
 
 
 def filled(text: str, **numbers: object) -> str:
-    """A page: the text with its fields replaced as by `str.format`, and its paragraphs wrapped.
+    r"""A page: the text with its fields replaced as by `str.format`, and its paragraphs wrapped.
 
     Examples
     --------
