@@ -18,7 +18,7 @@ class Exact(np.ndarray[Any, Any]):
     Examples
     --------
     >>> import numpy as np
-    >>> from nqm.updates import update_matrix
+    >>> from nqm.rules.linear import update_matrix
     >>> update_matrix(exact([[5.0]]), None, exact(0.5)).tolist()
     [[Fraction(-3, 2)]]
     """

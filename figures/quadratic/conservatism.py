@@ -20,7 +20,7 @@ from nqm import (
     theorem1,
     theorem1_prime,
 )
-from nqm.bounds import Condition
+from nqm.conditions.paper import Condition
 
 CONFIG: dict[str, Any] = {
     "seed": 0,

@@ -10,7 +10,7 @@ from lopt.cli import convert, data, evaluate, inspect, monitor, runs, shipped, t
 from lopt.meta.processes import several
 from lopt.meta.run import RunError
 from lopt.version import __version__
-from nqm.cli_arguments import join_negative_values
+from nqm.cli.arguments import join_negative_values
 from nqm.untrusted import LONGEST_LINE, one_line
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 import nqm
 from lopt.meta.estimators import Count, Estimate, MetaParameters
-from nqm.moments import Quadratic, checked_horizons
+from nqm.moments.loss import Quadratic, checked_horizons
 from nqm.namespace import common
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lopt.monitor.values import Value
-from nqm.bounds import SYMMETRIC_ONLY, THEOREM1, THEOREM1_PRIME, Condition
+from nqm.conditions.paper import SYMMETRIC_ONLY, THEOREM1, THEOREM1_PRIME, Condition
 
 __all__ = ["Margin", "theorem_margins"]
 

@@ -9,7 +9,7 @@ import optax
 
 from lopt.optimizers.constants import require_count, require_number, shown
 from lopt.optimizers.leaves import require_real
-from nqm.updates import step_matrix
+from nqm.rules.linear import step_matrix
 
 # Of a dense P.
 MOST_DIMENSIONS = 2**15

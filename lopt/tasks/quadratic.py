@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lopt.tasks.task import Task
+from nqm.moments.simulation import covariance_root
 from nqm.quadratic import NoisyQuadratic
-from nqm.simulate import covariance_root
 
 
 def quadratic_task(

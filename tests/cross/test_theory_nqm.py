@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import nqm
-from nqm.certificates import stein_solution
+from nqm.spectra.lyapunov import stein_solution
 from tests.cross.theory_cases import H_AXIS, PROOF_ONLY, RTOL, TIED, Case, formula, ties
 from theory.catalogue import BY_NAME, find
 
@@ -118,7 +118,7 @@ def test_expected_loss(case: Case) -> None:
 
 
 @ties("nqm.limit_loss", "stationary-loss")
-@ties("nqm.certificates.stein_solution", "lyapunov")
+@ties("nqm.spectra.lyapunov.stein_solution", "lyapunov")
 def test_limits(case: Case) -> None:
     T, n = 9, np.eye(H_AXIS)
     X = stein_solution(case.A, case.H)

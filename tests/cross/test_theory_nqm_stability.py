@@ -5,9 +5,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 import nqm
-from nqm.disturbed import disturbed_family, jury
-from nqm.robust_bounds import small_gain
-from nqm.symmetric_form import best_step, pose
+from nqm.robust.certificates import small_gain
+from nqm.robust.family import disturbed_family, jury
+from nqm.verdict.problem import best_step, pose
 from tests.cross.theory_cases import H_AXIS, RTOL, Case, formula, largest, smallest, ties
 from theory.catalogue import find
 
@@ -39,7 +39,7 @@ def test_the_papers_bounds(case: Case) -> None:
 
 @ties("nqm.symmetric_eigenvalues", "symmetric-exact", "eq-a15", "eq-a16", "eq-a14")
 @ties("nqm.nominal_step_interval", "symmetric-interval", "preconditioned-exact")
-@ties("nqm.symmetric_form.best_step", "best-step")
+@ties("nqm.verdict.problem.best_step", "best-step")
 def test_symmetric(case: Case) -> None:
     values = nqm.symmetric_eigenvalues(case.H, case.P, case.alpha)
     rho = np.abs(values).max()
@@ -112,7 +112,7 @@ def test_general_preconditioners(case: Case, scale: float) -> None:
     "numerical-radius",
 )
 @ties(
-    "nqm.exact.second_compound",
+    "nqm.conditions.intervals.second_compound",
     "all-hessians-space",
     "all-hessians-bound",
     "all-hessians-real",
@@ -131,18 +131,20 @@ def test_every_hessian(case: Case) -> None:
     assert nqm.numerical_radius(mixed)[0] <= max(nqm.numerical_radius(x)[1] for x in points)
     entries = {f"z{i + 1}{j + 1}": offset[i, j] for i in range(3) for j in range(3)}
     cofactors = formula("all-hessians-space", "cofactors")(**entries)
-    compound = nqm.exact.second_compound(offset)
+    compound = nqm.conditions.intervals.second_compound(offset)
     assert_allclose(largest(np.asarray(cofactors)), largest(compound), rtol=1e-8, atol=1e-12)
     plane = case.skewed[:2, :2]
     entries = {f"m{i + 1}{j + 1}": plane[i, j] for i in range(2) for j in range(2)}
-    determinant = float(nqm.exact.second_compound(plane)[0, 0])
+    determinant = float(nqm.conditions.intervals.second_compound(plane)[0, 0])
     for name, key in (("all-hessians-plane", "room"), ("all-hessians-real", "plane_room")):
         assert_allclose(
             formula(name, key)(**entries, h=case.h), np.trace(plane) - case.h * determinant
         )
     pluecker = np.asarray(formula("all-hessians-bound", "pluecker")())
     frame = case.rng.normal(size=(4, 4))
-    minors = nqm.exact.second_compound(frame)[:, 0]  # the bivector of the first two columns
+    minors = nqm.conditions.intervals.second_compound(frame)[
+        :, 0
+    ]  # the bivector of the first two columns
     assert_allclose(minors @ pluecker @ minors, 0, atol=1e-12)
     distance = formula("all-hessians-strict", "distance")
     assert_allclose(
@@ -150,9 +152,9 @@ def test_every_hessian(case: Case) -> None:
     )
 
 
-@ties("nqm.robust_bounds.small_gain", "small-gain")
-@ties("nqm.disturbed.jury", "vertices-2")
-@ties("nqm.disturbed.disturbed_family", "d-scaling")
+@ties("nqm.robust.certificates.small_gain", "small-gain")
+@ties("nqm.robust.family.jury", "vertices-2")
+@ties("nqm.robust.family.disturbed_family", "d-scaling")
 def test_disturbances(case: Case) -> None:
     dbar = case.rng.uniform(0.5, 2, H_AXIS)
     radius = formula("small-gain", "radius")(alpha=case.alpha, dbar=1.0, h=case.h)

@@ -18,7 +18,7 @@ import pytest
 from nqm import read_array
 from nqm.cli import COMMANDS, main
 from nqm.examples import EXAMPLES
-from nqm.rule_table import RULES
+from nqm.rules.table import RULES
 from nqm.untrusted import LONGEST_LINE
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"

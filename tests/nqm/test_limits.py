@@ -24,7 +24,7 @@ from nqm import (
     plain_rule,
     spectral_loss,
 )
-from nqm.limits import symmetric_limit_loss
+from nqm.moments.limits import symmetric_limit_loss
 from nqm.namespace import exact
 from tests.nqm.strategies import rotation
 

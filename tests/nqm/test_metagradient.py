@@ -13,10 +13,10 @@ from nqm import (
     expected_loss,
     expected_meta_gradient,
     meta_gradient_variance,
-    orbits,
     plain_rule,
     sample_meta_gradients,
 )
+from nqm.gradients import recursions as orbits
 from tests.nqm.dense import gradient_form, omega
 from tests.nqm.test_moments import covariance, problem
 
@@ -150,7 +150,7 @@ def test_stepping_equals_doubling(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_settled_trajectories_equal_unsettled_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    from nqm import gradient_variance
+    from nqm.gradients import variance as gradient_variance
 
     model, P, alpha = problem(4, 2)
     horizons = [1, 20, 60, 61, 119, 120, 121, 122, 300, 2000]
@@ -163,7 +163,7 @@ def test_settled_trajectories_equal_unsettled_ones(monkeypatch: pytest.MonkeyPat
 
 def test_settling_time_falls_within_the_horizons_above() -> None:
     """So that the test above meets horizons below, between and beyond s and 2 s."""
-    from nqm.gradient_variance import _settling_time
+    from nqm.gradients.variance import _settling_time
 
     model, P, alpha = problem(4, 2)
     A = np.eye(2) - (alpha * np.eye(2) + P) @ model.hessian

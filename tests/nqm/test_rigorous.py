@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from nqm import check, heavy_ball_rule, parse_rule, prove_matrix, prove_stability
 from nqm.cli import main
 from nqm.namespace import exact
-from nqm.rigorous import definiteness
-from nqm.rule_table import RULES
+from nqm.rules.table import RULES
+from nqm.spectra.proofs import definiteness
 from tests.nqm.strategies import SYMMETRIC, Drawn, problems
 
 pytest.importorskip("flint")
@@ -64,7 +64,7 @@ def test_stein_certificates_agree_with_enclosed_eigenvalues(p: Drawn) -> None:
     """The two routes for P that is not symmetric, each on the same matrix."""
     import flint
 
-    from nqm import rigorous
+    from nqm.spectra import proofs as rigorous
 
     A = np.eye(len(p.hessian)) - (p.nominal_step * np.eye(len(p.hessian)) + p.preconditioner) @ (
         p.hessian

@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nqm import robust_stability, spectral_radius, update_matrix
-from nqm.disturbed import (
+from nqm.robust.certificates import corner_norm, norm_falls, scaled_norm, small_gain
+from nqm.robust.exact_cases import decide_exactly, is_semidefinite
+from nqm.robust.family import (
     DisturbedFamily,
     all_roots_inside,
     characteristic_polynomial,
     disturbed_family,
 )
-from nqm.robust_bounds import corner_norm, norm_falls, scaled_norm, small_gain
-from nqm.robust_exact import decide_exactly, is_semidefinite
-from nqm.robust_search import find_worst
-from nqm.robust_subdivision import subdivide
+from nqm.robust.search import find_worst
+from nqm.robust.subdivision import subdivide
 from tests.nqm.strategies import hessian
 
 

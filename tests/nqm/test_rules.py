@@ -31,7 +31,7 @@ from nqm import (
     preconditioned_update_matrix,
     spectral_radius,
 )
-from nqm.rule_table import RULES
+from nqm.rules.table import RULES
 from tests.nqm.strategies import hessian
 
 BETA, STEPS = 0.7, 7

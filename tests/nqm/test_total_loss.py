@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nqm import NoisyQuadratic, expected_loss, limit_loss, memoryless_rule
-from nqm.doubling import scaled
+from nqm.moments.powers import scaled
 from tests.nqm.dense import loss_form, omega
 
 

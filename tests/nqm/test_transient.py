@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nqm import check_lyapunov, kreiss_constant, lyapunov_certificate, transient_growth
-from nqm.certificates import stein_solution
+from nqm.spectra.lyapunov import stein_solution
 
 
 def stable_matrix(seed: int, n: int, radius: float, skew: float) -> np.ndarray:

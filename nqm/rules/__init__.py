@@ -1,0 +1,1 @@
+"""Update rules as linear maps, and their table by name."""

@@ -1,0 +1,1 @@
+"""Eigenvalues of update matrices: enclosures, certificates, proofs, transients, mini-batches."""

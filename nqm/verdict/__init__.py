@@ -1,0 +1,1 @@
+"""`check`: posing the problem, deciding the verdict, and the report."""
