@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from lopt.tasks import networks
-from lopt.tasks.datasets import Images
+from lopt.tasks.data.datasets import Images
 from lopt.tasks.images import image_task
 
 PARTICLES, BATCH, REPEATS = 8, 128, 5

@@ -21,9 +21,9 @@ import jax
 import optax
 
 from lopt.meta.config import TrainConfig
-from lopt.meta.processes import host_copy
-from lopt.meta.trainer import Trainer
-from lopt.meta.watch import Watch, measurement_interval
+from lopt.meta.training.processes import host_copy
+from lopt.meta.training.trainer import Trainer
+from lopt.meta.training.watch import Watch, measurement_interval
 from lopt.tasks.registry import make_task
 from lopt.tasks.task import Task, take
 

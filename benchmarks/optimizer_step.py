@@ -22,9 +22,9 @@ import jax.numpy as jnp
 import optax
 
 import lopt
-from lopt.optimizers.accumulators import update_accumulators
-from lopt.optimizers.features import mean_squares, scales, tensor_features
-from lopt.optimizers.network import apply_network
+from lopt.optimizers.parts.accumulators import update_accumulators
+from lopt.optimizers.parts.features import mean_squares, scales, tensor_features
+from lopt.optimizers.parts.network import apply_network
 from lopt.optimizers.star import learned_decays
 
 MLP = [(784, 128), (128,), (128, 128), (128,), (128, 10), (10,)]

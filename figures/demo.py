@@ -21,11 +21,11 @@ from figures.engine.averages import smooth
 from figures.engine.style import BLUE, GREY, ORANGE, PURPLE, plt, unit_circle, use_style
 from lopt.cli.display import table_console
 from lopt.cli.evaluate import table
-from lopt.meta.compare import Evaluation, evaluate_run, find
-from lopt.meta.evaluate import clipped, held_out_keys
-from lopt.meta.run import RunDirectory
-from lopt.meta.watch import probe
-from lopt.optimizers.saved import load
+from lopt.meta.evaluation.comparison import Evaluation, evaluate_run, find
+from lopt.meta.evaluation.curves import clipped, held_out_keys
+from lopt.meta.run.directory import RunDirectory
+from lopt.meta.training.watch import probe
+from lopt.optimizers.files.saved import load
 
 SEEDS, HORIZONS = 8, 5
 SHIPPED = "fashion-mnist-mlp"

@@ -25,7 +25,7 @@ from lopt.monitor import (
     ritz_values,
     update_map,
 )
-from lopt.tasks.datasets import fashion_mnist_8x8
+from lopt.tasks.data.datasets import fashion_mnist_8x8
 
 RESULTS_FILE, PICTURE = RESULTS / "edge.json", PICTURES / "edge.png"
 SETTINGS = InspectSettings(hessian_vectors=24, vectors=16)

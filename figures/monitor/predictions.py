@@ -24,9 +24,9 @@ from figures.monitor.association import survival
 from figures.monitor.prediction_page import page, summary
 from figures.monitor.prediction_table import OUTCOMES, RISE, Row, counted, trend, worst
 from lopt.meta.config import STARS
-from lopt.meta.evaluate import clipped, held_out_keys, training_curves
-from lopt.meta.watch import probe
-from lopt.tasks.datasets import fashion_mnist_8x8
+from lopt.meta.evaluation.curves import clipped, held_out_keys, training_curves
+from lopt.meta.training.watch import probe
+from lopt.tasks.data.datasets import fashion_mnist_8x8
 from lopt.tasks.images import image_task
 from lopt.tasks.networks import MLP
 

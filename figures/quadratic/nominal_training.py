@@ -15,7 +15,7 @@ from figures.engine.figure import Data, Figure
 from figures.engine.store import rounded
 from figures.engine.style import GREY, ORANGE, plt, use_style
 from lopt.meta.config import TrainConfig
-from lopt.meta.exact import expected_meta_loss
+from lopt.meta.estimators.exact import expected_meta_loss
 from lopt.monitor import QuadraticProbe
 from nqm import NoisyQuadratic, example, nominal_step_interval
 

@@ -8,7 +8,7 @@ import numpy as np
 from figures.engine.figure import Data
 from figures.engine.style import GREY, plt, use_style
 from figures.star.inner_runs import HORIZON
-from lopt.meta.evaluate import clipped
+from lopt.meta.evaluation.curves import clipped
 
 # Ticks of an axis that spans less than a decade.
 FINE = (1, 2, 3, 4, 5, 7)

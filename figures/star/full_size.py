@@ -12,8 +12,8 @@ from figures.engine.figure import Data, Figure
 from figures.engine.store import rounded
 from figures.engine.style import BLUE, GREY, ORANGE, plt, use_style
 from figures.star.meta_runs import KEPT, PLACE, do, experiments
-from lopt.meta.compare import Evaluation, evaluate, find
-from lopt.meta.tuning import baselines
+from lopt.meta.evaluation.comparison import Evaluation, evaluate, find
+from lopt.meta.evaluation.tuning import baselines
 
 NAME = "star-wd0.1-long"
 RUN = experiments()[NAME]

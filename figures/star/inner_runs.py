@@ -25,11 +25,11 @@ from figures.engine import listing
 from figures.engine.store import rounded, write
 from figures.star.meta_runs import KEPT, TASK, experiments
 from lopt.meta.config import TrainConfig
-from lopt.meta.evaluate import held_out_keys, meta_loss, training_curves
-from lopt.meta.tuning import Baseline, baselines, tune
-from lopt.meta.watch import probe
+from lopt.meta.evaluation.curves import held_out_keys, meta_loss, training_curves
+from lopt.meta.evaluation.tuning import Baseline, baselines, tune
+from lopt.meta.training.watch import probe
 from lopt.monitor import Probe
-from lopt.optimizers.saved import load
+from lopt.optimizers.files.saved import load
 from lopt.tasks.registry import make_task
 from lopt.tasks.task import Task
 

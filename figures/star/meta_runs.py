@@ -24,10 +24,10 @@ from figures.engine.figure import RESULTS, ROOT
 from figures.engine.store import rounded, write
 from lopt.cli.display import Display
 from lopt.meta.config import TrainConfig
-from lopt.meta.loop import train
 from lopt.meta.presets import presets
-from lopt.meta.run import RunDirectory
-from lopt.meta.watch import Watch
+from lopt.meta.run.directory import RunDirectory
+from lopt.meta.training.loop import train
+from lopt.meta.training.watch import Watch
 
 # The same for every run. The paper has 10 times smaller a learning rate, constant, and prints
 # neither outer steps nor particles.

@@ -8,7 +8,7 @@ import numpy as np
 from figures.engine import markdown
 from figures.engine.figure import Data
 from figures.star.inner_runs import STEPS
-from lopt.meta.evaluate import clipped
+from lopt.meta.evaluation.curves import clipped
 
 Values = Sequence[float | None]
 Kinds = Mapping[str, Sequence[str]]

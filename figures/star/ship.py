@@ -22,9 +22,9 @@ from figures.star.experiments import inner
 from figures.star.inner_runs import BIN, HORIZON, binned
 from figures.star.meta_runs import KEPT, TASK, experiments
 from figures.star.outcomes import events, spread
-from lopt.meta.evaluate import HELD_OUT, meta_loss, training_curves
-from lopt.meta.tuning import baselines, tune
-from lopt.optimizers.saved import SHIPPED, load, save
+from lopt.meta.evaluation.curves import HELD_OUT, meta_loss, training_curves
+from lopt.meta.evaluation.tuning import baselines, tune
+from lopt.optimizers.files.saved import SHIPPED, load, save
 from lopt.tasks.registry import make_task
 
 EVIDENCE = RESULTS / "shipped.json"

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from lopt.cli import convert, data, evaluate, inspect, monitor, runs, shipped, train
-from lopt.meta.processes import several
-from lopt.meta.run import RunError
+from lopt.meta.run.directory import RunError
+from lopt.meta.training.processes import several
 from lopt.version import __version__
 from nqm.cli.arguments import join_negative_values
 from nqm.untrusted import LONGEST_LINE, one_line

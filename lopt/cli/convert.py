@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from lopt.optimizers.released import (
+from lopt.files import written_whole
+from lopt.optimizers.files.released import (
     check_shapes,
     released_config,
     released_meta_parameters,
     to_released,
 )
-from lopt.optimizers.saved import LARGEST, Saved, load, save
+from lopt.optimizers.files.saved import LARGEST, Saved, load, save
 from lopt.optimizers.star import StarConfig
-from lopt.optimizers.whole import written_whole
 from nqm.archives import open_npz
 from nqm.untrusted import as_object, one_line, parse_json, reading
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from lopt.tasks.datasets import DATASETS, Dataset, cache_folder, dataset
-from lopt.tasks.sources import fetch
+from lopt.tasks.data.datasets import DATASETS, Dataset, cache_folder, dataset
+from lopt.tasks.data.sources import fetch
 
 # Columns of the table in a log, so that no path is broken.
 UNWRAPPED = 1000

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from lopt.meta.config import TrainConfig
-from lopt.meta.loop import Measurement, Progress
+from lopt.meta.training.loop import Measurement, Progress
 
 LOG_EVERY_SECONDS = 15.0
 SMOOTH_OVER = 50

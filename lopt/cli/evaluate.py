@@ -13,11 +13,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from lopt.cli.display import table_console
-from lopt.meta.compare import HORIZON, Evaluation, evaluate, find
+from lopt.files import written_whole
 from lopt.meta.config import MOST_INNER_STEPS
+from lopt.meta.evaluation.comparison import HORIZON, Evaluation, evaluate, find
+from lopt.meta.evaluation.tuning import baselines
 from lopt.meta.fields import require
-from lopt.meta.tuning import baselines
-from lopt.optimizers.whole import written_whole
 
 # Of one kind: held-out seeds, or draws of the search.
 MOST_RUNS = 2**20

@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from lopt.meta.metrics import has_spectrum
-from lopt.meta.run import RunDirectory
+from lopt.meta.run.directory import RunDirectory
+from lopt.meta.run.metrics import has_spectrum
 from lopt.monitor.picture import pyplot, spectra_over_time
 from nqm.untrusted import one_line
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from lopt.cli.display import table_console
 from lopt.meta.config import TrainConfig
-from lopt.meta.run import RunDirectory
+from lopt.meta.run.directory import RunDirectory
 from nqm.untrusted import one_line
 
 SMOOTH_OVER = 50

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from lopt.optimizers.saved import card, shipped
+from lopt.optimizers.files.saved import card, shipped
 
 
 def add_parser(commands: Any) -> None:

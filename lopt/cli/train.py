@@ -14,10 +14,10 @@ from lopt.cli.display import Display
 from lopt.cli.flags import add_flags, configuration, given, preset_text
 from lopt.cli.stop import Stop
 from lopt.meta.config import TrainConfig
-from lopt.meta.loop import train
-from lopt.meta.processes import join, writes
-from lopt.meta.run import RunDirectory
-from lopt.meta.watch import Watch
+from lopt.meta.run.directory import RunDirectory
+from lopt.meta.training.loop import train
+from lopt.meta.training.processes import join, writes
+from lopt.meta.training.watch import Watch
 
 # A processor appears as at most so many devices, whatever a configuration says.
 MOST_CPU_DEVICES = 256

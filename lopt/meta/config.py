@@ -23,10 +23,10 @@ from lopt.meta.estimators import (
     Schedule,
     TruncatedBackprop,
 )
-from lopt.meta.exact import ExactMetaGradient
+from lopt.meta.estimators.exact import ExactMetaGradient
 from lopt.meta.fields import member, require, setting
 from lopt.monitor.rules import WarningRule
-from lopt.optimizers.configuration import check_usable, from_fields
+from lopt.optimizers.files.configuration import check_usable, from_fields
 from lopt.optimizers.linear import LinearConfig
 from lopt.optimizers.star import (
     BLACKBOX,

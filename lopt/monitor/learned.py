@@ -15,7 +15,6 @@ from lopt.monitor.lanczos import LARGE_BASIS, lanczos, norm, symmetric_factoriza
 from lopt.monitor.linearize import random_signs
 from lopt.monitor.lockstep import StepFactorization
 from lopt.monitor.settings import InspectSettings
-from lopt.monitor.star_response import StarResponse, star_response
 from lopt.monitor.step import (
     Batch,
     Loss,
@@ -26,6 +25,7 @@ from lopt.monitor.step import (
     require_float,
 )
 from lopt.monitor.survey import Survey, bare, inverse_sharpness, start_vector, toward
+from lopt.optimizers.parts.response import StarResponse, star_response
 from lopt.optimizers.star import Star
 
 __all__ = ["inspect_star"]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from lopt.optimizers.constants import require_count, require_number, shown
-from lopt.optimizers.leaves import require_real
+from lopt.optimizers.parts.leaves import require_real
 from nqm.rules.linear import step_matrix
 
 # Of a dense P.

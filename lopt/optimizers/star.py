@@ -13,12 +13,6 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from lopt.optimizers.accumulators import (
-    Accumulators,
-    Decays,
-    bounded,
-    decay,
-)
 from lopt.optimizers.constants import (
     is_zero,
     require_count,
@@ -27,13 +21,19 @@ from lopt.optimizers.constants import (
     require_sequence,
     shown,
 )
-from lopt.optimizers.features import RMS_FLOOR, feature_count
-from lopt.optimizers.network import Network, apply_network, apply_plainly, init_network
-from lopt.optimizers.state import Moved, StarState, Tensor, init_state, tensors, together
-from lopt.optimizers.sweep import sweep
+from lopt.optimizers.parts.accumulators import (
+    Accumulators,
+    Decays,
+    bounded,
+    decay,
+)
+from lopt.optimizers.parts.features import RMS_FLOOR, feature_count
+from lopt.optimizers.parts.network import Network, apply_network, apply_plainly, init_network
+from lopt.optimizers.parts.state import Moved, StarState, Tensor, init_state, tensors, together
+from lopt.optimizers.parts.sweep import sweep
 
 if TYPE_CHECKING:
-    from lopt.optimizers.saved import Saved
+    from lopt.optimizers.files.saved import Saved
 
 NominalTerm = Literal["AdamAggMo", "Adam", "AggMo", "SGDM", "SGD"]
 NOMINAL_TERMS: tuple[NominalTerm, ...] = ("AdamAggMo", "Adam", "AggMo", "SGDM", "SGD")
@@ -337,7 +337,7 @@ def star(
 
 def _named(given: Any, config: StarConfig | None) -> tuple[MetaParameters, StarConfig]:
     """Meta-parameters and their configuration, of a file where one is named."""
-    from lopt.optimizers.saved import Saved, load  # which imports this module
+    from lopt.optimizers.files.saved import Saved, load  # which imports this module
 
     saved = load(given) if isinstance(given, str | os.PathLike) else given
     if isinstance(saved, MetaParameters):

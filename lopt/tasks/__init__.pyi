@@ -1,19 +1,22 @@
 """The public names of lopt.tasks."""
 
-from .cache import read_arrays as read_arrays
-from .cache import write_arrays as write_arrays
-from .canonical import from_cifar10 as from_cifar10
-from .canonical import from_cifar100 as from_cifar100
-from .canonical import from_idx as from_idx
-from .datasets import DATASETS as DATASETS
-from .datasets import Dataset as Dataset
-from .datasets import ImageDataset as ImageDataset
-from .datasets import Images as Images
-from .datasets import cache_folder as cache_folder
-from .datasets import dataset as dataset
-from .datasets import fashion_mnist_8x8 as fashion_mnist_8x8
-from .datasets import load_dataset as load_dataset
-from .idx import read_idx as read_idx
+from .data.cache import read_arrays as read_arrays
+from .data.cache import write_arrays as write_arrays
+from .data.canonical import from_cifar10 as from_cifar10
+from .data.canonical import from_cifar100 as from_cifar100
+from .data.canonical import from_idx as from_idx
+from .data.datasets import DATASETS as DATASETS
+from .data.datasets import Dataset as Dataset
+from .data.datasets import ImageDataset as ImageDataset
+from .data.datasets import Images as Images
+from .data.datasets import cache_folder as cache_folder
+from .data.datasets import dataset as dataset
+from .data.datasets import fashion_mnist_8x8 as fashion_mnist_8x8
+from .data.datasets import load_dataset as load_dataset
+from .data.idx import read_idx as read_idx
+from .data.sources import SOURCES as SOURCES
+from .data.sources import fetch as fetch
+from .data.stream import Windows as Windows
 from .images import image_task as image_task
 from .networks import MLP as MLP
 from .networks import ConvNet as ConvNet
@@ -24,8 +27,5 @@ from .registry import make_quadratic as make_quadratic
 from .registry import make_task as make_task
 from .registry import parse_task_name as parse_task_name
 from .registry import task_names as task_names
-from .sources import SOURCES as SOURCES
-from .sources import fetch as fetch
-from .stream import Windows as Windows
 from .task import Task as Task
 from .task import take as take

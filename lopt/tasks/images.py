@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from lopt.tasks.datasets import Images
+from lopt.tasks.data.datasets import Images
 from lopt.tasks.task import Task
 
 # Half again as much as guessing uniformly costs: above it an inner run counts as diverged.
@@ -35,7 +35,7 @@ def image_task(
 
     Examples
     --------
-    >>> from lopt.tasks.datasets import fashion_mnist_8x8
+    >>> from lopt.tasks.data.datasets import fashion_mnist_8x8
     >>> from lopt.tasks.networks import MLP
     >>> task = image_task("tiny", fashion_mnist_8x8().train, MLP((32,), 10), classes=10)
     >>> params = task.init(jax.random.key(0))

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 import numpy as np
 from numpy.typing import NDArray
 
-from lopt.tasks.datasets import DATASETS, Images, fashion_mnist_8x8, load_dataset
+from lopt.tasks.data.datasets import DATASETS, Images, fashion_mnist_8x8, load_dataset
 from lopt.tasks.task import Task
 from nqm.examples import example
 from nqm.quadratic import NoisyQuadratic
@@ -33,7 +33,7 @@ class ImageTaskName:
     Attributes
     ----------
     dataset
-        A name of `lopt.tasks.datasets.DATASETS`.
+        A name of `lopt.tasks.data.datasets.DATASETS`.
     side
         Rows and columns of an image, averaged from the data set's own.
     network

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lopt.tasks.stream import Windows
+from lopt.tasks.data.stream import Windows
 from nqm.quadratic import NoisyQuadratic
 from nqm.untrusted import quoted
 

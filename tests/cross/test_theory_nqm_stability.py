@@ -142,10 +142,8 @@ def test_every_hessian(case: Case) -> None:
         )
     pluecker = np.asarray(formula("all-hessians-bound", "pluecker")())
     frame = case.rng.normal(size=(4, 4))
-    minors = nqm.conditions.intervals.second_compound(frame)[
-        :, 0
-    ]  # the bivector of the first two columns
-    assert_allclose(minors @ pluecker @ minors, 0, atol=1e-12)
+    bivector = nqm.second_compound(frame)[:, 0]  # of the first two columns
+    assert_allclose(bivector @ pluecker @ bivector, 0, atol=1e-12)
     distance = formula("all-hessians-strict", "distance")
     assert_allclose(
         distance(u=1.0, v=1.4), nqm.numerical_radius([[-1.0, 1.4], [-1.4, 1.0]])[0], rtol=1e-3

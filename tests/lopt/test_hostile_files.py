@@ -22,8 +22,8 @@ import lopt
 from lopt.cli import main
 from lopt.meta.config import TrainConfig
 from lopt.optimizers.linear import LinearConfig
-from lopt.tasks.cache import KEYS, read_arrays
-from lopt.tasks.idx import read_idx
+from lopt.tasks.data.cache import KEYS, read_arrays
+from lopt.tasks.data.idx import read_idx
 from tests.lopt import hostile
 from tests.lopt.hostile import COUNT, assert_one_line
 from tests.lopt.tasks.idx_files import idx
@@ -237,7 +237,7 @@ def test_idx_files() -> None:
 def test_a_small_file_that_unpacks_to_too_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lopt.tasks.idx.LARGEST", 2**20)
+    monkeypatch.setattr("lopt.tasks.data.idx.LARGEST", 2**20)
     (tmp_path / "a.gz").write_bytes(gzip.compress(bytes(2**21)))
     with pytest.raises(ValueError, match="unpacks to more than 1048576 bytes"):
         read_idx(tmp_path / "a.gz")

@@ -219,7 +219,7 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     listing = capsys.readouterr().out
     for module in COMMANDS:
-        command = module.removeprefix("nqm.cli_")
+        command = module.removeprefix("nqm.cli.")
         assert command in listing
         assert main([command, "--help"]) == 0
         assert capsys.readouterr().out.startswith(f"usage: nqm {command}")

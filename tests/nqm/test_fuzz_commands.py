@@ -262,7 +262,7 @@ def command_line(rng: random.Random, folder: Path, command: str) -> list[str]:
     return [command, *(word for pair in pairs for word in pair if word is not None)]
 
 
-@pytest.mark.parametrize("command", [name.removeprefix("nqm.cli_") for name in COMMANDS])
+@pytest.mark.parametrize("command", [name.removeprefix("nqm.cli.") for name in COMMANDS])
 def test_a_command_answers_or_refuses_in_one_line(
     command: str,
     tmp_path: Path,

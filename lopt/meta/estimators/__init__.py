@@ -2,12 +2,12 @@
 noise-reuse, full-horizon) and backpropagation (truncated, full), and how long episodes last.
 """
 
-from lopt.meta.estimators.es import PES, Pairs
+from lopt.meta.estimators.full_backprop import FullBackprop
 from lopt.meta.estimators.full_es import FullES
-from lopt.meta.estimators.full_gradient import FullBackprop
-from lopt.meta.estimators.gradient import Particles, TruncatedBackprop
 from lopt.meta.estimators.interface import Estimate, Estimator, MakeOptimizer, MetaParameters
+from lopt.meta.estimators.pes import PES, Pairs
 from lopt.meta.estimators.schedule import Constant, Growing, LogUniform, Schedule
+from lopt.meta.estimators.truncated_backprop import Particles, TruncatedBackprop
 from lopt.meta.estimators.unroll import Count
 
 __all__ = [

@@ -19,7 +19,7 @@ from figures.quadratic import (
     robust,
 )
 from figures.quadratic.regions import preconditioner
-from lopt.meta.exact import expected_meta_gradient, expected_meta_loss
+from lopt.meta.estimators.exact import expected_meta_gradient, expected_meta_loss
 from nqm import (
     example,
     meta_gradient_variance,

@@ -14,8 +14,8 @@ from figures.star.claims import ROWS
 from figures.star.experiments import collect, inner, outer_steps_to, rises_for_good
 from figures.star.inner_runs import binned
 from figures.star.verdicts import Claim, against, lower
-from lopt.meta.evaluate import held_out_keys, training_curves
-from lopt.optimizers.saved import SHIPPED, card
+from lopt.meta.evaluation.curves import held_out_keys, training_curves
+from lopt.optimizers.files.saved import SHIPPED, card
 from tests.lopt.meta.quick import bowl
 
 
@@ -101,7 +101,7 @@ def test_an_unknown_name_is_one_line(capsys) -> None:
 
 def test_training_stops_where_everything_is_nan(monkeypatch) -> None:
     """A bowl with a step far too large is NaN within a chunk; what is left out is NaN as well."""
-    monkeypatch.setattr("lopt.meta.evaluate.CHUNK", 200)
+    monkeypatch.setattr("lopt.meta.evaluation.curves.CHUNK", 200)
     taken = []
     curves = training_curves(
         bowl(), optax.sgd, np.array([1e6], np.float32), 1000, held_out_keys(2),

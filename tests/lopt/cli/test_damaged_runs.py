@@ -17,12 +17,12 @@ import pytest
 from hypothesis import settings
 
 from lopt.cli import main
-from lopt.meta import loop
-from lopt.meta.checkpoint import KEEP
-from lopt.meta.compare import Evaluation
-from lopt.meta.run import RunDirectory
-from lopt.meta.trainer import Trainer
-from lopt.meta.watch import Watch
+from lopt.meta.evaluation.comparison import Evaluation
+from lopt.meta.run.checkpoint import KEEP
+from lopt.meta.run.directory import RunDirectory
+from lopt.meta.training import loop
+from lopt.meta.training.trainer import Trainer
+from lopt.meta.training.watch import Watch
 from tests.lopt.meta.damage import damage
 
 pytestmark = pytest.mark.xdist_group("run")

@@ -15,9 +15,9 @@ import pytest
 
 import lopt
 from lopt.cli import main
-from lopt.meta.compare import Evaluation
 from lopt.meta.config import TrainConfig
-from lopt.tasks import datasets
+from lopt.meta.evaluation.comparison import Evaluation
+from lopt.tasks.data import datasets
 from tests.lopt.hostile import COUNT, assert_one_line
 
 NUMBERS = (

@@ -13,9 +13,9 @@ import lopt
 import lopt.cli.inspect as command
 from lopt.cli import main
 from lopt.meta.config import TrainConfig
-from lopt.meta.run import RunDirectory
+from lopt.meta.run.directory import RunDirectory
 from lopt.monitor import InspectSettings, Probe
-from lopt.tasks.datasets import fashion_mnist_8x8
+from lopt.tasks.data.datasets import fashion_mnist_8x8
 from lopt.tasks.images import image_task
 from lopt.tasks.networks import MLP
 

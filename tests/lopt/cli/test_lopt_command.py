@@ -16,13 +16,13 @@ import pytest
 
 import lopt
 from lopt.cli import main
-from lopt.meta import compare
-from lopt.meta.checkpoint import steps
-from lopt.meta.compare import find
 from lopt.meta.config import BLACKBOX, HYPERPARAM, STAR
-from lopt.meta.evaluate import held_out_keys, meta_loss
+from lopt.meta.evaluation import comparison as compare
+from lopt.meta.evaluation.comparison import find
+from lopt.meta.evaluation.curves import held_out_keys, meta_loss
 from lopt.meta.presets import presets
-from lopt.meta.run import RunDirectory, RunError
+from lopt.meta.run.checkpoint import steps
+from lopt.meta.run.directory import RunDirectory, RunError
 from tests.lopt.meta.quick import bowl
 
 pytestmark = pytest.mark.xdist_group("run")

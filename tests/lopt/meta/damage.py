@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lopt.meta.checkpoint import ABOUT, SUMS
+from lopt.meta.run.checkpoint import ABOUT, SUMS
 
 WEIRD: list[Any] = [
     *(None, True, -1, 0, 2.5, 10**30, 10**400, 1e300, float("nan"), float("inf")),

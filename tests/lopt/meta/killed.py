@@ -17,7 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lopt.meta import checkpoint, loop, run, writer
+from lopt.meta.run import checkpoint, writer
+from lopt.meta.run import directory as run
+from lopt.meta.training import loop
 from tests.lopt.meta.quick import bowl, quick
 
 LIVES, STEPS_A_LIFE = 20, 6

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import lopt
-from lopt.meta import checkpoint
-from lopt.meta.checkpoint import (
+from lopt.meta.run import checkpoint
+from lopt.meta.run.checkpoint import (
     ABOUT,
     SUMS,
     Damaged,
@@ -24,9 +24,9 @@ from lopt.meta.checkpoint import (
     steps,
     write_checkpoint,
 )
-from lopt.meta.loop import train
-from lopt.meta.run import RunDirectory
-from lopt.meta.versions import versions
+from lopt.meta.run.directory import RunDirectory
+from lopt.meta.run.versions import versions
+from lopt.meta.training.loop import train
 from tests.lopt.meta.damage import sign
 from tests.lopt.meta.quick import bowl, quick
 

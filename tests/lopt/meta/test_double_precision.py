@@ -11,7 +11,7 @@ import pytest
 
 from lopt.meta.config import TrainConfig
 from lopt.meta.estimators import LogUniform
-from lopt.meta.trainer import Trainer
+from lopt.meta.training.trainer import Trainer
 from lopt.optimizers.linear import linear
 from lopt.tasks.registry import make_task
 from lopt.tasks.task import Task

@@ -23,7 +23,7 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 import lopt
-from lopt.meta.checkpoint import (
+from lopt.meta.run.checkpoint import (
     Damaged,
     checkpoint_path,
     read_checkpoint,
@@ -32,11 +32,11 @@ from lopt.meta.checkpoint import (
     steps,
     write_checkpoint,
 )
-from lopt.meta.loop import train
-from lopt.meta.nonfinite import MOST_IN_A_ROW
-from lopt.meta.processes import host_copy
-from lopt.meta.run import RunDirectory, RunError
-from lopt.meta.trainer import Trainer
+from lopt.meta.run.directory import RunDirectory, RunError
+from lopt.meta.training.loop import train
+from lopt.meta.training.nonfinite import MOST_IN_A_ROW
+from lopt.meta.training.processes import host_copy
+from lopt.meta.training.trainer import Trainer
 from tests.lopt.meta.quick import Quick, bowl, quick
 
 pytestmark = pytest.mark.xdist_group("run")
@@ -228,7 +228,7 @@ def test_on_other_devices_it_goes_on_as_well(tmp_path: Path, whole) -> None:
     run = RunDirectory(tmp_path / "run")
     cut(run, 5)
     code = (
-        "import sys; from lopt.meta.loop import train; from lopt.meta.run import RunDirectory; "
+        "import sys; from lopt.meta import RunDirectory, train; "
         "from tests.lopt.meta.quick import bowl, quick; "
         "train(quick(devices=2), RunDirectory(sys.argv[1]), task=bowl(), resume=True)"
     )

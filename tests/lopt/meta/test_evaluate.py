@@ -9,9 +9,9 @@ import optax
 import pytest
 
 import lopt
-from lopt.meta import evaluate
-from lopt.meta.evaluate import held_out_keys, summarize, training_curves
-from lopt.meta.tuning import TOGETHER, Baseline, baselines, tune
+from lopt.meta.evaluation import curves as evaluate
+from lopt.meta.evaluation.curves import held_out_keys, summarize, training_curves
+from lopt.meta.evaluation.tuning import TOGETHER, Baseline, baselines, tune
 from lopt.optimizers.baselines import HALF_DECADES
 from tests.lopt.meta.quick import bowl
 

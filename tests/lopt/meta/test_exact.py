@@ -11,7 +11,7 @@ import pytest
 import lopt
 import nqm
 from lopt.meta.estimators import PES, FullBackprop
-from lopt.meta.exact import ExactMetaGradient, expected_meta_gradient, expected_meta_loss
+from lopt.meta.estimators.exact import ExactMetaGradient, expected_meta_gradient, expected_meta_loss
 from tests.lopt.meta.walk import jit, singles, z
 
 MODEL = nqm.NoisyQuadratic(

@@ -13,11 +13,11 @@ import lopt
 import nqm
 from lopt.cli import main
 from lopt.meta.config import TrainConfig
-from lopt.meta.exact import expected_meta_gradient, expected_meta_loss
-from lopt.meta.loop import train
-from lopt.meta.run import RunDirectory
-from lopt.meta.trainer import Trainer
-from lopt.meta.watch import Watch, probe
+from lopt.meta.estimators.exact import expected_meta_gradient, expected_meta_loss
+from lopt.meta.run.directory import RunDirectory
+from lopt.meta.training.loop import train
+from lopt.meta.training.trainer import Trainer
+from lopt.meta.training.watch import Watch, probe
 from lopt.optimizers.linear import LinearConfig
 from lopt.tasks.quadratic import quadratic_task
 from tests.lopt.meta.quick import bowl

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lopt.meta import checkpoint
-from lopt.meta.lock import holder, locked
+from lopt.meta.run import checkpoint
+from lopt.meta.run.lock import holder, locked
 
 
 def test_one_holder_at_a_time_and_its_id_in_the_message(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_an_id_that_is_none_is_not_told(tmp_path: Path) -> None:
 def test_a_process_that_is_killed_lets_the_lock_go(tmp_path: Path) -> None:
     code = """
     import os, pathlib, signal, sys
-    from lopt.meta.lock import locked
+    from lopt.meta.run.lock import locked
     with locked(pathlib.Path(sys.argv[1])):
         print(os.getpid(), flush=True)
         sys.stdin.read()

@@ -6,11 +6,11 @@ from pathlib import Path
 import jax
 import pytest
 
+from lopt.files import written_whole
 from lopt.meta.config import TrainConfig
-from lopt.meta.metrics import has_spectrum, read
-from lopt.meta.run import RunDirectory
-from lopt.optimizers.saved import save
-from lopt.optimizers.whole import written_whole
+from lopt.meta.run.directory import RunDirectory
+from lopt.meta.run.metrics import has_spectrum, read
+from lopt.optimizers.files.saved import save
 from tests.lopt.meta.damage import NESTED
 
 POINT = {

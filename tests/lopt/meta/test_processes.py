@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import lopt
-from lopt.meta.checkpoint import steps
-from lopt.meta.run import RunDirectory
+from lopt.meta.run.checkpoint import steps
+from lopt.meta.run.directory import RunDirectory
 
 pytestmark = [pytest.mark.xdist_group("run"), pytest.mark.slow]
 TINY = [

@@ -7,10 +7,10 @@ from typing import Any
 import optax
 import pytest
 
-from lopt.meta.checkpoint import read_newest, steps
-from lopt.meta.loop import train
-from lopt.meta.run import RunDirectory
-from lopt.meta.trainer import Trainer
+from lopt.meta.run.checkpoint import read_newest, steps
+from lopt.meta.run.directory import RunDirectory
+from lopt.meta.training.loop import train
+from lopt.meta.training.trainer import Trainer
 from tests.lopt.meta.quick import bowl, quick
 
 

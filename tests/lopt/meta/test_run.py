@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import lopt
-from lopt.meta.checkpoint import (
+from lopt.meta.config import TrainConfig
+from lopt.meta.run.checkpoint import (
     remove_checkpoint,
     steps,
 )
-from lopt.meta.config import TrainConfig
-from lopt.meta.loop import train
-from lopt.meta.run import RunDirectory
+from lopt.meta.run.directory import RunDirectory
+from lopt.meta.training.loop import train
 
 pytestmark = pytest.mark.xdist_group("run")
 TIMES = {"inner_steps_per_second"}

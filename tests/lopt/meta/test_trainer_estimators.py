@@ -19,7 +19,7 @@ from lopt.meta.estimators import (
     LogUniform,
     TruncatedBackprop,
 )
-from lopt.meta.trainer import Trainer
+from lopt.meta.training.trainer import Trainer
 
 BOWL = lopt.Task(
     "bowl",

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lopt.meta.processes import host_copy
-from lopt.meta.trainer import Trainer
-from lopt.meta.watch import Watch, held, live_particles, targets
+from lopt.meta.training.processes import host_copy
+from lopt.meta.training.trainer import Trainer
+from lopt.meta.training.watch import Watch, held, live_particles, targets
 from tests.lopt.meta.quick import bowl, quick
 
 PAIRS, HORIZON, TRUNCATION = 4, 12, 3

@@ -14,10 +14,10 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import lopt
-from lopt.optimizers import sweep as sweeping
-from lopt.optimizers.accumulators import init_accumulators
+from lopt.optimizers.parts import sweep as sweeping
+from lopt.optimizers.parts.accumulators import init_accumulators
+from lopt.optimizers.parts.sweep import sweep
 from lopt.optimizers.star import learned_decays
-from lopt.optimizers.sweep import sweep
 
 THETA = lopt.init_meta_parameters(jax.random.key(0), lopt.HYPERPARAM)
 STAR = lopt.star(THETA, lopt.HYPERPARAM, fused=False)

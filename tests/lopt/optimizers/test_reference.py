@@ -133,7 +133,7 @@ def test_agrees_on_random_shapes_and_scales(name) -> None:
 @pytest.mark.parametrize("shape", [(1024, 520), (2**19 + 2**10,), (1031, 512)])
 def test_a_tensor_swept_in_blocks(shape) -> None:
     """Larger than the cache: in blocks where the leading axis has a divisor (1031 is prime)."""
-    from lopt.optimizers.sweep import block_count
+    from lopt.optimizers.parts.sweep import block_count
 
     assert (block_count(shape) > 1) == (shape[0] != 1031)
     random = np.random.default_rng(3)

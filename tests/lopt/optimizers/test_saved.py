@@ -10,7 +10,7 @@ import pytest
 
 import lopt
 from lopt.meta.config import TrainConfig
-from lopt.optimizers import saved as saved_module
+from lopt.optimizers.files import saved as saved_module
 from lopt.optimizers.linear import LinearConfig
 
 CONFIG = replace(lopt.STAR, nominal_step=0.01, nominal_term="AggMo")

@@ -7,8 +7,8 @@ import orbax.checkpoint as ocp
 import pytest
 
 import lopt
-from lopt.optimizers.accumulators import Accumulators, bounded, factored_axes
-from lopt.optimizers.features import mean_squares, scales, tensor_features
+from lopt.optimizers.parts.accumulators import Accumulators, bounded, factored_axes
+from lopt.optimizers.parts.features import mean_squares, scales, tensor_features
 from lopt.optimizers.star import StarState
 
 PARAMS = {"w": jnp.ones((2, 3)), "b": jnp.ones(3), "s": jnp.ones(())}

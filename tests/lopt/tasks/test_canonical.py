@@ -12,8 +12,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from lopt.tasks.canonical import from_cifar10, from_cifar100, from_idx, unpickle_arrays
-from lopt.tasks.idx import FILES, read_idx
+from lopt.tasks.data.canonical import from_cifar10, from_cifar100, from_idx, unpickle_arrays
+from lopt.tasks.data.idx import FILES, read_idx
 from tests.lopt.tasks.idx_files import idx
 
 

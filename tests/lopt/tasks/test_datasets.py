@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.lib import format as npy
 
-from lopt.tasks import datasets
-from lopt.tasks.cache import KEYS, read_arrays, write_arrays
-from lopt.tasks.datasets import DATASETS, cache_folder, dataset, load_dataset
+from lopt.tasks.data import datasets
+from lopt.tasks.data.cache import KEYS, read_arrays, write_arrays
+from lopt.tasks.data.datasets import DATASETS, cache_folder, dataset, load_dataset
 
 SHAPE, CLASSES = (32, 32, 3), 10
 

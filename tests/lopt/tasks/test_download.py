@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from lopt.cli import main
-from lopt.tasks import sources
-from lopt.tasks.cache import read_arrays
-from lopt.tasks.canonical import from_idx
-from lopt.tasks.datasets import DATASETS, load_dataset
-from lopt.tasks.download import ATTEMPTS, RemoteFile, download
-from lopt.tasks.idx import FILES
-from lopt.tasks.sources import SOURCES, Source, fetch
+from lopt.tasks.data import sources
+from lopt.tasks.data.cache import read_arrays
+from lopt.tasks.data.canonical import from_idx
+from lopt.tasks.data.datasets import DATASETS, load_dataset
+from lopt.tasks.data.download import ATTEMPTS, RemoteFile, download
+from lopt.tasks.data.idx import FILES
+from lopt.tasks.data.sources import SOURCES, Source, fetch
 from tests.lopt.tasks.idx_files import idx
 
 BODY = bytes(range(256)) * 2
@@ -212,7 +212,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache and no data directory."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("LOPT_DATA_DIR", raising=False)
-    monkeypatch.setattr("lopt.tasks.datasets.DEBIAN_FASHION_MNIST", tmp_path / "debian")
+    monkeypatch.setattr("lopt.tasks.data.datasets.DEBIAN_FASHION_MNIST", tmp_path / "debian")
     return tmp_path
 
 

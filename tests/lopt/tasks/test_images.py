@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lopt.tasks.datasets import EMBEDDED, Images, fashion_mnist_8x8
-from lopt.tasks.idx import FASHION_MNIST_SHA256, read_idx
+from lopt.tasks.data.datasets import EMBEDDED, Images, fashion_mnist_8x8
+from lopt.tasks.data.idx import FASHION_MNIST_SHA256, read_idx
+from lopt.tasks.data.make_fashion_mnist_8x8 import box_filter, main
 from lopt.tasks.images import image_task
-from lopt.tasks.make_fashion_mnist_8x8 import box_filter, main
 from lopt.tasks.networks import MLP, ConvNet, convolution_by_shifts, unit_variance
 from lopt.tasks.registry import make_task
 

@@ -8,8 +8,8 @@ import pytest
 
 import nqm
 from lopt.meta.config import TrainConfig
-from lopt.meta.evaluate import training_curves
-from lopt.meta.watch import probe
+from lopt.meta.evaluation.curves import training_curves
+from lopt.meta.training.watch import probe
 from lopt.optimizers.linear import linear
 from lopt.tasks.quadratic import quadratic_task
 from lopt.tasks.registry import make_task

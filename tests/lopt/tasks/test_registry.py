@@ -10,8 +10,8 @@ import pytest
 
 import lopt
 from lopt.tasks import registry
-from lopt.tasks.datasets import DATASETS, ImageDataset, Images, dataset
-from lopt.tasks.make_fashion_mnist_8x8 import box_filter
+from lopt.tasks.data.datasets import DATASETS, ImageDataset, Images, dataset
+from lopt.tasks.data.make_fashion_mnist_8x8 import box_filter
 from lopt.tasks.registry import box_average, make_task, parse_task_name, task_names
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lopt
-from lopt.tasks.stream import Windows
+from lopt.tasks.data.stream import Windows
 
 
 def test_windows_of_a_memory_map_hold_every_example_once_a_pass(tmp_path: Path) -> None:

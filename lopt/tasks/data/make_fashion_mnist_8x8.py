@@ -1,6 +1,6 @@
 """Make the embedded 8x8 Fashion-MNIST from the four canonical IDX files.
 
-    python -m lopt.tasks.make_fashion_mnist_8x8 FOLDER [OUTPUT]
+    python -m lopt.tasks.data.make_fashion_mnist_8x8 FOLDER [OUTPUT]
 
 FOLDER holds the ``.gz`` files as the authors publish them
 (https://github.com/zalandoresearch/fashion-mnist, MIT licence, copyright 2017 Zalando SE);
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lopt.tasks.idx import read_idx_folder
+from lopt.tasks.data.idx import read_idx_folder
 
 
 def box_filter(images: NDArray[np.uint8], size: int = 8) -> NDArray[np.uint8]:

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from lopt.meta.evaluate import Summary, held_out_keys, summarize, training_curves
-from lopt.meta.run import RunDirectory
-from lopt.meta.tuning import Baseline, Constants, baselines, tune
+from lopt.meta.evaluation.curves import Summary, held_out_keys, summarize, training_curves
+from lopt.meta.evaluation.tuning import Baseline, Constants, baselines, tune
+from lopt.meta.run.directory import RunDirectory
+from lopt.optimizers.files.saved import Saved, load, shipped
 from lopt.optimizers.linear import LinearConfig
-from lopt.optimizers.saved import Saved, load, shipped
 from lopt.optimizers.star import StarConfig
 from lopt.tasks.registry import make_task
 from lopt.tasks.task import Task

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lopt.optimizers.accumulators import Accumulators, factored_axes
+from lopt.optimizers.parts.accumulators import Accumulators, factored_axes
 
 RMS_FLOOR = 1e-6
 FACTOR_FLOOR = 1e-8

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lopt.optimizers.whole import written_whole
+from lopt.files import written_whole
 from nqm.archives import Header, open_npz
 from nqm.untrusted import quoted, reading
 

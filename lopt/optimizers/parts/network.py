@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from lopt.optimizers.features import (
+from lopt.optimizers.parts.features import (
     TIME_SCALES,
     Features,
     Scales,

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lopt.optimizers.configuration import check_usable, from_fields, typed
+from lopt.files import written_whole
+from lopt.optimizers.files.configuration import check_usable, from_fields, typed
+from lopt.optimizers.files.released import check_shapes
 from lopt.optimizers.linear import LinearConfig
-from lopt.optimizers.released import check_shapes
 from lopt.optimizers.star import StarConfig
-from lopt.optimizers.whole import written_whole
 from nqm.archives import open_npz
 from nqm.untrusted import as_object, format_number, one_line, parse_json, quoted, reading
 

@@ -14,8 +14,8 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
-from lopt.meta.checkpoint import write_checkpoint
-from lopt.meta.run import RunDirectory
+from lopt.meta.run.checkpoint import write_checkpoint
+from lopt.meta.run.directory import RunDirectory
 
 # A reader of the metrics waits at most about so long for a line.
 FLUSH_SECONDS = 5.0

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from lopt.meta.config import TrainConfig
 from lopt.meta.estimators import Estimate
 from lopt.meta.estimators.interface import pairs_at_once
-from lopt.meta.processes import place
+from lopt.meta.training.processes import place
 from lopt.optimizers.compiling import compiler_options
 from lopt.tasks.task import Task
 

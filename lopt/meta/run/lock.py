@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lopt.optimizers.whole import written_whole
+from lopt.files import written_whole
 from nqm.untrusted import read_text
 
 # Somebody who only looks whether the lock is held holds it for a moment.

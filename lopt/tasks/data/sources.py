@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lopt.tasks.cache import check_headers, read_arrays, write_arrays
-from lopt.tasks.canonical import Arrays, from_cifar10, from_cifar100, from_idx
-from lopt.tasks.datasets import Dataset
-from lopt.tasks.download import RemoteFile, Report, download, silent
-from lopt.tasks.idx import FILES
+from lopt.tasks.data.cache import check_headers, read_arrays, write_arrays
+from lopt.tasks.data.canonical import Arrays, from_cifar10, from_cifar100, from_idx
+from lopt.tasks.data.datasets import Dataset
+from lopt.tasks.data.download import RemoteFile, Report, download, silent
+from lopt.tasks.data.idx import FILES
 from nqm.archives import Header
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from lopt.optimizers.accumulators import (
+from lopt.optimizers.parts.accumulators import (
     Accumulators,
     Decays,
     bounded,
@@ -21,7 +21,7 @@ from lopt.optimizers.accumulators import (
     update_factored,
     update_moments,
 )
-from lopt.optimizers.features import (
+from lopt.optimizers.parts.features import (
     Features,
     Scales,
     mean_squares,

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
-from lopt.optimizers.accumulators import Accumulators, factored_axes, init_accumulators
-from lopt.optimizers.leaves import (
+from lopt.optimizers.parts.accumulators import Accumulators, factored_axes, init_accumulators
+from lopt.optimizers.parts.leaves import (
     beside,
     boxed_like,
     boxed_with_axis,

@@ -148,7 +148,7 @@ def _row(array: jax.Array, place: int) -> np.ndarray:
 
 
 class Watch:
-    """Measures a run: `measure` is what `lopt.meta.loop.train` takes as its monitor.
+    """Measures a run: `measure` is what `lopt.meta.training.loop.train` takes as its monitor.
 
     Looked at are live particles, those nearest to `targets`, taken to the unperturbed
     meta-parameters: one step of the optimizer of theta from their parameters and hidden state, on

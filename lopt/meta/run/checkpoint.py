@@ -22,7 +22,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from lopt.meta.versions import shown, versions
+from lopt.meta.run.versions import shown, versions
 from nqm.untrusted import (
     LONGEST_LINE,
     as_object,

@@ -1,6 +1,6 @@
 """Image data sets as uint8 arrays, by name; one is embedded in the package.
 
-The others are looked for as ``.npz`` files (`lopt.tasks.cache` has their layout) in the folder
+The others are looked for as ``.npz`` files (`lopt.tasks.data.cache` has their layout) in the folder
 that the environment variable ``LOPT_DATA_DIR`` names, then in the user's cache,
 ``$XDG_CACHE_HOME/lopt`` or ``~/.cache/lopt``. Fashion-MNIST is also found where Debian's package
 ``dataset-fashion-mnist`` puts it. ``lopt data fetch NAME`` brings them.
@@ -18,8 +18,8 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from lopt.tasks.cache import check_headers, read_arrays, read_headers
-from lopt.tasks.idx import FILES, read_idx_folder
+from lopt.tasks.data.cache import check_headers, read_arrays, read_headers
+from lopt.tasks.data.idx import FILES, read_idx_folder
 from nqm.untrusted import quoted
 
 EMBEDDED = Path(__file__).with_name("fashion_mnist_8x8.npz")

@@ -12,14 +12,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from lopt.meta.checkpoint import steps
+from lopt.files import written_whole
 from lopt.meta.config import TrainConfig
-from lopt.meta.lock import holder, locked
-from lopt.meta.metrics import Metrics
-from lopt.meta.metrics import read as read_lines
-from lopt.meta.versions import versions
-from lopt.optimizers.saved import Saved, load
-from lopt.optimizers.whole import written_whole
+from lopt.meta.run.checkpoint import steps
+from lopt.meta.run.lock import holder, locked
+from lopt.meta.run.metrics import Metrics
+from lopt.meta.run.metrics import read as read_lines
+from lopt.meta.run.versions import versions
+from lopt.optimizers.files.saved import Saved, load
 from nqm.untrusted import as_object, one_line, read_json, reading
 
 

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from lopt.monitor.mapped import stacked
-from lopt.optimizers.accumulators import (
+from lopt.optimizers.parts.accumulators import (
     Accumulators,
     Decays,
     bounded,
@@ -33,7 +33,7 @@ from lopt.optimizers.accumulators import (
     update_factored,
     update_moments,
 )
-from lopt.optimizers.features import (
+from lopt.optimizers.parts.features import (
     NORMALIZATION_FLOOR,
     Features,
     factored_scales,
@@ -41,15 +41,15 @@ from lopt.optimizers.features import (
     scales,
     tensor_features,
 )
-from lopt.optimizers.network import first_layer, fold, upper_layers
+from lopt.optimizers.parts.network import first_layer, fold, upper_layers
+from lopt.optimizers.parts.state import StarState, tensors
+from lopt.optimizers.parts.sweep import sweep
 from lopt.optimizers.star import (
     MetaParameters,
     StarConfig,
     learned_decays,
     update_terms,
 )
-from lopt.optimizers.state import StarState, tensors
-from lopt.optimizers.sweep import sweep
 
 __all__ = ["star_response"]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lopt.tasks.idx import FILES, read_idx
+from lopt.tasks.data.idx import FILES, read_idx
 
 Arrays = dict[str, NDArray[np.uint8]]
 
@@ -57,7 +57,7 @@ def unpickle_arrays(data: bytes) -> Any:
 
 
 def from_idx(files: Sequence[Path]) -> Arrays:
-    """The arrays of MNIST's four files, in the order of `lopt.tasks.idx.FILES`."""
+    """The arrays of MNIST's four files, in the order of `lopt.tasks.data.idx.FILES`."""
     return {name: read_idx(file) for name, file in zip(FILES, files, strict=True)}
 
 

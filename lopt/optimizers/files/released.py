@@ -10,9 +10,9 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
-from lopt.optimizers.configuration import MOST_ENTRIES, check_usable, typed
+from lopt.optimizers.files.configuration import MOST_ENTRIES, check_usable, typed
 from lopt.optimizers.linear import LinearConfig
-from lopt.optimizers.network import Network
+from lopt.optimizers.parts.network import Network
 from lopt.optimizers.star import MetaParameters, NominalTerm, StarConfig, star
 from nqm.untrusted import quoted
 

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
-from lopt.meta.evaluate import meta_loss, training_curves
+from lopt.meta.evaluation.curves import meta_loss, training_curves
 from lopt.optimizers.baselines import (
     HALF_DECADES,
     NAdamW,

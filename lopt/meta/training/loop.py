@@ -9,18 +9,18 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from lopt.meta.checkpoint import checkpoint_path, read_newest, set_aside, steps
-from lopt.meta.checkpoint import write_checkpoint as write_first
 from lopt.meta.config import TrainConfig, raise_weight_decay
-from lopt.meta.nonfinite import Streak
-from lopt.meta.processes import any_of, first_does, host_copy, several, writes
-from lopt.meta.run import RunDirectory, RunError
-from lopt.meta.trainer import Trainer, TrainState
-from lopt.meta.versions import versions
-from lopt.meta.watch import measurement_interval
-from lopt.meta.writer import Silent, Writer
+from lopt.meta.run.checkpoint import checkpoint_path, read_newest, set_aside, steps
+from lopt.meta.run.checkpoint import write_checkpoint as write_first
+from lopt.meta.run.directory import RunDirectory, RunError
+from lopt.meta.run.versions import versions
+from lopt.meta.run.writer import Silent, Writer
+from lopt.meta.training.nonfinite import Streak
+from lopt.meta.training.processes import any_of, first_does, host_copy, several, writes
+from lopt.meta.training.trainer import Trainer, TrainState
+from lopt.meta.training.watch import measurement_interval
 from lopt.monitor.rules import ACTIONS, WarningRule, Warnings
-from lopt.optimizers.saved import save
+from lopt.optimizers.files.saved import save
 from lopt.optimizers.star import MetaParameters
 from lopt.tasks.task import Task
 from nqm.untrusted import one_line

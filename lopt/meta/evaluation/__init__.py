@@ -1,0 +1,1 @@
+"""A trained optimizer beside tuned baselines, on held-out seeds."""

@@ -1,0 +1,1 @@
+"""A run directory: configuration, metrics, checkpoints, the writer and the lock."""

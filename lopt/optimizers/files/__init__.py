@@ -1,0 +1,1 @@
+"""Meta-parameters in files: saved, shipped with the package, released by the authors."""

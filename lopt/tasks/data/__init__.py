@@ -1,0 +1,1 @@
+"""Data sets by name: read, fetched, converted and streamed."""
