@@ -157,7 +157,12 @@ class TrainConfig:
         for name in ("sigma", "learning_rate", "clip"):
             value = getattr(self, name)
             require(name, value, 0 < value < math.inf, "positive and finite")
-        require("weight_decay", self.weight_decay, 0 <= self.weight_decay < math.inf, "at least 0")
+        require(
+            "weight_decay",
+            self.weight_decay,
+            0 <= self.weight_decay < math.inf,
+            "at least 0 and finite",
+        )
         if self.monitor_every is not None:
             require("monitor_every", self.monitor_every, self.monitor_every >= 0, "at least 0")
         require(

@@ -1,6 +1,5 @@
 """Configurations of plain values that anyone may have written: in a file, or on a command line."""
 
-import math
 import typing
 from collections.abc import Mapping
 from dataclasses import fields
@@ -54,7 +53,7 @@ def typed(name: str, value: Any, hint: Any) -> Any:
     Raises
     ------
     ValueError
-        Where the value is of another type, a float is not finite, or a list or a text is long.
+        Where the value is of another type, or a list or a text is long. Numbers may be NaN.
 
     Examples
     --------
@@ -80,8 +79,6 @@ def typed(name: str, value: Any, hint: Any) -> Any:
         raise ValueError(
             f"{name} must have at most {LONGEST_TEXT} characters; it has {len(value)}."
         )
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{name} must be finite; it is {value}.")
     return value
 
 
@@ -99,7 +96,7 @@ def check_usable(config: StarConfig | LinearConfig) -> None:
     Raises
     ------
     ValueError
-        Where a step is below zero, a constant is too large for a float32, a decay is outside
+        Where a step is below zero, a constant is NaN or too large for a float32, a decay is outside
         [0, 1], there is no decay, or a layer's width is not from 1 to 4,096.
     """
     if isinstance(config, LinearConfig):

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections import Counter
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from lopt.cli import main
 from lopt.meta.config import TrainConfig
 from lopt.meta.evaluation.comparison import Evaluation
 from lopt.tasks.data import datasets
+from lopt.tasks.registry import make_task
 from tests.lopt.hostile import COUNT, assert_one_line
 
 NUMBERS = (
@@ -124,6 +126,9 @@ def no_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("lopt.cli.evaluate.evaluate", lambda *_: found)
     monkeypatch.setattr("lopt.cli.inspect.look", lambda *_: [])
     monkeypatch.setattr("lopt.cli.inspect.table", lambda *_: "looked")
+    once = cache(make_task)
+    for module in ("lopt.cli.inspect", "lopt.meta.compare", "lopt.meta.config"):
+        monkeypatch.setattr(f"{module}.make_task", once)
     for name in ("LOPT_DATA_DIR", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "nothing"))
     monkeypatch.setattr(datasets, "DEBIAN_FASHION_MNIST", tmp_path / "nothing")

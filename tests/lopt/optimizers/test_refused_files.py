@@ -45,8 +45,8 @@ def test_a_format_that_is_no_format(path: Path, value: object) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "complaint"),
     [
-        ("nominal_step", float("nan"), "nominal_step must be finite; it is nan"),
-        ("nominal_step", float("inf"), "nominal_step must be finite; it is inf"),
+        ("nominal_step", float("nan"), "nominal_step must be .*; it is nan"),
+        ("nominal_step", float("inf"), "nominal_step must be .*; it is inf"),
         ("nominal_step", -1e-3, "nominal_step must be from 0 to"),
         ("nominal_step", 1e300, "nominal_step must be from 0 to"),
         ("blackbox_step", None, "blackbox_step must be of type float; it is null"),
@@ -54,7 +54,7 @@ def test_a_format_that_is_no_format(path: Path, value: object) -> None:
         ("initial_head_scale", [1.0], "must be of type float; it is \\[1.0\\]"),
         ("initial_momentum_decays", 0.9, "must be a list of numbers; it is 0.9"),
         ("initial_momentum_decays", [], "must be of one length|at least one decay"),
-        ("initial_rms_decays", [float("nan")], r"initial_rms_decays\[0\] must be finite"),
+        ("initial_rms_decays", [float("nan")], "initial_rms_decays must be .*; it is nan"),
         ("initial_rms_decays", [1.5], "initial_rms_decays must be from 0 to 1; it is 1.5"),
         ("initial_rms_decays", [0.9] * 1000, "has 1000 entries; 64 is the most"),
         ("hidden_widths", [0, 4], "hidden_widths must be from 1 to 4096; it is 0"),
@@ -135,7 +135,7 @@ RELEASED_FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "depth": ({}, {"hidden_layers": 3}, "its configuration needs"),
     "width": ({}, {"hidden_size": 8}, "its configuration needs"),
     "huge": ({}, {"hidden_layers": 10**12}, "must be from 1 to 64"),
-    "step": ({}, {"step_mult": float("nan")}, "must be finite"),
+    "step": ({}, {"step_mult": float("nan")}, "blackbox_step must be .*nan"),
     "negative step": ({}, {"step_mult": -1.0}, "blackbox_step must be from 0"),
     "null": ({}, {"exp_mult": None}, "must be of type float; it is null"),
     "decays": ({}, {"initial_momentum_decays": 0.9}, "must be a list of numbers"),
