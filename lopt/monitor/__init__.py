@@ -2,6 +2,7 @@
 
 from lopt.monitor.effective import StepSummary
 from lopt.monitor.eigen import EigenEstimate, ritz_values
+from lopt.monitor.enclosure import Enclosure
 from lopt.monitor.exact import QuadraticProbe
 from lopt.monitor.growth import Growth, growth
 from lopt.monitor.inspection import inspect
@@ -24,6 +25,7 @@ from lopt.monitor.verdict import Judgement, VerdictRule, judge
 
 __all__ = [
     "EigenEstimate",
+    "Enclosure",
     "Growth",
     "InspectSettings",
     "Inspection",

@@ -189,7 +189,7 @@ def ritz_values(
     if not (np.isfinite(projection).all() and np.isfinite(coupling)):
         return _lost(size, matvecs)
     values, vectors, condition = (_symmetric_pairs if symmetric else _general_pairs)(projection)
-    rounding = ROUNDING_UNITS * unit * np.linalg.norm(projection, 2)
+    rounding = float(ROUNDING_UNITS * unit * np.linalg.norm(projection, 2))
     residuals = coupling * np.abs(vectors[-1]) + rounding
     errors = residuals * condition
     missed = enclosure(factorization, projection, values, rounding, real=symmetric)

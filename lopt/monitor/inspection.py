@@ -133,7 +133,8 @@ def _look(
     arguments = params, state, batch
     by_hand = isinstance(transformation, Star) and hasattr(transformation, "config")
     if by_hand and not settings.joint and _float32(params):
-        return _Looked(*jax.device_get(_star(loss, transformation, settings)(*arguments)), 0)
+        seen, found = jax.device_get(_star(loss, transformation, settings)(*arguments))
+        return _Looked(seen, found, flat=0)
     reads_params = _reads_params(transformation, params, state)
     whole = settings.joint or reads_params
     seen, held, still = _surveyor(loss, transformation, blackbox, settings, whole)(*arguments)

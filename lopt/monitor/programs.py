@@ -79,7 +79,7 @@ def _key(value: Any) -> Hashable:
         hash(value)
     except TypeError:
         return _ById(value, lambda: value)
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _reference(loss: Callable[..., Any], gone: Callable[[Any], None] | None = None) -> Any:

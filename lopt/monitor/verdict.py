@@ -174,7 +174,7 @@ class _Decision(NamedTuple):
 def _decide(kinds: dict[str, _Kind], margin: float) -> _Decision:
     """The gravest that any eigenvalue calls for."""
 
-    def by(verdict: str, direction: str, kind: _Kind, i: int) -> _Decision:
+    def by(verdict: str, direction: str, kind: _Kind, i: np.intp) -> _Decision:
         return _Decision(verdict, direction, float(kind.error[i]), complex(kind.values[i]))
 
     for name, kind in kinds.items():

@@ -235,7 +235,7 @@ class Star(optax.GradientTransformationExtraArgs):
     meta_parameters: MetaParameters
     config: StarConfig
 
-    def _replace(self, **changes: Any) -> optax.GradientTransformationExtraArgs:  # type: ignore[override]
+    def _replace(self, **changes: Any) -> optax.GradientTransformationExtraArgs:
         """The same optimizer where nothing changes; else one that is STAR no longer."""
         parts = self._asdict() | changes
         if parts == self._asdict():
