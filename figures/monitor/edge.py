@@ -125,7 +125,8 @@ def measure(run: Run, images: int, width: int, every: int) -> dict[str, Any]:
         if run.optimizer == "adam":
             found = inspect(optimizer, loss, params, state, batch, settings=SETTINGS)
             sharpness = found.normalized_sharpness(run.step, run.momentum)
-            converged = found.preconditioned_sharpness.converged
+            # Whether it is an eigenvalue; whether it is the largest is the error of the value.
+            converged = bool(found.product.converged[found.product.values.real.argmax()])
         else:
             values = ritz_values(_lanczos(params, batch), symmetric=True)
             top = int(values.values.argmax())

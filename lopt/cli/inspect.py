@@ -46,7 +46,8 @@ def add_parser(commands: Any) -> None:
         help="look at the stability of a trained optimizer",
         description="Train one inner problem with a trained optimizer and measure sharpness, "
         "effective step, blackbox response and eigenvalues at the inner steps given. "
-        "A ? marks a number that has not converged; more --vectors help.",
+        "A ? marks a number that has not converged, with how far it may be off, eigenvalues that "
+        "were missed included; more --vectors help.",
     )
     parser.add_argument(
         "source", metavar="FILE_OR_RUN", help="saved meta-parameters, a name, or a run directory"
@@ -187,4 +188,6 @@ def table(title: str, looks: list[Look]) -> Table:
 def _short(value: Value) -> str:
     if not np.isfinite(value.value):
         return "-"
-    return f"{value.value:.4g}{'' if value.converged else '?'}"
+    if value.converged:
+        return f"{value.value:.4g}"
+    return f"{value.value:.4g} ± {value.error:.1g}?"

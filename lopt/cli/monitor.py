@@ -6,9 +6,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lopt.meta.run.directory import RunDirectory
 from lopt.meta.run.metrics import has_spectrum
-from lopt.monitor.picture import pyplot, spectra_over_time
+from lopt.monitor.picture import (
+    deciding_eigenvalue,
+    largest_possible,
+    pyplot,
+    spectra_over_time,
+)
 from nqm.untrusted import one_line
 
 
@@ -26,6 +33,18 @@ def add_parser(commands: Any) -> None:
         "--out", metavar="PNG", type=Path, help="the picture to write (RUN/monitor.png)"
     )
     parser.set_defaults(run_command=run_command)
+
+
+def _point_text(point: dict[str, Any]) -> str:
+    """The verdict, what decided it, and how far out the eigenvalues are."""
+    words, one = [point.get("verdict") or "unresolved"], deciding_eigenvalue(point)
+    if one is not None:
+        words.append(f"decided by {point['direction']} of modulus {abs(one):.4g}")
+    radius, bound = point["radius"], largest_possible(point)
+    words.append("none converged" if radius is None else f"largest converged {radius:.4g}")
+    if np.isfinite(bound):
+        words.append(f"none beyond {bound:.4g}")
+    return ", ".join(words)
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -65,5 +84,7 @@ def run_command(options: argparse.Namespace) -> int:
     last = seen[-1]
     text = f"{len(seen)} measurements: {counts}; at outer step {last['outer_step']}: "
     print(one_line(text + last["monitor"]["verdict"]))
+    for point in last["monitor"]["points"]:
+        print(f"inner step {point['inner_step']}: {_point_text(point)}")
     print(f"Wrote {out}")
     return 0

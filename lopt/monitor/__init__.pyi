@@ -3,6 +3,7 @@
 from .effective import StepSummary as StepSummary
 from .eigen import EigenEstimate as EigenEstimate
 from .eigen import ritz_values as ritz_values
+from .enclosure import Enclosure as Enclosure
 from .exact import QuadraticProbe as QuadraticProbe
 from .growth import Growth as Growth
 from .growth import growth as growth

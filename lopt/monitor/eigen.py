@@ -1,12 +1,13 @@
 """Eigenvalues of a Krylov factorization with their residuals and errors, on the host in float64."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
+from lopt.monitor.enclosure import Enclosure, enclosure
 from lopt.monitor.krylov import ROUNDING_UNITS, KrylovFactorization
 
 __all__ = ["EigenEstimate", "dense_eigenvalues", "ritz_values", "skew_norm"]
@@ -38,6 +39,8 @@ class EigenEstimate:
         those that the start vector has a part in (one copy of each).
     tolerance : float
         Of `converged`.
+    enclosure : Enclosure or None
+        Where an eigenvalue may lie that was missed; None where `values` are all there are.
     """
 
     values: np.ndarray
@@ -48,12 +51,41 @@ class EigenEstimate:
     matvecs: int
     invariant: bool
     tolerance: float = 1e-2
+    enclosure: Enclosure | None = None
 
     @property
     def radius(self) -> float:
         """max |theta| over the converged values, NaN if there is none."""
         sure = np.abs(self.values[self.converged])
         return float(sure.max()) if sure.size else float("nan")
+
+    @property
+    def radius_bound(self) -> float:
+        """What no |eigenvalue| exceeds, with the confidence of `Enclosure`; NaN if unknown."""
+        missed = self.enclosure.modulus if self.enclosure else -np.inf
+        return self._bound(np.abs(self.values), missed)
+
+    @property
+    def largest_bound(self) -> float:
+        """What no real part exceeds, with the confidence of `Enclosure`; NaN if unknown."""
+        missed = self.enclosure.largest if self.enclosure else -np.inf
+        return self._bound(np.real(self.values), missed)
+
+    @property
+    def smallest_bound(self) -> float:
+        """What no real part is below, with the confidence of `Enclosure`; NaN if unknown."""
+        missed = -self.enclosure.smallest if self.enclosure else -np.inf
+        return -self._bound(-np.real(self.values), missed)
+
+    def _bound(self, sizes: np.ndarray, missed: float) -> float:
+        """The larger of `missed` and what the outermost value's own error allows; where every
+        eigenvalue is listed, what any of their errors does.
+        """
+        if not len(sizes) or not np.isfinite(sizes).all():
+            return float("nan")
+        reach = sizes + self.errors
+        own = reach.max() if self.enclosure is None else reach[sizes.argmax()]
+        return float(np.maximum(own, missed))
 
     def shifted(self, decay: float = 0.0, drift: float = 0.0) -> "EigenEstimate":
         """The estimate of (1 - decay) I - A + E from that of A, for an E with |E| <= drift.
@@ -74,7 +106,13 @@ class EigenEstimate:
             matvecs=self.matvecs,
             invariant=self.invariant,
             tolerance=self.tolerance,
+            enclosure=self.enclosure and self.enclosure.reflected(1.0 - decay, rounding + drift),
         )
+
+    def unsure(self) -> "EigenEstimate":
+        """The same values, of which nothing is known."""
+        none = np.zeros(len(self.values), bool)
+        return replace(self, errors=np.full(len(self.values), np.inf), converged=none)
 
     def to_json(self) -> dict[str, Any]:
         """Every number as plain Python; a complex value as [real, imaginary]; NaN as None."""
@@ -151,9 +189,14 @@ def ritz_values(
     if not (np.isfinite(projection).all() and np.isfinite(coupling)):
         return _lost(size, matvecs)
     values, vectors, condition = (_symmetric_pairs if symmetric else _general_pairs)(projection)
-    rounding = ROUNDING_UNITS * unit * np.linalg.norm(projection, 2)
+    rounding = float(ROUNDING_UNITS * unit * np.linalg.norm(projection, 2))
     residuals = coupling * np.abs(vectors[-1]) + rounding
     errors = residuals * condition
+    missed = enclosure(factorization, projection, values, rounding, real=symmetric)
+    if symmetric and not bool(factorization.orthogonal):
+        kept = _genuine(values, vectors[0] ** 2, residuals, rounding)
+        values, vectors = values[kept], vectors[:, kept]
+        residuals, errors = residuals[kept], errors[kept]
     if left is not None:
         errors = np.maximum(
             errors, _two_sided_errors(factorization, left, overlap, values, vectors, residuals)
@@ -167,6 +210,7 @@ def ritz_values(
         matvecs=matvecs,
         invariant=coupling == 0.0,
         tolerance=tolerance,
+        enclosure=missed,
     )
 
 
@@ -225,6 +269,7 @@ def _ordered(
     matvecs: int,
     invariant: bool,
     tolerance: float,
+    enclosure: Enclosure | None = None,
 ) -> EigenEstimate:
     """The estimate with its values by decreasing modulus, and what of them has converged."""
     order = np.argsort(-np.abs(values), kind="stable")
@@ -238,6 +283,7 @@ def _ordered(
         matvecs=matvecs,
         invariant=invariant,
         tolerance=tolerance,
+        enclosure=enclosure,
     )
 
 
@@ -267,7 +313,35 @@ def skew_norm(factorization: KrylovFactorization, size: float, tolerance: float)
     rounding = ROUNDING_UNITS * unit * max(size, float(np.abs(values[i])))
     residual = coupling * float(np.abs(vectors[-1, i])) + rounding
     largest = max(size, float(np.abs(values[i])))
-    return SkewNorm(float(np.abs(values[i])), residual, residual, residual <= tolerance * largest)
+    missed = enclosure(factorization, projection, values, rounding, real=True)
+    found = float(np.abs(values[i]))
+    error = residual if missed is None else max(residual, missed.modulus - found)
+    return SkewNorm(found, residual, error, error <= tolerance * largest)
+
+
+def _genuine(
+    values: np.ndarray, weights: np.ndarray, residuals: np.ndarray, rounding: float
+) -> np.ndarray:
+    """The indices of one copy of each eigenvalue of a tridiagonal T, and none that is spurious.
+
+    Where orthogonality is lost a converged value comes again, at first far from its place. Such a
+    newcomer is hardly coupled to the start: its weight, the square of the first component of its
+    eigenvector, is at most that of a value at the distance d times (rounding / d)^2. So it is an
+    eigenvalue of T without its first row and column too, which is how Cullum and Willoughby tell
+    it. Of values that agree to ten times `rounding` the one of least residual stays.
+
+    References
+    ----------
+    .. [1] Cullum, Willoughby, J. Comput. Phys. 44 (1981) 329-358.
+    """
+    order = np.argsort(values)
+    groups = np.split(order, np.flatnonzero(np.diff(values[order]) > 10 * rounding) + 1)
+    kept = np.array([group[residuals[group].argmin()] for group in groups])
+    weight = np.array([weights[group].sum() for group in groups])
+    distance = np.abs(values[kept][:, None] - values[kept])
+    np.fill_diagonal(distance, np.inf)
+    newcomer = weight[:, None] <= weight * (rounding / distance) ** 2
+    return kept[~newcomer.any(axis=1)]
 
 
 def _two_sided_errors(

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +11,7 @@ import optax
 from jax import Array
 
 from lopt.monitor.linearize import scaled_step, update_map
+from lopt.monitor.programs import Programs
 from lopt.monitor.step import (
     Batch,
     Loss,
@@ -160,7 +160,7 @@ def growth(
             f"batches must share one leading axis of at least 2 steps; its lengths are "
             f"{sorted(lengths)}. Stack the batches with jax.tree.map(lambda *b: jnp.stack(b), ...)."
         )
-    run = _compiled(transformation, loss, vectors, starts)
+    run = _compiled(loss, transformation, vectors, starts)
     seen = jax.device_get(run(params, state, batches, jax.random.key(seed)))
     (steps,) = lengths.pop()
     logs = np.log(np.abs(seen.diagonals.astype(np.float64)))
@@ -189,9 +189,9 @@ class _Seen(NamedTuple):
     diagonals: Array
 
 
-@lru_cache(maxsize=16)
+@Programs
 def _compiled(
-    transformation: optax.GradientTransformation, loss: Loss, vectors: int, starts: int
+    loss: Loss, transformation: optax.GradientTransformation, vectors: int, starts: int
 ) -> Callable[..., _Seen]:
     def run(params: Params, state: State, batches: Batch, key: Array) -> _Seen:
         first = jax.tree.map(lambda leaf: leaf[0], batches)

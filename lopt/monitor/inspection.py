@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,20 +10,24 @@ import numpy as np
 import optax
 from jax import Array
 
+from lopt.monitor.differentiable import obstacle, piecewise_constant
 from lopt.monitor.effective import summarize_steps
 from lopt.monitor.eigen import EigenEstimate, ritz_values, skew_norm
 from lopt.monitor.growth import Growth, growth
 from lopt.monitor.learned import inspect_star
 from lopt.monitor.lockstep import StepFactorization, factorize_step, process_names
 from lopt.monitor.margins import theorem_margins
+from lopt.monitor.programs import Programs
 from lopt.monitor.report import Inspection, ResponseSummary
 from lopt.monitor.settings import InspectSettings
-from lopt.monitor.step import Batch, Loss, Params, State
+from lopt.monitor.step import Batch, Loss, Params, State, require_float
 from lopt.monitor.survey import Survey, survey
-from lopt.monitor.values import NOTHING, Value, dominant, extreme
+from lopt.monitor.values import NOTHING, Value, extreme, radius
 from lopt.optimizers.star import Star
 
 __all__ = ["inspect"]
+
+PIECEWISE = "the update is piecewise constant in the gradient"
 
 
 def inspect(
@@ -53,7 +57,8 @@ def inspect(
 
     Everything is found from products with these maps, in a compiled call and another for what an
     elementwise update does not need (see `survey`). They are compiled anew for another
-    `transformation`, `loss`, `blackbox` (compared by identity), `settings` or shapes.
+    `transformation`, `loss`, `blackbox` (compared by identity: keep the function, a lambda written
+    again is another), `settings` or shapes, and forgotten when the loss is.
 
     Parameters
     ----------
@@ -80,7 +85,8 @@ def inspect(
     Raises
     ------
     ValueError
-        If `params` is not real floating point or a setting is out of range.
+        If `params` is not real floating point or holds nothing, a setting is out of range, or
+        the loss or the update cannot be differentiated, as with a line search.
 
     Examples
     --------
@@ -93,20 +99,48 @@ def inspect(
     [4.0, 1.0, 0.75]
     """
     settings = settings or InspectSettings()
+    require_float(params)
+    try:
+        seen, found, flat = _look(transformation, loss, params, state, batch, blackbox, settings)
+    except Exception as error:
+        reason = obstacle(transformation, loss, params, state, batch)
+        if not reason:
+            raise
+        raise ValueError(reason) from error
+    window = None
+    if batches is not None:
+        window = growth(transformation, loss, params, state, batches, seed=settings.seed)
+    return _resolve(seen, found, params, settings, window, flat)
 
-    def window() -> Growth | None:
-        if batches is None:
-            return None
-        return growth(transformation, loss, params, state, batches, seed=settings.seed)
 
+class _Looked(NamedTuple):
+    """What is read on the host, and how many coordinates have an update piecewise constant."""
+
+    survey: Survey
+    maps: StepFactorization
+    flat: int
+
+
+def _look(
+    transformation: optax.GradientTransformation,
+    loss: Loss,
+    params: Params,
+    state: State,
+    batch: Batch,
+    blackbox: optax.GradientTransformation | None,
+    settings: InspectSettings,
+) -> _Looked:
     arguments = params, state, batch
-    if isinstance(transformation, Star) and not settings.joint and _float32(params):
-        numbers, found = jax.device_get(_star(transformation, loss, settings)(*arguments))
-        return _resolve(numbers, found, params, settings, window())
+    by_hand = isinstance(transformation, Star) and hasattr(transformation, "config")
+    if by_hand and not settings.joint and _float32(params):
+        seen, found = jax.device_get(_star(loss, transformation, settings)(*arguments))
+        return _Looked(seen, found, flat=0)
     reads_params = _reads_params(transformation, params, state)
     whole = settings.joint or reads_params
-    seen, held = _surveyor(transformation, loss, blackbox, settings, whole)(*arguments)
-    numbers = jax.device_get(seen)
+    seen, held, still = _surveyor(loss, transformation, blackbox, settings, whole)(*arguments)
+    numbers, flat = jax.device_get(seen), 0
+    if numbers.still_count:
+        flat = int(_flat(loss, transformation)(*arguments, still))
     names = process_names(
         joint=settings.joint,
         product=not numbers.diagonal,
@@ -116,9 +150,9 @@ def inspect(
     )
     found = StepFactorization({}, {})
     if names:
-        run = _factorizer(transformation, loss, blackbox, settings, names)
+        run = _factorizer(loss, transformation, blackbox, settings, names)
         found = jax.device_get(run(*arguments, held, seen.inverse_sharpness))
-    return _resolve(numbers, found, params, settings, window())
+    return _Looked(numbers, found, flat)
 
 
 def _float32(params: Params) -> bool:
@@ -127,9 +161,9 @@ def _float32(params: Params) -> bool:
     return all(jnp.result_type(x) == jnp.float32 and jnp.size(x) for x in leaves) and bool(leaves)
 
 
-@lru_cache(maxsize=16)
+@Programs
 def _star(
-    transformation: Star, loss: Loss, settings: InspectSettings
+    loss: Loss, transformation: Star, settings: InspectSettings
 ) -> Callable[[Params, State, Batch], tuple[Survey, StepFactorization]]:
     def run(params: Params, state: State, batch: Batch) -> tuple[Survey, StepFactorization]:
         return inspect_star(transformation, loss, params, state, batch, settings)
@@ -137,24 +171,34 @@ def _star(
     return jax.jit(run)
 
 
-@lru_cache(maxsize=16)
+@Programs
+def _flat(
+    loss: Loss, transformation: optax.GradientTransformation
+) -> Callable[[Params, State, Batch, Array], Array]:
+    def run(params: Params, state: State, batch: Batch, still: Array) -> Array:
+        return piecewise_constant(transformation, loss, params, state, batch, still)
+
+    return jax.jit(run)
+
+
+@Programs
 def _surveyor(
-    transformation: optax.GradientTransformation,
     loss: Loss,
+    transformation: optax.GradientTransformation,
     blackbox: optax.GradientTransformation | None,
     settings: InspectSettings,
     whole: bool,
-) -> Callable[[Params, State, Batch], tuple[Survey, Array]]:
-    def run(params: Params, state: State, batch: Batch) -> tuple[Survey, Array]:
+) -> Callable[[Params, State, Batch], tuple[Survey, Array, Array]]:
+    def run(params: Params, state: State, batch: Batch) -> tuple[Survey, Array, Array]:
         return survey(transformation, loss, params, state, batch, settings, blackbox, whole=whole)
 
     return jax.jit(run)
 
 
-@lru_cache(maxsize=16)
+@Programs
 def _factorizer(
-    transformation: optax.GradientTransformation,
     loss: Loss,
+    transformation: optax.GradientTransformation,
     blackbox: optax.GradientTransformation | None,
     settings: InspectSettings,
     names: tuple[str, ...],
@@ -185,7 +229,10 @@ def _reads_params(
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x)),
                           (params, state))  # fmt: skip
     leaves, structure = jax.tree.flatten(shapes)
-    return _fails_without_params(transformation, tuple(leaves), structure)
+    try:
+        return _fails_without_params(transformation, tuple(leaves), structure)
+    except TypeError:  # functions that have no hash
+        return _fails_without_params.__wrapped__(transformation, tuple(leaves), structure)
 
 
 @lru_cache(maxsize=64)
@@ -205,7 +252,8 @@ def _resolve(
     found: StepFactorization,
     params: Params,
     settings: InspectSettings,
-    over_window: Any,
+    over_window: Growth | None,
+    flat: int,
 ) -> Inspection:
     """The numbers of one survey and the factorizations after it (host, float64)."""
     tolerance, maps = settings.tolerance, found.maps
@@ -216,8 +264,12 @@ def _resolve(
     }
     joint, product = both.get("joint"), both.get("product") or _elementwise(seen, tolerance)
     frozen = both.get("frozen") or product.shifted(float(found.decay), float(found.drift))
+    silent = flat > 0 and float(seen.least) == 0 == float(seen.largest)
+    if silent:
+        joint, product, frozen = joint and joint.unsure(), product.unsure(), frozen.unsure()
     sharpness, smallest = extreme(hessian, largest=True), extreme(hessian, largest=False)
     response = _diagonal(seen) if seen.diagonal else _response(found, "", tolerance)
+    response = response.unsure() if silent else response
     distance = _distance(seen, found, sharpness, tolerance)
     steps = summarize_steps(seen.steps, float(seen.alpha_spread), params)
     theorem1, theorem1_prime = theorem_margins(
@@ -228,6 +280,7 @@ def _resolve(
         response.asymmetry,
         distance,
         alpha=steps.median,
+        outside=PIECEWISE if silent else "",
     )
     return Inspection(
         loss=float(seen.loss),
@@ -238,15 +291,16 @@ def _resolve(
         response=response,
         blackbox=_response(found, "blackbox ", tolerance) if "blackbox skew" in maps else None,
         frozen=frozen,
-        frozen_radius=dominant(frozen, np.abs(frozen.values)),
+        frozen_radius=radius(frozen),
         product=product,
-        preconditioned_sharpness=dominant(product, np.real(product.values)),
+        preconditioned_sharpness=extreme(product, largest=True),
         joint=joint,
-        radius=dominant(joint, np.abs(joint.values)) if joint else NOTHING,
+        radius=radius(joint) if joint else NOTHING,
         theorem1=theorem1,
         theorem1_prime=theorem1_prime,
         growth=over_window,
         held=int(seen.held_count),
+        flat=flat,
     )
 
 

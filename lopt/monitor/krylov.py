@@ -19,6 +19,7 @@ __all__ = [
     "begin",
     "expand",
     "finish",
+    "random_share",
 ]
 
 Operator = Callable[[Array], Array]
@@ -43,6 +44,12 @@ class KrylovFactorization(NamedTuple):
         q, the unit vector that would come next; zero when the space is invariant.
     size : Array, shape ()
         The dimension of the space, m unless it became invariant sooner.
+    dimension : Array, shape ()
+        n.
+    random_share : Array, shape ()
+        The length of the random part of the start over that of the start, see `Enclosure`.
+    orthogonal : Array of bool, shape ()
+        Whether the basis was kept orthogonal; where not, converged eigenvalues come again.
     """
 
     basis: Array
@@ -50,9 +57,14 @@ class KrylovFactorization(NamedTuple):
     coupling: Array
     following: Array
     size: Array
+    dimension: Array
+    random_share: Array
+    orthogonal: Array
 
 
-def arnoldi(operator: Operator, start: Array, vectors: int) -> KrylovFactorization:
+def arnoldi(
+    operator: Operator, start: Array, vectors: int, random_norm: Array | float | None = None
+) -> KrylovFactorization:
     """A Q^T = Q^T H + h q e_m^T by Arnoldi's method, orthogonalized up to three times.
 
     Exactly `vectors` products are taken, so the function can be jitted and vmapped. Gram-Schmidt
@@ -70,6 +82,9 @@ def arnoldi(operator: Operator, start: Array, vectors: int) -> KrylovFactorizati
         The first vector, not zero.
     vectors : int
         m, the number of products; at most n are of use.
+    random_norm : scalar, optional
+        The length of the part of `start` whose entries are random, independent, and uniform or
+        normal: all of it unless given. Bounds on eigenvalues that were missed rest on it.
 
     Returns
     -------
@@ -91,7 +106,7 @@ def arnoldi(operator: Operator, start: Array, vectors: int) -> KrylovFactorizati
     def body(index: Array, process: KrylovProcess) -> KrylovProcess:
         return expand(process, index, operator(process.vector))
 
-    return finish(jax.lax.fori_loop(0, vectors, body, begin(start, vectors)))
+    return finish(jax.lax.fori_loop(0, vectors, body, begin(start, vectors, random_norm)))
 
 
 class KrylovProcess(NamedTuple):
@@ -105,25 +120,34 @@ class KrylovProcess(NamedTuple):
     vector: Array
     size: Array
     scale: Array
+    random_share: Array
 
 
-def begin(start: Array, vectors: int) -> KrylovProcess:
-    """The process before its first product, with room for `vectors` of them."""
+def begin(start: Array, vectors: int, random_norm: Array | float | None = None) -> KrylovProcess:
+    """The process before its first product, with room for `vectors` of them; see `arnoldi`."""
     dimension, dtype = start.shape[0], start.dtype
+    length = jnp.linalg.norm(start)
     return KrylovProcess(
         basis=jnp.zeros((vectors + 1, dimension), dtype),
         columns=jnp.zeros((vectors + 1, vectors), dtype),
-        vector=_normalize(start, jnp.linalg.norm(start)),
+        vector=_normalize(start, length),
         size=jnp.array(1),
         scale=jnp.array(0.0, dtype),
+        random_share=random_share(random_norm, length),
     )
+
+
+def random_share(random_norm: Array | float | None, length: Array) -> Array:
+    """The share of a start of this length that is random; all of it where no norm is given."""
+    share = 1.0 if random_norm is None else random_norm / length
+    return jnp.asarray(share, length.dtype)
 
 
 def expand(process: KrylovProcess, index: Array, product: Array) -> KrylovProcess:
     """The process after its product number `index`, counted from 0: `product` is A times its
     `vector`.
     """
-    _, columns, vector, size, scale = process
+    _, columns, vector, size, scale, share = process
     vectors, unit = columns.shape[1], jnp.finfo(product.dtype).eps
     basis = process.basis.at[index].set(vector)
     whole = jnp.linalg.norm(product)
@@ -135,7 +159,7 @@ def expand(process: KrylovProcess, index: Array, product: Array) -> KrylovProces
     column = coefficients.at[index + 1].set(jnp.where(alive, length, 0.0))
     columns = columns.at[:, index].set(jnp.where(size > index, column[: vectors + 1], 0.0))
     vector = jnp.where(alive, vector, 0.0)
-    return KrylovProcess(basis, columns, vector, size + alive, scale)
+    return KrylovProcess(basis, columns, vector, size + alive, scale, share)
 
 
 def finish(process: KrylovProcess) -> KrylovFactorization:
@@ -147,6 +171,9 @@ def finish(process: KrylovProcess) -> KrylovFactorization:
         coupling=process.columns[vectors, vectors - 1],
         following=process.vector,
         size=jnp.minimum(process.size, vectors),
+        dimension=jnp.array(process.basis.shape[1]),
+        random_share=process.random_share,
+        orthogonal=jnp.array(True),
     )
 
 

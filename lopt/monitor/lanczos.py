@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from lopt.monitor.krylov import ROUNDING_UNITS, KrylovFactorization, arnoldi
+from lopt.monitor.krylov import ROUNDING_UNITS, KrylovFactorization, arnoldi, random_share
 
 __all__ = ["lanczos", "norm", "symmetric_factorization"]
 
@@ -24,7 +24,7 @@ PAIGE = 2.5
 
 
 def symmetric_factorization(
-    operator: TreeOperator, start: Tree, vectors: int
+    operator: TreeOperator, start: Tree, vectors: int, random_norm: Array | float | None = None
 ) -> KrylovFactorization:
     """A Q^T = Q^T T + h q e_m^T without the basis Q; fully orthogonal where Q is small.
 
@@ -33,21 +33,25 @@ def symmetric_factorization(
     """
     size = sum(leaf.size for leaf in jax.tree.leaves(start))
     if size * vectors > LARGE_BASIS:
-        return lanczos(operator, start, vectors)
+        return lanczos(operator, start, vectors, random_norm=random_norm)
     flat, unravel = ravel_pytree(start)
-    found = arnoldi(lambda v: ravel_pytree(operator(unravel(v)))[0], flat, vectors)
+    found = arnoldi(lambda v: ravel_pytree(operator(unravel(v)))[0], flat, vectors, random_norm)
     return found._replace(basis=jnp.zeros((0, 0), flat.dtype))
 
 
 def lanczos(
-    operator: TreeOperator, start: Tree, vectors: int, sign: Array | float = 1.0
+    operator: TreeOperator,
+    start: Tree,
+    vectors: int,
+    sign: Array | float = 1.0,
+    random_norm: Array | float | None = None,
 ) -> KrylovFactorization:
     """A Q^T = Q^T T + h q e_m^T by the three-term recurrence, three vectors of memory.
 
     No vector is orthogonalized against any but the last two, so that orthogonality is lost as
     Ritz values converge. Paige has shown that the values stay honest: within 2.5 times the usual
     residual, plus rounding, of every Ritz value there is an eigenvalue of A. What is lost is
-    multiplicity: converged values may come again.
+    multiplicity: converged values may come again, and `ritz_values` lists them once.
 
     Parameters
     ----------
@@ -59,6 +63,8 @@ def lanczos(
         m, the number of products.
     sign : Array, shape ()
         1, or -1 for a skew-symmetric A.
+    random_norm : scalar, optional
+        As for `arnoldi`.
 
     Returns
     -------
@@ -95,7 +101,8 @@ def lanczos(
         return vector, following, diagonal, below, length, size + alive, scale
 
     zero, entries = jnp.zeros((), dtype), jnp.zeros(vectors, dtype)
-    inverse = 1.0 / norm(start)
+    whole = norm(start)
+    inverse = 1.0 / whole
     first = jax.tree.map(lambda v: v * inverse, start)
     none = jax.tree.map(jnp.zeros_like, start)
     carry = (none, first, entries, entries, zero, jnp.array(1), zero)
@@ -107,6 +114,9 @@ def lanczos(
         coupling=PAIGE * length,
         following=following,
         size=jnp.minimum(size, vectors),
+        dimension=jnp.array(sum(leaf.size for leaf in jax.tree.leaves(start))),
+        random_share=random_share(random_norm, whole),
+        orthogonal=jnp.array(False),
     )
 
 

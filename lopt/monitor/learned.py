@@ -1,7 +1,7 @@
 """An inspection of STAR at a frozen hidden state, by the derivative that is written by hand."""
 
 from collections.abc import Callable
-from functools import partial, reduce
+from functools import reduce
 from operator import add
 
 import jax
@@ -24,7 +24,7 @@ from lopt.monitor.step import (
     linearize_loss,
     require_float,
 )
-from lopt.monitor.survey import Survey, bare, inverse_sharpness, start_vector, toward
+from lopt.monitor.survey import TILTED, Survey, bare, inverse_sharpness, start_vector, toward
 from lopt.optimizers.parts.response import StarResponse, star_response
 from lopt.optimizers.star import Star
 
@@ -38,6 +38,8 @@ SCALE_RANGE = 1e-12
 # near single coordinates, and the share of `vectors` for the transpose of M H, which starts near
 # the eigenvectors that it is to find.
 RESPONSE_VECTORS, LEFT_SHARE = 4, 0.5
+# The length of the random part of a start beside extreme entries.
+BESIDE = 0.1
 
 
 def inspect_star(
@@ -81,7 +83,7 @@ def inspect_star(
     apply, transpose = pair(0)
     start = start_vector(settings, gradient)
     hessian = symmetric_factorization(
-        at.hessian, unravel(toward(start, gradient)), min(settings.hessian_vectors, n)
+        at.hessian, unravel(toward(start, gradient)), min(settings.hessian_vectors, n), TILTED
     )
     inverse = inverse_sharpness(hessian)
     total = flat_vector(free(alpha))
@@ -95,7 +97,7 @@ def inspect_star(
         return scale * flat_vector(at.hessian(transpose(unravel(vector / scale))))
 
     vectors, sparing = min(settings.vectors, n), n * settings.vectors > LARGE_BASIS
-    right = arnoldi(ahead, toward(start, scale * gradient), vectors)
+    right = arnoldi(ahead, toward(start, scale * gradient), vectors, TILTED)
     fewer = max(1, round(LEFT_SHARE * vectors)) if sparing else vectors
     left = arnoldi(back, _extreme_vectors(right), fewer)
     maps = {"product": right, "product left": left}
@@ -126,6 +128,7 @@ def inspect_star(
         largest=jnp.max(total),
         inverse_sharpness=inverse,
         held_count=jnp.sum(~flat_vector(finite)),
+        still_count=jnp.zeros((), int),
         loss=at.value,
     ), StepFactorization(
         maps={name: bare(found) for name, found in maps.items()},
@@ -177,9 +180,10 @@ def _extremes(
     }
     if inverse is None:
         del starts["distance"]
+    random_norms = jnp.stack([norm(start) if n == "skew" else BESIDE for n in starts])
 
-    def one(given: tuple[Array, Array, Params]) -> KrylovFactorization:
-        distance, sign, begin = given
+    def one(given: tuple[Array, Array, Array, Params]) -> KrylovFactorization:
+        distance, sign, random_norm, begin = given
 
         def product(v: Params) -> Params:
             ahead = apply(v)
@@ -191,22 +195,23 @@ def _extremes(
                 moved,
             )
 
-        return bare(lanczos(product, begin, vectors, sign))
+        return bare(lanczos(product, begin, vectors, sign, random_norm))
 
     names = list(starts)
     kinds = jnp.array([n == "distance" for n in names])
     signs = jnp.array([-1.0 if n == "skew" else 1.0 for n in names])
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts.values())
-    found = jax.lax.map(one, (kinds, signs, stacked))
+    found = jax.lax.map(one, (kinds, signs, random_norms, stacked))
     return {n: jax.tree.map(lambda leaf, i=i: leaf[i], found) for i, n in enumerate(names)}
 
 
 def _beside(start: Params, *trees: Params) -> Params:
-    """1 where one of the trees has its largest entry, and a little of the start everywhere."""
+    """A unit vector where each tree has its largest entry, and `BESIDE` of the start everywhere."""
     size = norm(start)
-    found = jax.tree.map(lambda v: 0.1 / size * v, start)
+    found = jax.tree.map(lambda v: BESIDE / size * v, start)
     for tree in trees:
         top = reduce(jnp.maximum, [jnp.max(x, initial=-jnp.inf) for x in jax.tree.leaves(tree)])
-        at = jax.tree.map(partial(jnp.equal, top), tree)
-        found = jax.tree.map(jnp.add, found, at)
+        at = jax.tree.map(lambda leaf, top=top: (leaf == top).astype(top.dtype), tree)
+        inverse = 1.0 / jnp.maximum(norm(at), 1.0)
+        found = jax.tree.map(lambda f, a, by=inverse: f + by * a, found, at)
     return found

@@ -17,6 +17,7 @@ from lopt.monitor.step import (
     State,
     StepDerivative,
     flat_vector,
+    informed_update,
     linearize_step,
 )
 
@@ -61,7 +62,7 @@ def update_map(transformation: optax.GradientTransformation, loss: Loss, batch: 
     Parameters
     ----------
     transformation : optax.GradientTransformation
-        Its `update` is also given `value`, `grad` and `value_fn` if it takes extra arguments.
+        Its `update` is also given the extra arguments that it takes, see `informed_update`.
     loss : callable, (params, batch) -> scalar
     batch : pytree
         The data of the step; the map never draws another.
@@ -72,12 +73,11 @@ def update_map(transformation: optax.GradientTransformation, loss: Loss, batch: 
     >>> float(step(jnp.array(1.0), optax.sgd(0.25).init(jnp.array(1.0)))[0])   # 1 - 0.25 * 2
     0.5
     """
-    update = optax.with_extra_args_support(transformation).update
+    update = informed_update(transformation, loss, batch)
 
     def step(params: Params, state: State) -> tuple[Params, State]:
         value, grad = jax.value_and_grad(loss)(params, batch)
-        value_fn = lambda p: loss(p, batch)  # noqa: E731
-        updates, state = update(grad, state, params, value=value, grad=grad, value_fn=value_fn)
+        updates, state = update(grad, state, params, value)
         return optax.apply_updates(params, updates), state
 
     return step

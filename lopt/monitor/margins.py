@@ -1,6 +1,6 @@
 """Theorem 1 and Theorem 1' of the quadratic model, evaluated on extreme eigenvalues."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,10 @@ __all__ = ["Margin", "theorem_margins"]
 NAN = float("nan")
 # |skew part| / |M| up to which M counts as symmetric: float32 rounding of the products.
 SYMMETRY_TOLERANCE = 1e-5
+# Share of the sharpness that counts as zero curvature, and that Rayleigh quotients are sure to:
+# rounding of float32.
+FLAT, SURE = 1e-5, 2e-6
+UNKNOWN = "unknown: "
 
 
 @dataclass(frozen=True)
@@ -22,9 +26,12 @@ class Margin:
     Attributes
     ----------
     condition : nqm.Condition
-        Bounds, extremes, `applies` with its reason, `margin`, `holds`.
+        Bounds, extremes, `applies` with its reason, `margin`, `holds`. It applies only where its
+        assumptions are shown and its margin is larger than the error of it; where that is open
+        the reason begins with "unknown:" and says what is.
     error : float
-        Bound on the error of the margin, to first order in those of the eigenvalues.
+        Bound on the error of the margin, to first order in those of the eigenvalues, with their
+        confidence.
     converged : bool
         Whether every eigenvalue in it has converged. Ritz values lie inside the spectrum, so an
         unconverged margin is too large.
@@ -51,7 +58,8 @@ class Margin:
         """One line."""
         c = self.condition
         if not c.applies:
-            return f"{c.name}: does not apply: {c.reason}"
+            why = "" if c.reason.startswith(UNKNOWN) else "does not apply: "
+            return f"{c.name}: {why}{c.reason}"
         sure = "" if self.converged else " (not converged)"
         verdict = "holds" if c.holds else "fails"
         return f"{c.name}: {verdict}, margin {c.margin:.4g} ± {self.error:.1g}{sure}"
@@ -65,12 +73,13 @@ def theorem_margins(
     asymmetry: Value,
     distance: Value,
     alpha: float,
+    outside: str = "",
 ) -> tuple[Margin, Margin]:
     """Theorem 1 and Theorem 1' with M = du/dgrad = alpha I + P, whatever alpha is.
 
     Their margins do not depend on how M is split into alpha I and P: (9) is lambda_min(M) >= 0,
-    (10) lambda_max(M) <= 2/h, Theorem 1' |M - I/h| <= 1/h. Both ask for H > 0; Theorem 1 for a
-    symmetric M besides.
+    (10) lambda_max(M) <= 2/h, Theorem 1' |M - I/h| <= 1/h. Both ask for H >= 0; Theorem 1 for a
+    symmetric M besides. What the errors of the extremes leave open is said to be unknown.
 
     Parameters
     ----------
@@ -84,13 +93,15 @@ def theorem_margins(
         |M - I/h|_2.
     alpha : float
         The nominal step that the bounds are printed for.
+    outside : str
+        Why M is no derivative that the theorems could speak of, if so.
 
     Returns
     -------
     pair of Margin
     """
     h, low = largest_curvature, smallest_curvature
-    reason = _indefinite(low, h)
+    reason = outside or _indefinite(low, h)
     size = max(abs(smallest_response.value), abs(largest_response.value))
     if h.value > 0:
         bounds = (-alpha, 2 / h.value - alpha)
@@ -103,13 +114,13 @@ def theorem_margins(
         first = SYMMETRIC_ONLY.replace("max |P - P.T|", "|P - P.T|").format(2 * asymmetry.value)
     parts = (h, low, smallest_response, largest_response, asymmetry)
     lower, upper = smallest_response.value - alpha, largest_response.value - alpha
-    theorem1 = Margin(
+    theorem1 = _settled(
         Condition(*THEOREM1, not first, first, *bounds, lower, upper),
-        float(max(smallest_response.error, largest_response.error + 2 * inverse_error)),
+        float(np.maximum(smallest_response.error, largest_response.error + 2 * inverse_error)),
         all(part.converged for part in parts),
     )
     radius = 1 / h.value if h.value > 0 else NAN
-    prime = Margin(
+    prime = _settled(
         Condition(*THEOREM1_PRIME, not reason, reason, NAN, radius, NAN, distance.value),
         # h moves both |M - I/h| and 1/h.
         float(distance.error + 2 * inverse_error),
@@ -118,12 +129,30 @@ def theorem_margins(
     return theorem1, prime
 
 
+def _settled(condition: Condition, error: float, converged: bool) -> Margin:
+    """The margin, whose condition applies only where the error leaves its sign."""
+    if condition.applies and not abs(condition.margin) >= error:
+        shown = f"margin {condition.margin:.4g} ± {error:.1g}"
+        open_margin = shown if np.isfinite(condition.margin) else "the margin is not measured"
+        condition = replace(condition, applies=False, reason=UNKNOWN + open_margin)
+    return Margin(condition, error, converged)
+
+
 def _indefinite(low: Value, high: Value) -> str:
-    """Why H is not positive semidefinite, empty where it is to its error."""
+    """Why H is not known to be positive semidefinite, empty where it is to rounding.
+
+    A Ritz value is a Rayleigh quotient: where it is negative, so is an eigenvalue.
+    """
+    if np.isnan(high.value) or np.isnan(low.value):
+        return UNKNOWN + "the curvature is not measured"
     if not high.value > 0:
         return "the Hessian has no positive eigenvalue"
-    if low.value < -max(low.error, 1e-6 * high.value):
-        return f"the Hessian has the negative eigenvalue {low.value:.3g}"
+    if low.value < -SURE * high.value:
+        if low.converged:
+            return f"the Hessian has the negative eigenvalue {low.value:.3g}"
+        return f"the Hessian has a negative eigenvalue, {low.value:.3g} or less"
+    if low.value - low.error < -FLAT * high.value:
+        return f"{UNKNOWN}smallest curvature {low.value:.3g} ± {low.error:.1g}"
     return ""
 
 

@@ -126,7 +126,8 @@ def factorize(
     def factor(apply: Callable[[Array], Array]) -> KrylovFactorization:
         def one(part: Array) -> KrylovFactorization:
             masked = lambda v: jnp.where(part, apply(jnp.where(part, v, 0.0)), 0.0)  # noqa: E731
-            return arnoldi(masked, jnp.where(part, start, 0.0), min(settings.vectors, n_joint))
+            found = arnoldi(masked, jnp.where(part, start, 0.0), min(settings.vectors, n_joint))
+            return found._replace(dimension=jnp.sum(part))
 
         return jax.lax.map(one, parts)
 
@@ -183,6 +184,11 @@ class PointSpectrum:
         return _largest(self.hessian.values[self.hessian.converged])
 
     @property
+    def sharpness_bound(self) -> float:
+        """What no Hessian eigenvalue exceeds, missed ones included, see `Enclosure`."""
+        return self.hessian.largest_bound
+
+    @property
     def preconditioned_sharpness(self) -> float:
         """max Re(1 - lambda) of the converged frozen eigenvalues; gradient descent's edge is 2."""
         return _largest(1.0 - self.frozen.values[self.frozen.converged].real)
@@ -193,6 +199,7 @@ class PointSpectrum:
             "inner_step": self.inner_step,
             "loss": _plain(self.loss),
             "sharpness": _plain(self.sharpness),
+            "sharpness_bound": _plain(self.sharpness_bound),
             "preconditioned_sharpness": _plain(self.preconditioned_sharpness),
             **self.judgement.to_json(),
             "held": self.held,
@@ -207,7 +214,8 @@ class PointSpectrum:
         shown = {
             "loss": self.loss,
             "sharpness": self.sharpness,
-            "radius": self.judgement.radius,
+            "largest converged": self.judgement.radius,
+            "bound": self.judgement.bound,
             "oscillatory radius": self.judgement.oscillatory_radius,
         }
         numbers = ", ".join(f"{k} {v:.4g}" for k, v in shown.items() if v == v)

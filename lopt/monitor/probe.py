@@ -86,6 +86,9 @@ class ProbeReport:
         }
         why = self.direction or ("oscillation" if radii["oscillation"] >= 0 else "radius")
         shown = f"{why} {radii[why]:.3f}, " if radii[why] == radii[why] else ""
+        # Where nothing converged, or a missed eigenvalue may be larger than what is shown.
+        if judgement.bound > np.nanmax([1e-3 + judgement.radius, 0.0]):
+            shown += f"at most {judgement.bound:.3g}, "
         return f"{self.verdict} ({shown}sharpness {self.worst.sharpness:.3g})"
 
 

@@ -1,6 +1,6 @@
 """What `inspect` found: numbers with their errors, as text, JSON and a picture."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from lopt.monitor.margins import Margin
 from lopt.monitor.values import Value
 
 __all__ = ["Inspection", "ResponseSummary"]
+
+FLAT = "in {} coordinates, as a sign is: du/dg is 0 there and says nothing of a finite step"
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,15 @@ class ResponseSummary:
     smallest: Value
     largest: Value
     asymmetry: Value
+
+    def unsure(self) -> "ResponseSummary":
+        """The same values, of which nothing is known."""
+        return ResponseSummary(
+            **{
+                name: replace(getattr(self, name), error=float("inf"), converged=False)
+                for name in self.__dataclass_fields__
+            }
+        )
 
     def text(self) -> str:
         """One line."""
@@ -72,6 +83,10 @@ class Inspection:
         Along real steps; None without `batches`.
     held : int
         Coordinates held because the step has no finite derivative there.
+    flat : int
+        Coordinates in which the update is piecewise constant in the gradient, as a sign is: its
+        derivative is zero and says nothing of a finite step. Where that is all of the response,
+        nothing that rests on it counts as converged.
     """
 
     loss: float
@@ -91,6 +106,7 @@ class Inspection:
     theorem1_prime: Margin
     growth: Growth | None
     held: int
+    flat: int = 0
 
     def normalized_sharpness(self, step: float, momentum: float = 0.0) -> float:
         """lambda_max(M H) / (step (1 - momentum)): Cohen et al.'s preconditioned sharpness.
@@ -122,6 +138,7 @@ class Inspection:
             "radius, joint": self.radius.text() if self.joint else "",
             "growth": self.growth.text() if self.growth else "",
             "held coordinates": str(self.held) if self.held else "",
+            "piecewise constant": FLAT.format(self.flat) if self.flat else "",
         }
         lines = [f"{name:26}{shown}" for name, shown in rows.items() if shown]
         return "\n".join([*lines, self.theorem1.text(), self.theorem1_prime.text()])

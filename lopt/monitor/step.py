@@ -1,6 +1,7 @@
 """One optimizer step taken apart: gradient of the loss, update as a map of that gradient."""
 
 from collections.abc import Callable
+from inspect import Parameter, signature
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-__all__ = ["StepDerivative", "flat_vector", "linearize_step"]
+__all__ = ["StepDerivative", "flat_vector", "informed_update", "linearize_step"]
 
 Params = Any
 State = Any
@@ -88,24 +89,23 @@ def linearize_step(
     Raises
     ------
     ValueError
-        If a leaf of `params` is not real floating point.
+        If a leaf of `params` is not real floating point, or there is none.
     """
     require_float(params)
     split = split_state(state)
     floats = [off_zero(leaf) for leaf in split.floats]
     at, unravel = flat_vector(params), ravel_pytree(params)[1]
     hidden, unravel_state = flat_vector(floats), ravel_pytree(floats)[1]
-    update = optax.with_extra_args_support(transformation).update
-    partial = optax.with_extra_args_support(blackbox).update if blackbox else None
+    update = informed_update(transformation, loss, batch)
+    partial = informed_update(blackbox, loss, batch) if blackbox else None
 
     slope = linearize_loss(loss, params, batch)
     value, gradient = slope.value, flat_vector(slope.gradient)
 
     def respond(p: Array, g: Array, value: Array, s: Array) -> Response:
         grad, full, where = unravel(g), split.join(unravel_state(s)), unravel(p)
-        extra = {"value": value, "grad": grad, "value_fn": lambda q: loss(q, batch)}
-        updates, after = update(grad, full, where, **extra)
-        part = flat_vector(partial(grad, full, where, **extra)[0]) if partial else jnp.zeros(0)
+        updates, after = update(grad, full, where, value)
+        part = flat_vector(partial(grad, full, where, value)[0]) if partial else jnp.zeros(0)
         return Response(flat_vector(updates), flat_vector(split_state(after).floats), part)
 
     point = (at, gradient, value, hidden)
@@ -137,6 +137,35 @@ def linearize_step(
         scale=leaf_scale(before, after),
         loss=value,
     )
+
+
+def informed_update(
+    transformation: optax.GradientTransformation, loss: Loss, batch: Batch
+) -> Callable[[Params, State, Params, Array], tuple[Params, State]]:
+    """(gradient, state, params, value) -> (update, state'), told as much of the loss as it takes.
+
+    Of optax's extra arguments those are `value`, `grad` and `value_fn`, and `grad_fn` where the
+    update names it: a line search passes on what it does not know to `value_fn`.
+    """
+    update = optax.with_extra_args_support(transformation).update
+    taken = signature(update).parameters
+    everything = any(p.kind is Parameter.VAR_KEYWORD for p in taken.values())
+
+    def apply(gradient: Params, state: State, params: Params, value: Array) -> tuple[Params, State]:
+        known = {
+            "value": value,
+            "grad": gradient,
+            "value_fn": lambda p: loss(p, batch),
+            "grad_fn": lambda p, _: jax.grad(loss)(p, batch),
+        }
+        told = {
+            name: known[name]
+            for name in known
+            if name in taken or (everything and name != "grad_fn")
+        }
+        return update(gradient, state, params, **told)
+
+    return apply
 
 
 class LossDerivative(NamedTuple):
@@ -216,7 +245,11 @@ def leaf_scale(*trees: Any) -> Array:
 
 
 def require_float(params: Params) -> None:
-    """An error for parameters that are not floating point of single precision or better."""
+    """An error for no parameters, and for such as are not floating point of single precision."""
+    if not sum(jnp.size(leaf) for leaf in jax.tree.leaves(params)):
+        raise ValueError(
+            "params must hold at least one number; it holds none. Pass the tree that is trained."
+        )
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         name, kind = jax.tree_util.keystr(path) or "itself", jnp.result_type(leaf)
         if not is_float(leaf):

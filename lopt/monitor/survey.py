@@ -26,9 +26,19 @@ from lopt.monitor.step import (
     linearize_step,
 )
 
-__all__ = ["Survey", "bare", "inverse_sharpness", "start_vector", "survey", "toward"]
+__all__ = [
+    "TILTED",
+    "Survey",
+    "bare",
+    "inverse_sharpness",
+    "start_vector",
+    "survey",
+    "toward",
+]
 
 PROBE_ROUNDING = 16.0
+# The length of the random part of what `toward` gives.
+TILTED = 1.0
 
 
 class Survey(NamedTuple):
@@ -55,6 +65,8 @@ class Survey(NamedTuple):
     inverse_sharpness : Array, shape ()
     held_count : Array, shape ()
         How many coordinates are held, see `JointOperator`.
+    still_count : Array, shape ()
+        In how many coordinates there is a gradient to which the update does not respond.
     loss : Array, shape ()
     """
 
@@ -69,6 +81,7 @@ class Survey(NamedTuple):
     largest: Array
     inverse_sharpness: Array
     held_count: Array
+    still_count: Array
     loss: Array
 
 
@@ -125,26 +138,28 @@ def survey(
     blackbox: optax.GradientTransformation | None,
     *,
     whole: bool,
-) -> tuple[Survey, Array]:
+) -> tuple[Survey, Array, Array]:
     """The curvature, and the response of an elementwise update with its M H; jittable.
 
     Costs hessian_vectors products with the Hessian, 2 (where M is diagonal) to sweeps with the
     derivative of the update, and where M is diagonal another `vectors` with the Hessian. `whole`
     says whether more than M is looked at, so that parameters and state must have derivatives too.
-    Besides the survey, which the host reads, the coordinates that are held: bool, ``[n + m]``.
+    Besides the survey, which the host reads, the coordinates that are held, bool, ``[n + m]``, and
+    those that stand still whatever becomes of their gradient nearby, bool, ``[n]``.
     """
     step = linearize_step(transformation, loss, params, state, batch, blackbox)
     n = step.params.shape[0]
     start, probe_key = start_vector(settings, step.params), jax.random.key(settings.seed + 1)
     tilted = toward(start, step.gradient)
     hessian = symmetric_factorization(
-        step.tree_hessian, step.unravel(tilted), min(settings.hessian_vectors, n)
+        step.tree_hessian, step.unravel(tilted), min(settings.hessian_vectors, n), TILTED
     )
     probes = _probe(step, settings.sweeps, probe_key, split=blackbox is not None, whole=whole)
     diagonal, held = probes.is_diagonal, probes.held
     nominal = probes.nominal or probes.total
     total = probes.total.sum / probes.taken
     response = jnp.where(held[:n] | ~jnp.isfinite(total), 0.0, total)
+    still = (total == 0) & (step.gradient != 0)
     product, overlap = _diagonal_product(step, response, start, settings.vectors, diagonal)
     found = Survey(
         hessian=bare(hessian),
@@ -158,9 +173,10 @@ def survey(
         largest=jnp.max(total),
         inverse_sharpness=inverse_sharpness(hessian),
         held_count=jnp.sum(held),
+        still_count=jnp.sum(still),
         loss=step.loss,
     )
-    return found, held
+    return found, held, still
 
 
 def start_vector(settings: InspectSettings, like: Array) -> Array:
@@ -226,10 +242,10 @@ def _diagonal_product(
         roots = step.unravel(root)
         times = partial(jax.tree.map, jnp.multiply, roots)
         apply = lambda v: times(step.tree_hessian(times(v)))  # noqa: E731
-        return bare(symmetric_factorization(apply, step.unravel(start), vectors)), none
+        return bare(symmetric_factorization(apply, step.unravel(start), vectors, TILTED)), none
 
     def signed() -> tuple[KrylovFactorization, Array]:
-        found = arnoldi(lambda v: signs * root * step.hessian(root * v), start, vectors)
+        found = arnoldi(lambda v: signs * root * step.hessian(root * v), start, vectors, TILTED)
         overlap = jnp.matmul(found.basis * signs, found.basis.T, precision="highest")
         return bare(found), overlap
 

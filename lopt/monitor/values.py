@@ -1,13 +1,13 @@
-"""A measured number with its residual, its error and whether it has converged."""
+"""An extreme eigenvalue as measured: with its residual, its error and whether it has converged."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from lopt.monitor.eigen import EigenEstimate
 
-__all__ = ["Value"]
+__all__ = ["NOTHING", "Value", "extreme", "radius"]
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,11 @@ class Value:
     residual : float
         Backward error, see `EigenEstimate.residuals`.
     error : float
-        Forward error, see `EigenEstimate.errors`.
+        Of an extreme eigenvalue the distance to the extreme itself, not to some eigenvalue nearby:
+        the forward error of the Ritz value (`EigenEstimate.errors`), or how much further out an
+        eigenvalue may lie that was missed (`Enclosure`, with its confidence), if that is more.
     converged : bool
+        Whether the error is within the tolerance.
 
     Examples
     --------
@@ -52,29 +55,24 @@ NOTHING = Value(float("nan"), float("nan"), float("nan"), converged=False)
 
 
 def extreme(estimate: EigenEstimate, *, largest: bool) -> Value:
-    """The largest or smallest Ritz value of a symmetric operator, converged or not."""
-    if not len(estimate.values) or not np.isfinite(estimate.values).all():
-        return NOTHING
-    i = int(np.argmax(estimate.values) if largest else np.argmin(estimate.values))
-    return _at(estimate, i, float(estimate.values[i]))
+    """The largest or the smallest real part of the eigenvalues."""
+    parts = np.real(estimate.values)
+    if largest:
+        return _outermost(estimate, parts, estimate.largest_bound)
+    negated = _outermost(estimate, -parts, -estimate.smallest_bound)
+    return replace(negated, value=-negated.value)
 
 
-def dominant(estimate: EigenEstimate, size: np.ndarray) -> Value:
-    """max size_i over the values of an estimate, with the residual and error of that value.
+def radius(estimate: EigenEstimate) -> Value:
+    """The largest modulus of the eigenvalues."""
+    return _outermost(estimate, np.abs(estimate.values), estimate.radius_bound)
 
-    Where a converged value is larger than every unconverged one this is it; else the largest of
-    all, marked as not converged.
-    """
-    if not len(estimate.values) or not np.isfinite(estimate.values).all():
+
+def _outermost(estimate: EigenEstimate, size: np.ndarray, bound: float) -> Value:
+    """max size_i, converged or not; its error reaches to the bound on what was missed."""
+    if not len(size) or not np.isfinite(size).all():
         return NOTHING
     i = int(np.argmax(size))
-    return _at(estimate, i, float(size[i]))
-
-
-def _at(estimate: EigenEstimate, i: int, value: float) -> Value:
-    return Value(
-        value,
-        float(estimate.residuals[i]),
-        float(estimate.errors[i]),
-        bool(estimate.converged[i]),
-    )
+    value, least = float(size[i]), estimate.tolerance * float(np.abs(estimate.values).max())
+    error = float(np.maximum(estimate.errors[i], bound - value))
+    return Value(value, float(estimate.residuals[i]), error, converged=bool(error <= least))

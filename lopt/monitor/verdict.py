@@ -39,8 +39,8 @@ class VerdictRule:
     differentiated, or an unconverged one that oscillates or grows lies above its limit.
     `marginal`: a converged oscillating one with ||lambda| - 1| <= max(e, margin). Else `stable`.
 
-    "stable" speaks of the eigenvalues that Arnoldi's method found, on one batch at one state: the
-    outermost ones with probability one, but without a certificate. "unstable" speaks of the
+    "stable" speaks of the eigenvalues that Arnoldi's method found, on one batch at one state; how
+    far out one may lie that it missed is the judgement's `bound`. "unstable" speaks of the
     linearization: training at the edge of stability crosses it and comes back.
 
     Attributes
@@ -70,10 +70,16 @@ class Judgement:
         "oscillation", "ascent" or "growth": what decided; "" when nothing spoke against.
     radius : float
         max |lambda| over the converged eigenvalues of the joint map.
+    bound : float
+        What no |lambda| of the joint map exceeds, unconverged and missed ones included, with the
+        confidence of `EigenEstimate.radius_bound`.
     oscillatory_radius, ascent_radius, growth : float
         The largest |lambda| of each kind.
     error : float
         The error of the eigenvalue that decided, else of the oscillatory radius.
+    eigenvalue : complex
+        The one that decided, where `direction` says that one did: of the frozen map for ascent,
+        else of the joint one.
     """
 
     verdict: str
@@ -83,19 +89,28 @@ class Judgement:
     ascent_radius: float = float("nan")
     growth: float = float("nan")
     error: float = float("nan")
+    bound: float = float("nan")
+    eigenvalue: complex = complex("nan")
 
     def to_json(self) -> dict[str, Any]:
-        """The fields; NaN as None."""
-        return {k: None if v != v else v for k, v in asdict(self).items()}
+        """The fields; what is not finite as None, a complex number as [real, imaginary]."""
+        fields = asdict(self)
+        one = fields.pop("eigenvalue")
+        plain = {k: v if isinstance(v, str) or np.isfinite(v) else None for k, v in fields.items()}
+        return plain | {"eigenvalue": [one.real, one.imag] if np.isfinite(one) else None}
 
 
 class _Kind(NamedTuple):
     """The eigenvalues of one kind, largest first, and the modulus above which they are unstable."""
 
-    size: np.ndarray
+    values: np.ndarray
     error: np.ndarray
     converged: np.ndarray
     limit: float
+
+    @property
+    def size(self) -> np.ndarray:
+        return np.abs(self.values)
 
     @property
     def radius(self) -> float:
@@ -129,39 +144,51 @@ def judge(
         "ascent": _kind(frozen, climbing & (np.abs(frozen.values) > 1.0), 1.0 + rule.margin),
         "growth": _kind(joint, ~turning & (np.abs(joint.values) > 1.0), rule.growth_limit),
     }
-    verdict, direction, error = _decide(kinds, rule.margin)
-    if verdict in ("stable", "marginal") and not joint.converged.any():
-        verdict, direction = "unresolved", ""
+    decision = _decide(kinds, rule.margin)
+    if decision.verdict in ("stable", "marginal") and not joint.converged.any():
+        decision = decision._replace(verdict="unresolved", direction="")
     return Judgement(
-        verdict=verdict,
-        direction=direction,
+        **decision._asdict(),
         radius=joint.radius,
         oscillatory_radius=kinds["oscillation"].radius,
         ascent_radius=kinds["ascent"].radius,
         growth=kinds["growth"].radius,
-        error=error,
+        bound=joint.radius_bound,
     )
 
 
 def _kind(estimate: EigenEstimate, member: np.ndarray, limit: float) -> _Kind:
-    size = np.abs(estimate.values)[member]
-    return _Kind(size, estimate.errors[member], estimate.converged[member], limit)
+    values = np.asarray(estimate.values, complex)[member]
+    return _Kind(values, estimate.errors[member], estimate.converged[member], limit)
 
 
-def _decide(kinds: dict[str, _Kind], margin: float) -> tuple[str, str, float]:
-    """Verdict, direction and error, the gravest first."""
+class _Decision(NamedTuple):
+    """The fields of a `Judgement` that one eigenvalue decides."""
+
+    verdict: str
+    direction: str
+    error: float
+    eigenvalue: complex
+
+
+def _decide(kinds: dict[str, _Kind], margin: float) -> _Decision:
+    """The gravest that any eigenvalue calls for."""
+
+    def by(verdict: str, direction: str, kind: _Kind, i: np.intp) -> _Decision:
+        return _Decision(verdict, direction, float(kind.error[i]), complex(kind.values[i]))
+
     for name, kind in kinds.items():
         for i in np.flatnonzero(kind.converged & (kind.size - kind.error > kind.limit)):
-            return "unstable", name, float(kind.error[i])
+            return by("unstable", name, kind, i)
     for name, kind in kinds.items():
         # Among the crowd at lambda = 1 an unconverged curvature has no sign.
         for i in np.flatnonzero(~kind.converged & (kind.size > kind.limit)):
             if name != "ascent":
-                return "unresolved", name, float(kind.error[i])
+                return by("unresolved", name, kind, i)
     turning = kinds["oscillation"]
     near = turning.converged & (np.abs(turning.size - 1.0) <= np.maximum(turning.error, margin))
     for i in np.flatnonzero(near):
-        return "marginal", "oscillation", float(turning.error[i])
+        return by("marginal", "oscillation", turning, i)
     for i in np.flatnonzero(turning.converged):
-        return "stable", "", float(turning.error[i])
-    return "stable", "", float("nan")
+        return by("stable", "", turning, i)
+    return _Decision("stable", "", float("nan"), complex("nan"))

@@ -244,6 +244,13 @@ class Star(optax.GradientTransformationExtraArgs):
     meta_parameters: MetaParameters
     config: StarConfig
 
+    def _replace(self, **changes: Any) -> optax.GradientTransformationExtraArgs:
+        """The same optimizer where nothing changes; else one that is STAR no longer."""
+        parts = self._asdict() | changes
+        if parts == self._asdict():
+            return self
+        return optax.GradientTransformationExtraArgs(**parts)
+
 
 def star(
     meta_parameters: "MetaParameters | Saved | str | os.PathLike[str]",

@@ -24,7 +24,7 @@ WORDS = ("verdict", "direction", "warning")
 NUMBERS = (
     *("meta_loss", "diverged", "gradient_norm", "inner_steps_per_second", "skipped"),
     *("loss", "sharpness", "preconditioned_sharpness", "radius", "oscillatory_radius"),
-    *("ascent_radius", "growth", "error", "held"),
+    *("ascent_radius", "growth", "error", "held", "bound"),
 )
 ESTIMATES = ("joint", "frozen", "hessian")
 
@@ -137,6 +137,9 @@ def _check_point(point: dict[str, Any]) -> None:
     for name in ESTIMATES:
         if name in point:
             _check_estimate(as_object(point[name], name))
+    if (decided := point.get("eigenvalue")) is not None:
+        fits = isinstance(decided, list) and len(decided) == 2 and None not in decided
+        require("eigenvalue", decided, fits and all(map(_is_number, decided)), "a pair of numbers")
     for value in point.get("curvatures", ()):
         require("a curvature", value, _is_number(value), "a number or null")
 

@@ -127,7 +127,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("lopt.cli.inspect.look", lambda *_: [])
     monkeypatch.setattr("lopt.cli.inspect.table", lambda *_: "looked")
     once = cache(make_task)
-    for module in ("lopt.cli.inspect", "lopt.meta.compare", "lopt.meta.config"):
+    for module in ("lopt.cli.inspect", "lopt.meta.evaluation.comparison", "lopt.meta.config"):
         monkeypatch.setattr(f"{module}.make_task", once)
     for name in ("LOPT_DATA_DIR", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "nothing"))

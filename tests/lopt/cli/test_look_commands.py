@@ -116,11 +116,70 @@ def test_the_picture_shows_the_eigenvalues_and_radii(measurements) -> None:
     figure = spectra_over_time(measurements)
     planes, radii = figure.axes[0:4:2], figure.axes[1:4:2]
     assert planes[0].get_title(loc="left").endswith("inner step 1")
-    (line,) = [x for x in radii[1].lines if x.get_label() == "radius"]
+    (line,) = [x for x in radii[1].lines if x.get_label() == "largest converged"]
     np.testing.assert_allclose(line.get_ydata(), [0.9, 0.7, 1.4], atol=1e-3)
     values = converged_values(measurements[-1]["monitor"]["points"][0]["joint"])
     assert np.abs(values - -1.4).min() < 1e-3
     matplotlib.pyplot.close(figure)
+
+
+def point(verdict, direction, joint, frozen, **numbers):
+    """A measured point as JSON; eigenvalues as (value, error, converged)."""
+
+    def estimate(rows):
+        values, errors, sure = zip(*rows, strict=True)
+        pairs = [[complex(v).real, complex(v).imag] for v in values]
+        return {"values": pairs, "errors": list(errors), "converged": list(sure)}
+
+    radii = dict.fromkeys(("radius", "oscillatory_radius", "ascent_radius", "growth"))
+    found = {"inner_step": 5, "verdict": verdict, "direction": direction, **radii, **numbers}
+    return found | {"joint": estimate(joint), "frozen": estimate(frozen)}
+
+
+def test_what_has_not_converged_and_what_decided_are_drawn_and_told(run, capsys) -> None:
+    """An ascent of the frozen map beside a joint one whose largest value has not converged."""
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    from matplotlib.colors import to_rgba
+
+    from lopt.monitor.picture import deciding_eigenvalue, largest_possible, spectra_over_time
+
+    joint = [(1.216, 0.03, False), (0.84j, 1e-4, True), (0.5, None, False)]
+    frozen = [(-1.5, 0.9, False), (1.014, 1e-4, True), (0.9, 0.0, True)]
+    radii = {"radius": 0.84, "oscillatory_radius": 0.84, "ascent_radius": 1.014}
+    old = point("unstable", "ascent", joint, frozen, **radii)
+    new = old | {"bound": 1.3, "eigenvalue": [1.014, 0.0]}
+    calm = point("stable", "", joint, frozen, radius=0.84, bound=None, eigenvalue=None)
+    assert deciding_eigenvalue(old) == deciding_eigenvalue(new) == 1.014
+    assert deciding_eigenvalue(calm) is None
+    assert largest_possible(new) == 1.3
+    assert largest_possible(old | {"joint": {**old["joint"], "errors": [0.03, 0.0, 0.1]}}) == (
+        pytest.approx(1.246)
+    )
+    lines = [
+        {"outer_step": 10 * i, "monitor": {"verdict": p["verdict"], "points": [p]}}
+        for i, p in enumerate((old, calm, new))
+    ]
+    figure = spectra_over_time(lines)
+    plane, radii_axes = figure.axes[:2]
+    hollow = [c for c in plane.collections if not len(c.get_facecolors())]
+    shown = np.concatenate([c.get_offsets() for c in hollow])
+    assert np.abs(shown - [1.216, 0.0]).max(axis=1).min() == 0
+    stars = [c for c in plane.collections if c.get_facecolors().tolist() == [[*to_rgba("k")]]]
+    assert [c.get_offsets().tolist() for c in stars] == 2 * [[[1.014, 0.0]]]
+    bars = {round(float(np.ptp(bar.get_xdata())), 6) for bar in plane.lines}
+    assert 0.06 in bars
+    curves = {line.get_label(): line.get_ydata() for line in radii_axes.lines}
+    np.testing.assert_array_equal(curves["largest converged"], [0.84, 0.84, 0.84])
+    np.testing.assert_array_equal(curves["decided"], [1.014, np.nan, 1.014])
+    np.testing.assert_array_equal(curves["bound"], [np.nan, np.nan, 1.3])
+    legend = [text.get_text() for text in radii_axes.get_legend().get_texts()]
+    assert "not converged" in legend
+    matplotlib.pyplot.close(figure)
+    run.metrics_file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert main(["monitor", str(run.path)]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "decided by ascent of modulus 1.014, largest converged 0.84, none beyond 1.3" in told
 
 
 BAD = {

@@ -1,6 +1,7 @@
 """The probe end to end: verdicts where the answer is known, compilation, failure as data."""
 
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lopt.monitor import EigenEstimate, Probe, ProbeSettings, VerdictRule, judge
+from lopt.monitor import EigenEstimate, Enclosure, Probe, ProbeSettings, VerdictRule, judge
 
 CURVATURES = jnp.array([0.1, 0.5, 1.0, 2.5, 4.0])
 TRACES: list[int] = []
@@ -213,3 +214,21 @@ def test_the_rule_for_growth(growth) -> None:
     found = judge(joint, calm, np.array([1.0]), VerdictRule())
     assert found.verdict == ("unstable" if growth > 2.0 else "stable")
     assert found.direction == ("growth" if growth > 2.0 else "")
+
+
+def test_a_judgement_tells_what_decided_and_how_far_out_a_missed_one_may_lie() -> None:
+    """Ritz values 0.5 and -0.5, and an enclosure (x - 1/2)(x + 1/2) <= 2: as far as 3/2."""
+    joint = estimate([0.5, -0.5], [0.0, 0.0], [True, True])
+    joint = replace(joint, enclosure=Enclosure(joint.values, np.log(2.0), real=True))
+    calm = judge(joint, joint, np.full(2, -1.0), VerdictRule())
+    assert (calm.verdict, calm.radius) == ("stable", 0.5)
+    assert calm.bound == pytest.approx(1.5)
+    climbing = estimate([1.2, 0.1], [0.01, 0.0], [True, True])
+    found = judge(joint, climbing, np.ones(2), VerdictRule())
+    assert (found.verdict, found.direction, found.eigenvalue) == ("unstable", "ascent", 1.2)
+    plain = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert plain["eigenvalue"] == [1.2, 0.0]
+    assert plain["bound"] == pytest.approx(1.5)
+    lost = judge(joint.unsure(), joint.unsure(), np.ones(2), VerdictRule())
+    assert lost.verdict == "unresolved"
+    assert lost.to_json()["bound"] is None
