@@ -174,7 +174,7 @@ def deciding_eigenvalue(point: Mapping[str, Any]) -> complex | None:
     if direction and point.get("eigenvalue"):
         return complex(*point["eigenvalue"])
     names = {"oscillation": "oscillatory_radius", "ascent": "ascent_radius", "growth": "growth"}
-    modulus = point.get(names.get(direction))
+    modulus = point.get(names[direction]) if direction in names else None
     estimate = point.get("frozen" if direction == "ascent" else "joint")
     values = complex_values(estimate) if estimate else np.zeros(0)
     if modulus is None or not values.size:
