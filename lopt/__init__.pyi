@@ -8,7 +8,7 @@ from .meta.config import TrainConfig as TrainConfig
 from .meta.estimators import PES as PES
 from .meta.evaluation.comparison import evaluate as evaluate
 from .meta.training.trainer import Trainer as Trainer
-from .monitor.probe import Probe as Probe
+from .monitor.probing.probe import Probe as Probe
 from .optimizers.compiling import compiler_options as compiler_options
 from .optimizers.files.released import from_released as from_released
 from .optimizers.files.released import released_config as released_config

@@ -25,7 +25,7 @@ from lopt.meta.estimators import (
 )
 from lopt.meta.estimators.exact import ExactMetaGradient
 from lopt.meta.fields import member, require, setting
-from lopt.monitor.rules import WarningRule
+from lopt.monitor.probing.warning_rules import WarningRule
 from lopt.optimizers.files.configuration import check_usable, from_fields
 from lopt.optimizers.linear import LinearConfig
 from lopt.optimizers.star import (

@@ -10,9 +10,8 @@ import numpy as np
 import optax
 from jax import Array
 
-from lopt.monitor.linearize import scaled_step, update_map
-from lopt.monitor.programs import Programs
-from lopt.monitor.step import (
+from lopt.monitor.derivatives.joint import scaled_step, update_map
+from lopt.monitor.derivatives.step import (
     Batch,
     Loss,
     Params,
@@ -21,6 +20,7 @@ from lopt.monitor.step import (
     linearize_step,
     split_state,
 )
+from lopt.monitor.inspection.programs import Programs
 
 __all__ = ["Growth", "growth"]
 

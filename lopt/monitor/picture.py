@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lopt.monitor.eigen import EigenEstimate
+from lopt.monitor.krylov.eigenvalues import EigenEstimate
 
 __all__ = [
     "complex_plane",

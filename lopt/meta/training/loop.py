@@ -19,7 +19,7 @@ from lopt.meta.training.nonfinite import Streak
 from lopt.meta.training.processes import any_of, first_does, host_copy, several, writes
 from lopt.meta.training.trainer import Trainer, TrainState
 from lopt.meta.training.watch import measurement_interval
-from lopt.monitor.rules import ACTIONS, WarningRule, Warnings
+from lopt.monitor.probing.warning_rules import ACTIONS, WarningRule, Warnings
 from lopt.optimizers.files.saved import save
 from lopt.optimizers.star import MetaParameters
 from lopt.tasks.task import Task

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lopt.monitor.mapped import stacked
+from lopt.monitor.derivatives.mapped import stacked
 from lopt.optimizers.parts.accumulators import (
     Accumulators,
     Decays,

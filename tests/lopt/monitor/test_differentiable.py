@@ -12,7 +12,7 @@ import pytest
 
 import lopt
 from lopt.monitor import InspectSettings, inspect
-from lopt.monitor.programs import Programs
+from lopt.monitor.inspection.programs import Programs
 from lopt.optimizers.star import Star
 
 CURVATURE = jnp.array([1.0, 2.0, 4.0])

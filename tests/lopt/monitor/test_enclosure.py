@@ -9,10 +9,10 @@ import optax
 import pytest
 
 from lopt.monitor import arnoldi, inspect, ritz_values
-from lopt.monitor.enclosure import CONFIDENCE, Enclosure
-from lopt.monitor.lanczos import lanczos
-from lopt.monitor.margins import theorem_margins
-from lopt.monitor.values import Value, extreme, radius
+from lopt.monitor.inspection.conditions import theorem_margins
+from lopt.monitor.krylov.enclosure import CONFIDENCE, Enclosure
+from lopt.monitor.krylov.lanczos import lanczos
+from lopt.monitor.krylov.values import Value, extreme, radius
 
 N, STARTS = 60, 150
 # Misses that four standard errors above the stated rate allow.

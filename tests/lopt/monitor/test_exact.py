@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import nqm
 from lopt.monitor import Probe, ProbeSettings, QuadraticProbe
-from lopt.monitor.eigen import dense_eigenvalues
+from lopt.monitor.krylov.eigenvalues import dense_eigenvalues
 
 H = np.array([[2.0, 1.0], [1.0, 2.0]])
 ENTRIES = st.floats(-2, 2, width=32)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lopt.monitor.rules import ACTIONS, QUANTITIES, WarningRule, Warnings
+from lopt.monitor.probing.warning_rules import ACTIONS, QUANTITIES, WarningRule, Warnings
 
 
 @given(

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from jax.flatten_util import ravel_pytree
 
 import lopt
-from lopt.monitor import InspectSettings, inspect, learned, star_blackbox
+from lopt.monitor import InspectSettings, inspect, star_blackbox
+from lopt.monitor.inspection import star as learned
 from lopt.optimizers.parts.response import star_response
 from tests.lopt.monitor.test_inspect import OPTIMIZERS, close, dense, matrices, network_loss, task
 

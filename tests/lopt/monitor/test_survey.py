@@ -6,11 +6,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lopt.monitor import lanczos as module
 from lopt.monitor import ritz_values
-from lopt.monitor.effective import sample_steps, summarize_steps
-from lopt.monitor.lanczos import lanczos, symmetric_factorization
-from lopt.monitor.linearize import random_signs, random_uniform
+from lopt.monitor.derivatives.joint import random_signs, random_uniform
+from lopt.monitor.inspection.step_sizes import sample_steps, summarize_steps
+from lopt.monitor.krylov import lanczos as module
+from lopt.monitor.krylov.lanczos import lanczos, symmetric_factorization
 
 SIZE, VECTORS, EPS = 60, 40, np.finfo(np.float32).eps
 

@@ -9,7 +9,7 @@ import optax
 from jax import Array
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from lopt.monitor.step import (
+from lopt.monitor.derivatives.step import (
     Batch,
     Loss,
     Params,

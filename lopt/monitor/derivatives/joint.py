@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from lopt.monitor.step import (
+from lopt.monitor.derivatives.step import (
     Batch,
     Cause,
     Loss,

@@ -10,19 +10,19 @@ import numpy as np
 import optax
 from jax import Array
 
-from lopt.monitor.differentiable import obstacle, piecewise_constant
-from lopt.monitor.effective import summarize_steps
-from lopt.monitor.eigen import EigenEstimate, ritz_values, skew_norm
+from lopt.monitor.derivatives.differentiable import obstacle, piecewise_constant
+from lopt.monitor.derivatives.step import Batch, Loss, Params, State, require_float
 from lopt.monitor.growth import Growth, growth
-from lopt.monitor.learned import inspect_star
-from lopt.monitor.lockstep import StepFactorization, factorize_step, process_names
-from lopt.monitor.margins import theorem_margins
-from lopt.monitor.programs import Programs
-from lopt.monitor.report import Inspection, ResponseSummary
-from lopt.monitor.settings import InspectSettings
-from lopt.monitor.step import Batch, Loss, Params, State, require_float
-from lopt.monitor.survey import Survey, survey
-from lopt.monitor.values import NOTHING, Value, extreme, radius
+from lopt.monitor.inspection.conditions import theorem_margins
+from lopt.monitor.inspection.lockstep import StepFactorization, factorize_step, process_names
+from lopt.monitor.inspection.programs import Programs
+from lopt.monitor.inspection.report import Inspection, ResponseSummary
+from lopt.monitor.inspection.settings import InspectSettings
+from lopt.monitor.inspection.star import inspect_star
+from lopt.monitor.inspection.step_sizes import summarize_steps
+from lopt.monitor.inspection.survey import Survey, survey
+from lopt.monitor.krylov.eigenvalues import EigenEstimate, ritz_values, skew_norm
+from lopt.monitor.krylov.values import NOTHING, Value, extreme, radius
 from lopt.optimizers.star import Star
 
 __all__ = ["inspect"]

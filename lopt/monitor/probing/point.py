@@ -11,11 +11,11 @@ import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from lopt.monitor.eigen import EigenEstimate, dense_eigenvalues, ritz_values
-from lopt.monitor.krylov import KrylovFactorization, arnoldi
-from lopt.monitor.linearize import hessian_operator, joint_operator
-from lopt.monitor.step import Batch, Loss, Params, State, flat_vector
-from lopt.monitor.verdict import Judgement, VerdictRule, judge
+from lopt.monitor.derivatives.joint import hessian_operator, joint_operator
+from lopt.monitor.derivatives.step import Batch, Loss, Params, State, flat_vector
+from lopt.monitor.krylov.arnoldi import KrylovFactorization, arnoldi
+from lopt.monitor.krylov.eigenvalues import EigenEstimate, dense_eigenvalues, ritz_values
+from lopt.monitor.probing.verdict import Judgement, VerdictRule, judge
 
 __all__ = ["PointFactorization", "PointSpectrum", "ProbeSettings", "factorize", "resolve"]
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from lopt.monitor.effective import StepSummary
-from lopt.monitor.eigen import EigenEstimate
 from lopt.monitor.growth import Growth
-from lopt.monitor.margins import Margin
-from lopt.monitor.values import Value
+from lopt.monitor.inspection.conditions import Margin
+from lopt.monitor.inspection.step_sizes import StepSummary
+from lopt.monitor.krylov.eigenvalues import EigenEstimate
+from lopt.monitor.krylov.values import Value
 
 __all__ = ["Inspection", "ResponseSummary"]
 

@@ -8,11 +8,9 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from lopt.monitor.krylov import KrylovFactorization, KrylovProcess, begin, expand, finish
-from lopt.monitor.linearize import balancing_sweep, random_signs
-from lopt.monitor.mapped import mapped
-from lopt.monitor.settings import InspectSettings
-from lopt.monitor.step import (
+from lopt.monitor.derivatives.joint import balancing_sweep, random_signs
+from lopt.monitor.derivatives.mapped import mapped
+from lopt.monitor.derivatives.step import (
     Batch,
     Cause,
     Loss,
@@ -23,7 +21,9 @@ from lopt.monitor.step import (
     flat_vector,
     linearize_step,
 )
-from lopt.monitor.survey import bare, start_vector
+from lopt.monitor.inspection.settings import InspectSettings
+from lopt.monitor.inspection.survey import bare, start_vector
+from lopt.monitor.krylov.arnoldi import KrylovFactorization, KrylovProcess, begin, expand, finish
 
 __all__ = ["StepFactorization", "factorize_step", "process_names"]
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 import nqm
-from lopt.monitor.eigen import dense_eigenvalues
-from lopt.monitor.point import PointSpectrum, mode_curvatures
-from lopt.monitor.probe import ProbeReport
-from lopt.monitor.verdict import VerdictRule, judge
+from lopt.monitor.krylov.eigenvalues import dense_eigenvalues
+from lopt.monitor.probing.point import PointSpectrum, mode_curvatures
+from lopt.monitor.probing.probe import ProbeReport
+from lopt.monitor.probing.verdict import VerdictRule, judge
 from nqm.quadratic import NoisyQuadratic
 
 __all__ = ["QuadraticProbe"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lopt.monitor.values import Value
+from lopt.monitor.krylov.values import Value
 from nqm.conditions.paper import SYMMETRIC_ONLY, THEOREM1, THEOREM1_PRIME, Condition
 
 __all__ = ["Margin", "theorem_margins"]

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 
-from lopt.monitor.enclosure import Enclosure, enclosure
-from lopt.monitor.krylov import ROUNDING_UNITS, KrylovFactorization
+from lopt.monitor.krylov.arnoldi import ROUNDING_UNITS, KrylovFactorization
+from lopt.monitor.krylov.enclosure import Enclosure, enclosure
 
 __all__ = ["EigenEstimate", "dense_eigenvalues", "ritz_values", "skew_norm"]
 

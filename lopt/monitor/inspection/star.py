@@ -9,13 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from lopt.monitor.effective import sample_steps
-from lopt.monitor.krylov import KrylovFactorization, arnoldi
-from lopt.monitor.lanczos import LARGE_BASIS, lanczos, norm, symmetric_factorization
-from lopt.monitor.linearize import random_signs
-from lopt.monitor.lockstep import StepFactorization
-from lopt.monitor.settings import InspectSettings
-from lopt.monitor.step import (
+from lopt.monitor.derivatives.joint import random_signs
+from lopt.monitor.derivatives.step import (
     Batch,
     Loss,
     Params,
@@ -24,7 +19,19 @@ from lopt.monitor.step import (
     linearize_loss,
     require_float,
 )
-from lopt.monitor.survey import TILTED, Survey, bare, inverse_sharpness, start_vector, toward
+from lopt.monitor.inspection.lockstep import StepFactorization
+from lopt.monitor.inspection.settings import InspectSettings
+from lopt.monitor.inspection.step_sizes import sample_steps
+from lopt.monitor.inspection.survey import (
+    TILTED,
+    Survey,
+    bare,
+    inverse_sharpness,
+    start_vector,
+    toward,
+)
+from lopt.monitor.krylov.arnoldi import KrylovFactorization, arnoldi
+from lopt.monitor.krylov.lanczos import LARGE_BASIS, lanczos, norm, symmetric_factorization
 from lopt.optimizers.parts.response import StarResponse, star_response
 from lopt.optimizers.star import Star
 

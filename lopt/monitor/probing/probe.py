@@ -13,8 +13,9 @@ import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from lopt.monitor.linearize import update_map
-from lopt.monitor.point import (
+from lopt.monitor.derivatives.joint import update_map
+from lopt.monitor.derivatives.step import Batch, Loss, Params
+from lopt.monitor.probing.point import (
     PointFactorization,
     PointMatrices,
     PointSpectrum,
@@ -22,8 +23,7 @@ from lopt.monitor.point import (
     factorize,
     resolve,
 )
-from lopt.monitor.step import Batch, Loss, Params
-from lopt.monitor.verdict import SEVERITY
+from lopt.monitor.probing.verdict import SEVERITY
 
 __all__ = ["Probe", "ProbeReport"]
 

@@ -8,13 +8,9 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from lopt.monitor.effective import StepSample, sample_steps
-from lopt.monitor.krylov import KrylovFactorization, arnoldi
-from lopt.monitor.lanczos import symmetric_factorization
-from lopt.monitor.linearize import random_signs, random_uniform
-from lopt.monitor.mapped import is_short, mapped
-from lopt.monitor.settings import InspectSettings
-from lopt.monitor.step import (
+from lopt.monitor.derivatives.joint import random_signs, random_uniform
+from lopt.monitor.derivatives.mapped import is_short, mapped
+from lopt.monitor.derivatives.step import (
     Batch,
     Cause,
     Loss,
@@ -25,6 +21,10 @@ from lopt.monitor.step import (
     flat_vector,
     linearize_step,
 )
+from lopt.monitor.inspection.settings import InspectSettings
+from lopt.monitor.inspection.step_sizes import StepSample, sample_steps
+from lopt.monitor.krylov.arnoldi import KrylovFactorization, arnoldi
+from lopt.monitor.krylov.lanczos import symmetric_factorization
 
 __all__ = [
     "TILTED",

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from lopt.monitor.krylov import ROUNDING_UNITS, KrylovFactorization, arnoldi, random_share
+from lopt.monitor.krylov.arnoldi import ROUNDING_UNITS, KrylovFactorization, arnoldi, random_share
 
 __all__ = ["lanczos", "norm", "symmetric_factorization"]
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lopt.monitor.krylov import KrylovFactorization
+from lopt.monitor.krylov.arnoldi import KrylovFactorization
 
 __all__ = ["CONFIDENCE", "Enclosure", "enclosure"]
 

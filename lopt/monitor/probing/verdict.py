@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lopt.monitor.eigen import EigenEstimate
+from lopt.monitor.krylov.eigenvalues import EigenEstimate
 
 __all__ = ["SEVERITY", "Judgement", "VerdictRule", "judge"]
 

@@ -1,0 +1,1 @@
+"""`inspect`: one look at the stability of training at a state."""

@@ -1,0 +1,1 @@
+"""Krylov factorizations and what they say of eigenvalues, with errors and enclosures."""
