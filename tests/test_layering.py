@@ -1,6 +1,7 @@
 """An import may only point down the list of layers; nqm knows no JAX and theory only SymPy."""
 
 import ast
+import re
 import sys
 from collections import Counter
 from graphlib import TopologicalSorter
@@ -10,17 +11,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
 # From the top layer to the bottom: a module may import its own layer and those below it.
-LAYERS = (
-    ("figures", "notebooks", "benchmarks"),
-    ("lopt.cli",),
-    ("lopt.meta",),
-    ("lopt.monitor",),
-    ("lopt.tasks",),
-    ("lopt.optimizers",),
-    ("nqm",),
-    ("theory",),
-)
+LAYERS = tuple(tuple(line.split()) for line in ARCHITECTURE.split("```")[1].strip().splitlines())
 OUTSIDE_ALLOWED = {
     "nqm": {"numpy", "scipy", "array_api_compat", "flint", "lazy_loader", "matplotlib"},
     "theory": {"sympy"},
@@ -126,3 +119,26 @@ def test_no_room_has_too_many_modules(top: str) -> None:
         if room.split("/")[0] == top and count > MODULES_OF_A_ROOM
     }
     assert not crowded
+
+
+def test_the_layers_are_those_of_the_architecture() -> None:
+    assert len(LAYERS) == 8
+    assert {name for names in LAYERS for name in names} == {
+        *("figures", "notebooks", "benchmarks", "theory", "nqm"),
+        *(f"lopt.{room}" for room in ("cli", "meta", "monitor", "tasks", "optimizers")),
+    }
+
+
+def test_every_room_and_file_of_the_architecture_exists() -> None:
+    found = []
+    for section in ARCHITECTURE.split("\n## ")[1:]:
+        heading, _, rest = section.partition("\n")
+        folder = ROOT / heading.partition(":")[0] if ":" in heading else ROOT
+        column = -1 if heading.startswith("Where") else 0
+        for line in rest.splitlines():
+            if line.startswith("|"):
+                cell = line.strip("| ").split("|")[column]
+                found += [folder / name for name in re.findall(r"`([^`]+)`", cell)]
+    assert len(found) > 40
+    missing = [p for p in found if not (p.exists() or p.with_suffix(".py").exists())]
+    assert not missing
