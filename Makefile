@@ -2,24 +2,27 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+# One stamp an extra: the demo and the figures need little, the tests and the site the rest.
+DEMO_READY := $(VENV)/.ready-figures
+READY := $(VENV)/.ready-dev
 
 .PHONY: all demo figures docs test quick lint format clean constraints
 
 all: test
 
-$(READY): pyproject.toml constraints.txt
+$(VENV)/.ready-%: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python >= 3.11 is needed; {sys.executable} is {v[0]}.{v[1]}. Name another with: make PYTHON=/path/to/python3")'
+	@echo "Installing nqm-lopt with its extra '$*' into $(VENV); this takes a minute or two."
 	@if command -v uv >/dev/null 2>&1; then \
 	  test -x $(BIN)/python || uv venv --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(VENV); \
-	  uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
+	  uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[$*]'; \
 	else \
 	  test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'; \
 	fi
 	@touch $@
 
-demo: $(READY)
+demo: $(DEMO_READY)
 	@$(BIN)/python -m figures.demo
 
 figures: $(READY)
