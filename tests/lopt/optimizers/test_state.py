@@ -14,6 +14,7 @@ from lopt.optimizers.star import StarState
 PARAMS = {"w": jnp.ones((2, 3)), "b": jnp.ones(3), "s": jnp.ones(())}
 THETA = lopt.init_meta_parameters(jax.random.key(0))
 STAR = lopt.star(THETA, fused=False)
+INIT, UPDATE = jax.jit(STAR.init), jax.jit(STAR.update)
 
 
 def finite(tree) -> bool:
@@ -23,16 +24,16 @@ def finite(tree) -> bool:
 @pytest.mark.parametrize("shape", [(0,), (0, 4), (4, 0), (2, 0, 3), (0, 0)])
 def test_a_tensor_without_entries_leaves_the_state_finite(shape) -> None:
     params = {"w": jnp.ones((3, 2)), "empty": jnp.zeros(shape)}
-    updates, state = STAR.update(params, STAR.init(params), params)
+    updates, state = UPDATE(params, INIT(params), params)
     assert updates["empty"].shape == shape
     assert finite((updates, state))
     alone = {"w": params["w"]}
-    expected, _ = STAR.update(alone, STAR.init(alone), alone)
+    expected, _ = UPDATE(alone, INIT(alone), alone)
     np.testing.assert_allclose(updates["w"], expected["w"], rtol=1e-6)
 
 
 def test_no_array_of_the_state_is_empty_and_orbax_saves_it(tmp_path) -> None:
-    state = STAR.init(PARAMS)
+    state = INIT(PARAMS)
     assert all(x.size for x in jax.tree.leaves(state))
     assert state.accumulators.column["b"] is None
     with ocp.StandardCheckpointer() as checkpointer:
@@ -46,7 +47,7 @@ def test_arrays_keep_the_names_under_which_checkpoints_hold_them() -> None:
     """Those that held an empty column for vectors never wrote it."""
     shapes = {
         jax.tree_util.keystr(path): x.shape
-        for path, x in jax.tree_util.tree_leaves_with_path(STAR.init(PARAMS))
+        for path, x in jax.tree_util.tree_leaves_with_path(INIT(PARAMS))
     }
     each = {"w": (2, 3), "b": (3,), "s": ()}
     expected = {".count": ()}
@@ -60,12 +61,12 @@ def test_arrays_keep_the_names_under_which_checkpoints_hold_them() -> None:
 
 def test_a_state_that_holds_an_empty_column_still_works() -> None:
     """As states were before the column of a vector became None."""
-    state = STAR.init(PARAMS)
+    state = INIT(PARAMS)
     column = {**state.accumulators.column, "b": jnp.zeros(0), "s": jnp.zeros(0)}
     old = StarState(state.count, state.accumulators._replace(column=column))
     for a, b in zip(
-        jax.tree.leaves(STAR.update(PARAMS, old, PARAMS)[0]),
-        jax.tree.leaves(STAR.update(PARAMS, state, PARAMS)[0]),
+        jax.tree.leaves(UPDATE(PARAMS, old, PARAMS)[0]),
+        jax.tree.leaves(UPDATE(PARAMS, state, PARAMS)[0]),
         strict=True,
     ):
         np.testing.assert_array_equal(a, b)
@@ -76,11 +77,11 @@ def test_a_huge_entry_of_a_gradient_spoils_no_other(size) -> None:
     """Its square is beyond float32; the rest of the tensor moves on, and so does the entry."""
     gradients = {"w": PARAMS["w"].at[0, 0].set(size), "b": PARAMS["b"].at[1].set(-size)}
     params = {k: PARAMS[k] for k in gradients}
-    updates, state = STAR.update(gradients, STAR.init(params), params)
+    updates, state = UPDATE(gradients, INIT(params), params)
     assert finite((updates, state))
     assert all(np.all(np.asarray(u) != 0) for u in jax.tree.leaves(updates))
     assert updates["w"][0, 0] * updates["b"][1] < 0
-    assert finite(STAR.update(params, state, params))
+    assert finite(UPDATE(params, state, params))
 
 
 def test_gradients_of_ordinary_size_are_taken_as_they_are() -> None:
