@@ -11,12 +11,14 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from lopt.monitor.derivatives.step import (
     Batch,
+    Cause,
     Loss,
     Params,
     State,
     flat_vector,
     informed_update,
     linearize_loss,
+    linearize_step,
 )
 
 __all__ = ["obstacle", "piecewise_constant"]
@@ -44,9 +46,9 @@ def obstacle(
     def update(gradient: Params, hidden: State) -> Params:
         return updates(transformation, loss, params, hidden, batch, gradient)
 
-    def transposed(gradient: Params) -> Params:
-        moved, derivative = jax.linearize(lambda g: update(g, state), gradient)
-        return jax.linear_transpose(derivative, gradient)(moved)[0]
+    def transposed(p: Params) -> Cause:
+        step = linearize_step(transformation, loss, p, state, batch)
+        return step.backward(step.forward(Cause(step.params, step.gradient, step.state)))
 
     cause = _failure(slope, params)
     if cause:

@@ -19,6 +19,9 @@ CURVATURE = jnp.array([1.0, 2.0, 4.0])
 QUICK = InspectSettings(hessian_vectors=3, vectors=3, sweeps=2)
 
 
+LINE_SEARCH = optax.chain(optax.sgd(1.0), optax.scale_by_backtracking_linesearch(10))
+
+
 def bowl(params, curvature):
     return jnp.sum(curvature * params**2) / 2
 
@@ -74,6 +77,7 @@ def broken_update(updates, state, params=None):
     ("optimizer", "loss", "words"),
     [
         (optax.lbfgs(), bowl, "differentiate this optimizer's update: it runs a loop"),
+        (LINE_SEARCH, bowl, "differentiate this optimizer's update: it runs a loop"),
         (optax.sgd(0.1), loop_loss, "differentiate the loss twice: it runs a loop"),
         (optax.GradientTransformation(optax.identity().init, broken_update), bowl, "take a step"),
     ],
