@@ -15,7 +15,7 @@ def filled(text: str, **numbers: object) -> str:
     Examples
     --------
     >>> filled("{few[0]:.1f} of {all} hold.", few=[2.0], all=3)
-    '2.0 of 3 hold.\\n'
+    '2.0 of 3 hold.\n'
     """
     return wrapped(text.format(**numbers)) + "\n"
 
