@@ -303,3 +303,10 @@ def test_a_lock_that_is_a_link_is_not_written_through(cut: RunDirectory, tmp_pat
     cut.lock_file.unlink()
     os.mkfifo(cut.lock_file)
     assert cut.writer() is None
+
+
+def test_checkpoints_can_be_imported_from_their_former_path() -> None:
+    from lopt.meta.checkpoint import read_checkpoint, write_checkpoint
+
+    assert read_checkpoint is checkpoint.read_checkpoint
+    assert write_checkpoint is checkpoint.write_checkpoint
