@@ -223,7 +223,7 @@ def test_flags_go_before_the_file_and_the_file_before_the_default(tmp_path, caps
     for text, message in (
         ('{"sigmo": 1}', "'sigmo' is no field of the configuration. Did you mean 'sigma'?"),
         ('{"pairs": 1.5}', "pairs must be of type int; it is 1.5"),
-        ('{"pairs": true}', "pairs must be of type int; it is True"),
+        ('{"pairs": true}', "pairs must be of type int; it is true"),
         ("[1]", "must hold an object of fields"),
         ("{", "cannot be read"),
     ):
