@@ -224,7 +224,7 @@ def test_flags_go_before_the_file_and_the_file_before_the_default(tmp_path, caps
         ('{"sigmo": 1}', "'sigmo' is no field of the configuration. Did you mean 'sigma'?"),
         ('{"pairs": 1.5}', "pairs must be of type int; it is 1.5"),
         ('{"pairs": true}', "pairs must be of type int; it is true"),
-        ("[1]", "must hold an object of fields"),
+        ("[1]", "must be an object"),
         ("{", "cannot be read"),
     ):
         (tmp_path / "bad.json").write_text(text)
