@@ -18,6 +18,7 @@ LAYERS = (
     ("lopt.monitor",),
     ("lopt.tasks",),
     ("lopt.optimizers",),
+    ("lopt.arrays", "lopt.files"),
     ("nqm",),
     ("theory",),
 )
@@ -27,7 +28,7 @@ OUTSIDE_ALLOWED = {
 }
 
 
-ROOMS = ("figures", "theory")
+ROOMS = ("figures", "lopt", "theory")
 MODULES_OF_A_ROOM = 12
 
 

@@ -19,7 +19,7 @@ from lopt.meta.run.directory import RunDirectory
 from lopt.monitor import Inspection, InspectSettings, inspect, star_blackbox, update_map
 from lopt.monitor.krylov.values import Value
 from lopt.optimizers.files.saved import Saved, load
-from lopt.optimizers.star import StarConfig
+from lopt.optimizers.star_update import StarConfig
 from lopt.tasks.registry import make_task, parse_task_name
 from lopt.tasks.task import Batch, Params, Task, take
 from nqm.untrusted import quoted

@@ -28,7 +28,7 @@ from lopt.meta.fields import member, require, setting
 from lopt.monitor.probing.warning_rules import WarningRule
 from lopt.optimizers.files.configuration import check_usable, from_fields
 from lopt.optimizers.linear import LinearConfig
-from lopt.optimizers.star import (
+from lopt.optimizers.star_update import (
     BLACKBOX,
     HYPERPARAM,
     NOMINAL_TERMS,

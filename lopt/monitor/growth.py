@@ -20,7 +20,7 @@ from lopt.monitor.derivatives.step import (
     linearize_step,
     split_state,
 )
-from lopt.monitor.inspection.programs import Programs
+from lopt.monitor.programs import Programs
 
 __all__ = ["Growth", "growth"]
 

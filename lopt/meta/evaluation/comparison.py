@@ -16,7 +16,7 @@ from lopt.meta.evaluation.tuning import Baseline, Constants, baselines, tune
 from lopt.meta.run.directory import RunDirectory
 from lopt.optimizers.files.saved import Saved, load, shipped
 from lopt.optimizers.linear import LinearConfig
-from lopt.optimizers.star import StarConfig
+from lopt.optimizers.star_update import StarConfig
 from lopt.tasks.registry import make_task
 from lopt.tasks.task import Task
 

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
+from lopt.arrays import flat_vector
 from lopt.monitor.derivatives.joint import random_signs
 from lopt.monitor.derivatives.step import (
     Batch,
     Loss,
     Params,
     State,
-    flat_vector,
     linearize_loss,
     require_float,
 )
@@ -32,8 +32,8 @@ from lopt.monitor.inspection.survey import (
 )
 from lopt.monitor.krylov.arnoldi import KrylovFactorization, arnoldi
 from lopt.monitor.krylov.lanczos import LARGE_BASIS, lanczos, norm, symmetric_factorization
-from lopt.optimizers.parts.response import StarResponse, star_response
-from lopt.optimizers.star import Star
+from lopt.optimizers.star_response import StarResponse, star_response
+from lopt.optimizers.star_update import Star
 
 __all__ = ["inspect_star"]
 

@@ -11,8 +11,9 @@ import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
+from lopt.arrays import flat_vector
 from lopt.monitor.derivatives.joint import hessian_operator, joint_operator
-from lopt.monitor.derivatives.step import Batch, Loss, Params, State, flat_vector
+from lopt.monitor.derivatives.step import Batch, Loss, Params, State
 from lopt.monitor.krylov.arnoldi import KrylovFactorization, arnoldi
 from lopt.monitor.krylov.eigenvalues import EigenEstimate, dense_eigenvalues, ritz_values
 from lopt.monitor.probing.verdict import Judgement, VerdictRule, judge

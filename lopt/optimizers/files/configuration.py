@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import numpy as np
 
 from lopt.optimizers.linear import LinearConfig
-from lopt.optimizers.star import StarConfig
+from lopt.optimizers.star_update import StarConfig
 from nqm.untrusted import quoted
 
 Made = TypeVar("Made")

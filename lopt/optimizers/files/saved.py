@@ -16,7 +16,7 @@ from lopt.files import written_whole
 from lopt.optimizers.files.configuration import check_usable, from_fields, typed
 from lopt.optimizers.files.released import check_shapes
 from lopt.optimizers.linear import LinearConfig
-from lopt.optimizers.star import StarConfig
+from lopt.optimizers.star_update import StarConfig
 from nqm.archives import open_npz
 from nqm.untrusted import as_object, format_number, one_line, parse_json, quoted, reading
 

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lopt.monitor.derivatives.mapped import stacked
+from lopt.arrays import stacked
 from lopt.optimizers.parts.accumulators import (
     Accumulators,
     Decays,
@@ -44,7 +44,7 @@ from lopt.optimizers.parts.features import (
 from lopt.optimizers.parts.network import first_layer, fold, upper_layers
 from lopt.optimizers.parts.state import StarState, tensors
 from lopt.optimizers.parts.sweep import sweep
-from lopt.optimizers.star import (
+from lopt.optimizers.star_update import (
     MetaParameters,
     StarConfig,
     learned_decays,
