@@ -18,7 +18,7 @@ LAYERS = (
     ("lopt.monitor",),
     ("lopt.tasks",),
     ("lopt.optimizers",),
-    ("lopt.arrays", "lopt.files"),
+    ("lopt.arrays", "lopt.checks", "lopt.files"),
     ("nqm",),
     ("theory",),
 )

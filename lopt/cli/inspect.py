@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lopt.checks import require
 from lopt.meta.config import MOST_INNER_STEPS
-from lopt.meta.fields import require
 from lopt.meta.run.directory import RunDirectory
 from lopt.monitor import Inspection, InspectSettings, inspect, star_blackbox, update_map
 from lopt.monitor.krylov.values import Value

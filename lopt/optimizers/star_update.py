@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from lopt.checks import require
 from lopt.optimizers.constants import (
     is_zero,
     require_count,
     require_flag,
     require_number,
     require_sequence,
-    shown,
 )
 from lopt.optimizers.parts.accumulators import (
     Accumulators,
@@ -93,11 +93,12 @@ class StarConfig:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.nominal_term is not None and self.nominal_term not in NOMINAL_TERMS:
-            raise ValueError(
-                f"nominal_term must be one of {', '.join(NOMINAL_TERMS)} or None; it is "
-                f"{shown(self.nominal_term)}."
-            )
+        require(
+            "nominal_term",
+            self.nominal_term,
+            self.nominal_term is None or self.nominal_term in NOMINAL_TERMS,
+            f"one of {', '.join(NOMINAL_TERMS)} or None",
+        )
         for name in FLAGS:
             require_flag(name, getattr(self, name))
         if self.nominal_term is None and not self.blackbox_term:

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lopt.checks import require
+
 #: What is meta-trained, a pytree of arrays.
 MetaParameters = Any
 #: Builds the inner optimizer from the meta-parameters.
@@ -70,8 +72,7 @@ class Estimator(Protocol):
 def require_at_least_one(**values: int) -> None:
     """Raise where one of the named integers is below 1."""
     for name, value in values.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1; it is {value}.")
+        require(name, value, value >= 1, "at least 1")
 
 
 def pairs_at_once(state: Any) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
-from lopt.optimizers.files.configuration import MOST_ENTRIES, check_usable, typed
+from lopt.optimizers.files.configuration import MOST_ENTRIES, typed
 from lopt.optimizers.linear import LinearConfig
 from lopt.optimizers.parts.network import Network
 from lopt.optimizers.star_update import MetaParameters, NominalTerm, StarConfig, make_star
@@ -93,7 +93,6 @@ def released_config(config: Mapping[str, Any]) -> StarConfig:
             nominal_exponent=exponent,
             **shared,
         )
-    check_usable(made)
     return made
 
 
