@@ -1,12 +1,22 @@
-"""Arrays joined into one, by writes that XLA makes in place."""
+"""Arrays as XLA has them cheapest: joined in place, and computed once."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-__all__ = ["flat_vector", "stacked"]
+__all__ = ["computed_once", "flat_vector", "stacked"]
+
+
+def computed_once(compute: Callable[[], Any], counter: Array) -> Any:
+    """The computed values as results of a branch that is always taken, as no counter is negative:
+    otherwise XLA computes them again in every loop that uses them.
+    """
+    shape = jax.eval_shape(compute)
+    none = lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)  # noqa: E731
+    return jax.lax.cond(counter >= 0, compute, none)
 
 
 def flat_vector(tree: Any) -> Array:
