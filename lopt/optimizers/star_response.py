@@ -162,7 +162,7 @@ class _TensorResponse:
     blackbox: _Output | None
 
     def outputs(self) -> tuple[_Output, _Output]:
-        """Of the update and of its blackbox part, zero where there is none."""
+        """How the update and its blackbox part move; the latter is zero where there is none."""
         zero = jax.tree.map(jnp.zeros_like, self.update)
         return self.update, self.blackbox or zero
 
@@ -257,7 +257,7 @@ def _entrywise(
     swept: Swept,
     kinds: Sequence[str],
 ) -> _Entrywise:
-    """Of the features of these kinds; what is factored stands still."""
+    """The derivatives of the features of these kinds; factored second moments stand still."""
     factored = factored_axes(gradient.shape) is not None
 
     def entries(g: Array) -> tuple[list[Array], Array, Array]:
@@ -323,8 +323,8 @@ def _tensor_response(
     ]
 
     def output(which: Moved) -> _Output:
-        back = computed_once(lambda: pullback(which), count)
-        found = _output(*back, moving, layer, p, kinds, scaled)
+        by_units, by_moments, own = computed_once(lambda: pullback(which), count)
+        found = _output(by_units, by_moments, own, moving, layer, p, kinds, scaled)
         return found if factored else found._replace(units=[])
 
     twice = 2.0 / max(1, g.size)

@@ -22,7 +22,7 @@ class Estimate(NamedTuple):
     """A meta-gradient and what was seen on the way."""
 
     gradient: MetaParameters
-    """Of the meta-loss with the task's normalization, where it has one."""
+    """The gradient of the meta-loss, normalized by the task where it has a normalization."""
     meta_loss: jax.Array
     """Mean clipped loss over particles and inner steps, in the task's units: not normalized."""
     diverged: jax.Array

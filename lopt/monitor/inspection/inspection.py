@@ -56,7 +56,7 @@ def inspect(
     * Theorem 1 and Theorem 1' for this M and H, see `theorem_margins`.
 
     Everything is found from products with these maps, in a compiled call and another for what an
-    elementwise update does not need (see `survey`). They are compiled anew for another
+    elementwise update does not need (see `survey`). They are compiled again for another
     `transformation`, `loss`, `blackbox` (compared by identity: keep the function, a lambda written
     again is another), `settings` or shapes, and forgotten when the loss is.
 

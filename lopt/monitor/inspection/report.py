@@ -29,7 +29,7 @@ class ResponseSummary:
     asymmetry: Value
 
     def unsure(self) -> "ResponseSummary":
-        """The same values, of which nothing is known."""
+        """The same values with unbounded errors, none of them converged."""
         return ResponseSummary(
             **{
                 name: replace(getattr(self, name), error=float("inf"), converged=False)

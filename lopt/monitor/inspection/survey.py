@@ -115,7 +115,7 @@ class _Found(NamedTuple):
     held: Array
 
     def add(self, probe: Array, answer: Response) -> "_Found":
-        """With one more probe."""
+        """The probes found so far and one more."""
         total = self.total.add(self.taken, -probe * answer.update)
         nominal = self.nominal
         if nominal is not None:

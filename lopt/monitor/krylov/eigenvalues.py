@@ -111,7 +111,7 @@ class EigenEstimate:
         )
 
     def unsure(self) -> "EigenEstimate":
-        """The same values, of which nothing is known."""
+        """The same values with unbounded errors, none of them converged."""
         none = np.zeros(len(self.values), bool)
         return replace(self, errors=np.full(len(self.values), np.inf), converged=none)
 
