@@ -25,7 +25,7 @@ import lopt
 from lopt.optimizers.parts.accumulators import update_accumulators
 from lopt.optimizers.parts.features import mean_squares, scales, tensor_features
 from lopt.optimizers.parts.network import apply_network
-from lopt.optimizers.star import learned_decays
+from lopt.optimizers.star_update import learned_decays
 
 MLP = [(784, 128), (128,), (128, 128), (128,), (128, 10), (10,)]
 SHAPES = {

@@ -20,7 +20,7 @@ OUTSIDE_ALLOWED = {
 }
 
 
-ROOMS = ("figures", "theory")
+ROOMS = ("figures", "lopt", "theory")
 MODULES_OF_A_ROOM = 12
 
 
@@ -122,10 +122,11 @@ def test_no_room_has_too_many_modules(top: str) -> None:
 
 
 def test_the_layers_are_those_of_the_architecture() -> None:
-    assert len(LAYERS) == 8
+    assert len(LAYERS) == 9
     assert {name for names in LAYERS for name in names} == {
         *("figures", "notebooks", "benchmarks", "theory", "nqm"),
         *(f"lopt.{room}" for room in ("cli", "meta", "monitor", "tasks", "optimizers")),
+        *("lopt.arrays", "lopt.checks", "lopt.files"),
     }
 
 

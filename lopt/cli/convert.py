@@ -16,7 +16,7 @@ from lopt.optimizers.files.released import (
     to_released,
 )
 from lopt.optimizers.files.saved import LARGEST, Saved, load, save
-from lopt.optimizers.star import StarConfig
+from lopt.optimizers.star_update import StarConfig
 from nqm.archives import open_npz
 from nqm.untrusted import as_object, one_line, parse_json, reading
 

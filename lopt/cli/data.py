@@ -61,7 +61,7 @@ def list_command(options: argparse.Namespace) -> int:
 
 
 def _state(known: Dataset) -> tuple[str, str]:
-    """How many images there are, and where; or what brings them."""
+    """The number of images and where they lie, or the command that fetches them."""
     place = known.find()
     if place is None:
         return "", f"missing: {known.remedy}"

@@ -12,12 +12,12 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from lopt.checks import require
 from lopt.cli.display import table_console
 from lopt.files import written_whole
 from lopt.meta.config import MOST_INNER_STEPS
 from lopt.meta.evaluation.comparison import HORIZON, Evaluation, evaluate, find
 from lopt.meta.evaluation.tuning import baselines
-from lopt.meta.fields import require
 
 # Of one kind: held-out seeds, or draws of the search.
 MOST_RUNS = 2**20

@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lopt.checks import require
 from lopt.meta.config import MOST_INNER_STEPS
-from lopt.meta.fields import require
 from lopt.meta.run.directory import RunDirectory
 from lopt.monitor import Inspection, InspectSettings, inspect, star_blackbox, update_map
 from lopt.monitor.krylov.values import Value
 from lopt.optimizers.files.saved import Saved, load
-from lopt.optimizers.star import StarConfig
+from lopt.optimizers.star_update import StarConfig
 from lopt.tasks.registry import make_task, parse_task_name
 from lopt.tasks.task import Batch, Params, Task, take
 from nqm.untrusted import quoted

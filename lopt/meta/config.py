@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import optax
 
+from lopt.checks import require, require_member
 from lopt.meta.estimators import (
     PES,
     Constant,
@@ -24,11 +25,11 @@ from lopt.meta.estimators import (
     TruncatedBackprop,
 )
 from lopt.meta.estimators.exact import ExactMetaGradient
-from lopt.meta.fields import member, require, setting
+from lopt.meta.fields import setting
 from lopt.monitor.probing.warning_rules import WarningRule
-from lopt.optimizers.files.configuration import check_usable, from_fields
+from lopt.optimizers.files.configuration import from_fields
 from lopt.optimizers.linear import LinearConfig
-from lopt.optimizers.star import (
+from lopt.optimizers.star_update import (
     BLACKBOX,
     HYPERPARAM,
     NOMINAL_TERMS,
@@ -138,9 +139,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         parse_task_name(self.task)
-        member("optimizer", self.optimizer, OPTIMIZERS)
+        require_member("optimizer", self.optimizer, OPTIMIZERS)
         if self.nominal_term is not None:
-            member("nominal_term", self.nominal_term, NOMINAL)
+            require_member("nominal_term", self.nominal_term, NOMINAL)
         for name, most in (
             ("horizon", MOST_INNER_STEPS),
             ("truncation", MOST_INNER_STEPS),
@@ -171,7 +172,7 @@ class TrainConfig:
             0 <= self.final_learning_rate <= 1,
             "in [0, 1]",
         )
-        member("estimator", self.estimator, ESTIMATORS)
+        require_member("estimator", self.estimator, ESTIMATORS)
         _check_linear(self)
         _check_horizon(self)
         for rule in self.rules:
@@ -187,7 +188,7 @@ class TrainConfig:
                 f"pairs must be a multiple of devices; {self.pairs} is not one of {devices}. "
                 f"Take {devices * max(1, self.pairs // devices)} pairs."
             )
-        check_usable(self.optimizer_config)  # which itself says what terms go together
+        _ = self.optimizer_config  # It raises where its terms or constants do not go together.
 
     @property
     def optimizer_config(self) -> StarConfig | LinearConfig:
@@ -337,7 +338,7 @@ def _check_linear(config: TrainConfig) -> None:
 def _check_horizon(config: TrainConfig) -> None:
     """Raise where the schedule's bounds are missing or out of order."""
     schedule, least = config.horizon_schedule, config.horizon_min
-    member("horizon_schedule", schedule, HORIZON_SCHEDULES)
+    require_member("horizon_schedule", schedule, HORIZON_SCHEDULES)
     if schedule == "constant":
         if least is not None:
             raise ValueError(

@@ -20,7 +20,8 @@ from lopt.monitor.derivatives.step import (
     linearize_step,
     split_state,
 )
-from lopt.monitor.inspection.programs import Programs
+from lopt.monitor.programs import Programs
+from nqm.verdict.report import plain
 
 __all__ = ["Growth", "growth"]
 
@@ -79,13 +80,9 @@ class Growth:
 
     def to_json(self) -> dict[str, Any]:
         """Every number, as plain Python; None for what is not finite."""
-
-        def plain(values: np.ndarray) -> list[float | None]:
-            return [float(v) if np.isfinite(v) else None for v in values]
-
         return {
-            "exponent": plain(np.array([self.exponent]))[0],
-            "spread": plain(np.array([self.spread]))[0],
+            "exponent": plain(self.exponent),
+            "spread": plain(self.spread),
             "converged": self.converged,
             "by_start": plain(self.by_start),
             "late": plain(self.late),

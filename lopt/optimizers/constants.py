@@ -4,13 +4,14 @@ A constant may be traced, as where it follows a schedule under ``jit`` or is dif
 value is not known then, and only its shape and its dtype are checked.
 """
 
-import reprlib
 from collections.abc import Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from lopt.checks import require
 
 # Beyond it a constant is infinite in the arithmetic of the optimizers.
 LARGEST = float(np.finfo(np.float32).max)
@@ -39,43 +40,30 @@ def require_number(
     ...
     ValueError: step must be finite and at least 0; it is nan.
     """
-    if not _is_real_number(value):
-        raise ValueError(f"{name} must be a real number; it is {shown(value)}.")
-    if not _is_within(value, least, below):
-        rule = "finite" if least == -LARGEST else f"finite and at least {least:g}"
-        if below is not None:
-            rule = f"in [{least:g}, {below:g})"
-        raise ValueError(f"{name} must be {rule}; it is {shown(value)}.")
+    require(name, value, _is_real_number(value), "a real number")
+    rule = "finite" if least == -LARGEST else f"finite and at least {least:g}"
+    if below is not None:
+        rule = f"in [{least:g}, {below:g})"
+    require(name, value, _is_within(value, least, below), rule)
 
 
 def require_count(name: str, value: Any, most: int) -> None:
     """Raise where a value is no whole number from 1 to `most`."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not (whole and 1 <= value <= most):
-        raise ValueError(f"{name} must be a whole number from 1 to {most}; it is {shown(value)}.")
+    require(name, value, whole and 1 <= value <= most, f"a whole number from 1 to {most}")
 
 
 def require_flag(name: str, value: Any) -> None:
     """Raise where a value is neither True nor False."""
-    if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"{name} must be True or False; it is {shown(value)}.")
+    require(name, value, isinstance(value, bool | np.bool_), "True or False")
 
 
 def require_sequence(name: str, value: Any, lengths: range) -> Iterable[Any]:
     """The value, which is a list, a tuple or a vector of so many entries."""
     kinds = (list, tuple, np.ndarray, jax.Array)
-    if not isinstance(value, kinds) or getattr(value, "ndim", 1) != 1 or len(value) not in lengths:
-        raise ValueError(
-            f"{name} must be a list of {lengths.start} to {lengths.stop - 1} entries; it is "
-            f"{shown(value)}."
-        )
+    holds = isinstance(value, kinds) and getattr(value, "ndim", 1) == 1 and len(value) in lengths
+    require(name, value, holds, f"a list of {lengths.start} to {lengths.stop - 1} entries")
     return value
-
-
-def shown(value: Any) -> str:
-    """The value as a message shows it, cut where it is long."""
-    text = reprlib.repr(value)
-    return " ".join(text.split())[:60]
 
 
 def _is_real_number(value: Any) -> bool:

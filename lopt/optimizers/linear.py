@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lopt.optimizers.constants import require_count, require_number, shown
+from lopt.optimizers.constants import require_count, require_number
 from lopt.optimizers.parts.leaves import require_real
 from nqm.rules.linear import step_matrix
+from nqm.untrusted import one_line
 
 # Of a dense P.
 MOST_DIMENSIONS = 2**15
@@ -92,7 +93,7 @@ def linear(preconditioner: jax.Array, nominal_step: Any) -> optax.GradientTransf
         if not hasattr(tree, "shape") or shapes != [(size,)]:
             raise ValueError(
                 f"linear needs parameters that are one vector of {size} numbers; their shapes are "
-                f"{shown(shapes)}. Pass jax.flatten_util.ravel_pytree(params)[0]."
+                f"{one_line(str(shapes), 60)}. Pass jax.flatten_util.ravel_pytree(params)[0]."
             )
         require_real(tree)
 

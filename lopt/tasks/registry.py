@@ -105,7 +105,7 @@ def make_task(name: str) -> Task:
     128
     """
     parts = parse_task_name(name)
-    # Flax takes most of a second to import, which only who makes a task should wait for.
+    # Flax takes most of a second to import, so that it is imported only when a task is made.
     if parts is None:
         from lopt.tasks.quadratic import quadratic_task
 

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lopt.checks import require
+
 #: What is meta-trained, a pytree of arrays.
 MetaParameters = Any
 #: Builds the inner optimizer from the meta-parameters.
@@ -20,7 +22,7 @@ class Estimate(NamedTuple):
     """A meta-gradient and what was seen on the way."""
 
     gradient: MetaParameters
-    """Of the meta-loss with the task's normalization, where it has one."""
+    """The gradient of the meta-loss, normalized by the task where it has a normalization."""
     meta_loss: jax.Array
     """Mean clipped loss over particles and inner steps, in the task's units: not normalized."""
     diverged: jax.Array
@@ -70,8 +72,7 @@ class Estimator(Protocol):
 def require_at_least_one(**values: int) -> None:
     """Raise where one of the named integers is below 1."""
     for name, value in values.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1; it is {value}.")
+        require(name, value, value >= 1, "at least 1")
 
 
 def pairs_at_once(state: Any) -> int:

@@ -20,7 +20,7 @@ class Schedule(Protocol):
 
     @property
     def longest(self) -> int:
-        """No episode is longer."""
+        """The length of the longest possible episode."""
         ...
 
     def draw(self, key: jax.Array, outer_step: jax.Array) -> jax.Array:

@@ -163,7 +163,7 @@ class Count(NamedTuple):
 
     @classmethod
     def zero(cls, count: int) -> "Count":
-        """None yet, for so many."""
+        """A count of zero for each of `count` pairs or particles."""
         return cls(jnp.zeros(count, jnp.int32))
 
 

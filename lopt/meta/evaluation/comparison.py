@@ -1,6 +1,5 @@
 """A trained optimizer against tuned baselines, on the same held-out seeds."""
 
-import math
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,9 +15,10 @@ from lopt.meta.evaluation.tuning import Baseline, Constants, baselines, tune
 from lopt.meta.run.directory import RunDirectory
 from lopt.optimizers.files.saved import Saved, load, shipped
 from lopt.optimizers.linear import LinearConfig
-from lopt.optimizers.star import StarConfig
+from lopt.optimizers.star_update import StarConfig
 from lopt.tasks.registry import make_task
 from lopt.tasks.task import Task
+from nqm.verdict.report import plain
 
 # Where nothing says over how many steps it was meta-trained: the paper's.
 HORIZON = 2000
@@ -45,9 +45,9 @@ class Evaluation(NamedTuple):
             {
                 "name": s.name,
                 "constants": self.constants.get(s.name),
-                "meta_loss": _plain(s.meta_loss),
-                "at_horizon": _plain(s.at_horizon),
-                "at_end": _plain(s.at_end),
+                "meta_loss": plain(s.meta_loss),
+                "at_horizon": plain(s.at_horizon),
+                "at_end": plain(s.at_end),
                 "rises": s.rises,
                 "diverged": s.diverged,
             }
@@ -131,7 +131,3 @@ def evaluate_run(run: RunDirectory, seeds: int, horizons: int) -> Evaluation:
     """The training curves of the run's optimizer, of tuned Adam and of its initialization."""
     subject = find(str(run.path))
     return evaluate(subject, baselines(search=0)[:1], seeds, horizons * subject.horizon)
-
-
-def _plain(values: NDArray[np.float64]) -> list[float | None]:
-    return [float(v) if math.isfinite(v) else None for v in values]

@@ -83,7 +83,7 @@ def tune(
     means: list[float] = []
     for first in range(0, len(baseline.candidates), TOGETHER):
         some = baseline.candidates[first : first + TOGETHER]
-        # The last group is filled up, so that it is not compiled anew.
+        # The last group is filled up to the size of the others, which saves a second compilation.
         full = [*some, *[some[-1]] * (min(TOGETHER, len(baseline.candidates)) - len(some))]
         curves = training_curves(task, baseline.make, _stacked(full), horizon, keys)
         means += [meta_loss(c, horizon, task.loss_ceiling).mean() for c in curves[: len(some)]]

@@ -58,7 +58,7 @@ class About(NamedTuple):
     outer_step: int
     format: int
     versions: Mapping[str, str]
-    """Of the libraries that wrote it."""
+    """The versions of the libraries that wrote it."""
 
 
 class Damaged(ValueError):
@@ -199,7 +199,7 @@ def read_newest(
         except Damaged as error:
             damaged.append(str(error))
     place = one_line(str(folder), 90)
-    line = f"{place} has no readable checkpoint; start anew in another directory."
+    line = f"{place} has no readable checkpoint; start again in another directory."
     others = f" ({len(damaged) - 1} more)" if len(damaged) > 1 else ""
     first = damaged[0] if damaged else ""
     raise ValueError(f"{line} {one_line(first, LONGEST_LINE - len(line) - 15)}{others}".rstrip())
@@ -226,7 +226,7 @@ def remove_checkpoint(folder: Path, outer_step: int) -> None:
 
 
 def _checkpointer() -> ocp.Checkpointer:
-    """One of this process alone, also where it is the first of several."""
+    """A checkpointer that waits for no other process, although several may be running."""
     alone = ocp.options.MultiprocessingOptions(
         primary_host=jax.process_index(),
         active_processes={jax.process_index()},

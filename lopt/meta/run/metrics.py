@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lopt.meta.fields import require
+from lopt.checks import require
 from nqm.untrusted import (
     as_object,
     decode,

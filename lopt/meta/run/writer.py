@@ -1,7 +1,6 @@
 """Everything that a run writes while it trains, by one thread and in the order of the requests."""
 
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 
 from lopt.meta.run.checkpoint import write_checkpoint
 from lopt.meta.run.directory import RunDirectory
+from nqm.verdict.report import plain
 
 # A reader of the metrics waits at most about so long for a line.
 FLUSH_SECONDS = 5.0
@@ -94,7 +94,7 @@ class Writer:
             self._error = error
 
     def _write_line(self, values: dict[str, Any]) -> None:
-        self._metrics.write(json.dumps(_finite(values), allow_nan=False) + "\n")
+        self._metrics.write(json.dumps(plain(values), allow_nan=False) + "\n")
         scalars = [Summary.Value(tag=t, simple_value=v) for t, v in _scalars(values)]
         step = int(values["outer_step"])
         self._events.write_event(
@@ -116,7 +116,7 @@ class Writer:
 
 
 class Silent:
-    """The writer of a process that does not write."""
+    """The writer of a process that leaves writing to another: every method returns at once."""
 
     def __enter__(self) -> "Silent":
         return self
@@ -125,16 +125,16 @@ class Silent:
         pass
 
     def line(self, values: dict[str, Any]) -> None:
-        """Nothing."""
+        """Drop the line; the writing process has it, too."""
 
     def checkpoint(self, outer_step: int, state: Any) -> None:
-        """Nothing."""
+        """Write no checkpoint; the writing process does."""
 
     def wait(self) -> None:
-        """Nothing."""
+        """Return at once, as nothing is waiting to be written."""
 
     def check(self) -> None:
-        """Nothing."""
+        """Return at once, as no writing can have failed."""
 
 
 def _events(folder: Path, purge_step: int) -> EventsWriter:
@@ -164,12 +164,3 @@ def _scalars(values: dict[str, Any]) -> Iterator[tuple[str, float]]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _finite(value: Any) -> Any:
-    """The same with None for what JSON has no word for: NaN and the infinities."""
-    if isinstance(value, dict):
-        return {name: _finite(x) for name, x in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(x) for x in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

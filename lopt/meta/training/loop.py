@@ -21,7 +21,7 @@ from lopt.meta.training.trainer import Trainer, TrainState
 from lopt.meta.training.watch import measurement_interval
 from lopt.monitor.probing.warning_rules import ACTIONS, WarningRule, Warnings
 from lopt.optimizers.files.saved import save
-from lopt.optimizers.star import MetaParameters
+from lopt.optimizers.star_update import MetaParameters
 from lopt.tasks.task import Task
 from nqm.untrusted import one_line
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import optax
 
-from lopt.optimizers.star import STAR, MetaParameters, StarConfig, star
+from lopt.optimizers.star import star
+from lopt.optimizers.star_update import STAR, MetaParameters, StarConfig
 
 __all__ = ["star_blackbox"]
 

@@ -9,13 +9,13 @@ import optax
 from jax import Array
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
+from lopt.arrays import flat_vector
 from lopt.monitor.derivatives.step import (
     Batch,
     Cause,
     Loss,
     Params,
     State,
-    flat_vector,
     informed_update,
     linearize_loss,
     linearize_step,

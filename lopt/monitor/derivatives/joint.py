@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from lopt.arrays import flat_vector
 from lopt.monitor.derivatives.step import (
     Batch,
     Cause,
@@ -16,7 +17,6 @@ from lopt.monitor.derivatives.step import (
     Response,
     State,
     StepDerivative,
-    flat_vector,
     informed_update,
     linearize_step,
 )

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-__all__ = ["is_short", "mapped", "stacked"]
+from lopt.arrays import stacked
+
+__all__ = ["is_short", "mapped"]
 
 # Equations up to which a derivative's code is repeated rather than mapped over.
 SHORT_PROGRAM = 400
@@ -45,11 +47,3 @@ def mapped(apply: Callable, calls: dict[str, tuple[Any, Array]]) -> dict[str, An
 def is_short(apply: Callable, argument: Any) -> bool:
     """Whether a derivative's code is repeated rather than mapped over."""
     return len(jax.make_jaxpr(apply)(argument).eqns) <= SHORT_PROGRAM
-
-
-def stacked(*leaves: Array) -> Array:
-    """The leaves along a new leading axis, written one by one; see `flat_vector`."""
-    whole = jnp.zeros((len(leaves), *leaves[0].shape), leaves[0].dtype)
-    for index, leaf in enumerate(leaves):
-        whole = whole.at[index].set(leaf)
-    return whole

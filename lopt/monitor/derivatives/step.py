@@ -10,7 +10,9 @@ import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-__all__ = ["StepDerivative", "flat_vector", "informed_update", "linearize_step"]
+from lopt.arrays import flat_vector
+
+__all__ = ["StepDerivative", "informed_update", "linearize_step"]
 
 Params = Any
 State = Any
@@ -180,23 +182,6 @@ def linearize_loss(loss: Loss, params: Params, batch: Batch) -> LossDerivative:
     """The first two derivatives of the loss, the gradient linearized once."""
     (value, gradient), tangent = jax.linearize(lambda p: jax.value_and_grad(loss)(p, batch), params)
     return LossDerivative(value, gradient, lambda v: tangent(v)[1])
-
-
-def flat_vector(tree: Any) -> Array:
-    """The leaves of a tree one after the other, as `ravel_pytree` orders them.
-
-    On a CPU XLA's concatenation inside a loop takes ten times a Hessian product of a network of a
-    million weights; writing slice by slice does not.
-    """
-    leaves = [jnp.ravel(leaf) for leaf in jax.tree.leaves(tree)]
-    if not leaves:
-        return jnp.zeros(0)
-    whole = jnp.zeros(sum(leaf.size for leaf in leaves), jnp.result_type(*leaves))
-    offset = 0
-    for leaf in leaves:
-        whole = jax.lax.dynamic_update_slice(whole, leaf.astype(whole.dtype), (offset,))
-        offset += leaf.size
-    return whole
 
 
 class SplitState(NamedTuple):

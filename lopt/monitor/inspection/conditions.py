@@ -7,6 +7,7 @@ import numpy as np
 
 from lopt.monitor.krylov.values import Value
 from nqm.conditions.paper import SYMMETRIC_ONLY, THEOREM1, THEOREM1_PRIME, Condition
+from nqm.verdict.report import plain
 
 __all__ = ["Margin", "theorem_margins"]
 
@@ -49,8 +50,8 @@ class Margin:
             "applies": c.applies,
             "reason": c.reason,
             "holds": bool(c.holds),
-            "margin": _plain(c.margin),
-            "error": _plain(self.error),
+            "margin": plain(c.margin),
+            "error": plain(self.error),
             "converged": self.converged,
         }
 
@@ -154,7 +155,3 @@ def _indefinite(low: Value, high: Value) -> str:
     if low.value - low.error < -FLAT * high.value:
         return f"{UNKNOWN}smallest curvature {low.value:.3g} ± {low.error:.1g}"
     return ""
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -15,7 +15,6 @@ from lopt.monitor.derivatives.step import Batch, Loss, Params, State, require_fl
 from lopt.monitor.growth import Growth, growth
 from lopt.monitor.inspection.conditions import theorem_margins
 from lopt.monitor.inspection.lockstep import StepFactorization, factorize_step, process_names
-from lopt.monitor.inspection.programs import Programs
 from lopt.monitor.inspection.report import Inspection, ResponseSummary
 from lopt.monitor.inspection.settings import InspectSettings
 from lopt.monitor.inspection.star import inspect_star
@@ -23,7 +22,8 @@ from lopt.monitor.inspection.step_sizes import summarize_steps
 from lopt.monitor.inspection.survey import Survey, survey
 from lopt.monitor.krylov.eigenvalues import EigenEstimate, ritz_values, skew_norm
 from lopt.monitor.krylov.values import NOTHING, Value, extreme, radius
-from lopt.optimizers.star import Star
+from lopt.monitor.programs import Programs
+from lopt.optimizers.star_update import Star
 
 __all__ = ["inspect"]
 
@@ -56,7 +56,7 @@ def inspect(
     * Theorem 1 and Theorem 1' for this M and H, see `theorem_margins`.
 
     Everything is found from products with these maps, in a compiled call and another for what an
-    elementwise update does not need (see `survey`). They are compiled anew for another
+    elementwise update does not need (see `survey`). They are compiled again for another
     `transformation`, `loss`, `blackbox` (compared by identity: keep the function, a lambda written
     again is another), `settings` or shapes, and forgotten when the loss is.
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from lopt.arrays import flat_vector
 from lopt.monitor.derivatives.joint import balancing_sweep, random_signs
 from lopt.monitor.derivatives.mapped import mapped
 from lopt.monitor.derivatives.step import (
@@ -18,7 +19,6 @@ from lopt.monitor.derivatives.step import (
     Response,
     State,
     StepDerivative,
-    flat_vector,
     linearize_step,
 )
 from lopt.monitor.inspection.settings import InspectSettings

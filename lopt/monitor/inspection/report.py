@@ -3,13 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from lopt.monitor.growth import Growth
 from lopt.monitor.inspection.conditions import Margin
 from lopt.monitor.inspection.step_sizes import StepSummary
 from lopt.monitor.krylov.eigenvalues import EigenEstimate
 from lopt.monitor.krylov.values import Value
+from nqm.verdict.report import plain
 
 __all__ = ["Inspection", "ResponseSummary"]
 
@@ -30,7 +29,7 @@ class ResponseSummary:
     asymmetry: Value
 
     def unsure(self) -> "ResponseSummary":
-        """The same values, of which nothing is known."""
+        """The same values with unbounded errors, none of them converged."""
         return ResponseSummary(
             **{
                 name: replace(getattr(self, name), error=float("inf"), converged=False)
@@ -149,7 +148,7 @@ class Inspection:
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
             found[name] = value.to_json() if hasattr(value, "to_json") else value
-        return found | {"loss": self.loss if np.isfinite(self.loss) else None}
+        return found | {"loss": plain(self.loss)}
 
     def plot(self, axes: Any = None) -> Any:
         """The eigenvalues of the frozen map, and of the joint one if any, in the complex plane.

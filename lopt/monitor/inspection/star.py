@@ -1,21 +1,24 @@
 """An inspection of STAR at a frozen hidden state, by the derivative that is written by hand."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
+from lopt.arrays import flat_vector
 from lopt.monitor.derivatives.joint import random_signs
 from lopt.monitor.derivatives.step import (
     Batch,
     Loss,
+    LossDerivative,
     Params,
     State,
-    flat_vector,
     linearize_loss,
     require_float,
 )
@@ -32,8 +35,8 @@ from lopt.monitor.inspection.survey import (
 )
 from lopt.monitor.krylov.arnoldi import KrylovFactorization, arnoldi
 from lopt.monitor.krylov.lanczos import LARGE_BASIS, lanczos, norm, symmetric_factorization
-from lopt.optimizers.parts.response import StarResponse, star_response
-from lopt.optimizers.star import Star
+from lopt.optimizers.star_response import Moved, StarResponse, star_response
+from lopt.optimizers.star_update import Star
 
 __all__ = ["inspect_star"]
 
@@ -70,31 +73,100 @@ def inspect_star(
     unravel = ravel_pytree(params)[1]
     config = transformation.config
     response = star_response(transformation.meta_parameters, config, params, at.gradient, state)
+    maps = _response_maps(response, at.gradient)
     gradient = flat_vector(at.gradient)
     n = gradient.shape[0]
-    alpha, part = (jax.tree.map(jnp.negative, tree) for tree in response.elementwise())
-    finite = jax.tree.map(jnp.isfinite, alpha)
-
-    def free(tree: Params) -> Params:
-        return jax.tree.map(lambda f, v: jnp.where(f, v, 0.0), finite, tree)
-
-    def pair(index: int) -> tuple[Map, Map]:
-        """M or P, and its transpose; optax adds updates, so that M = -du/dg."""
-
-        def apply(tree: Params) -> Params:
-            return jax.tree.map(jnp.negative, response(tree)[index])
-
-        transpose = jax.linear_transpose(apply, at.gradient)
-        return lambda v: free(apply(free(v))), lambda v: free(transpose(free(v))[0])
-
-    apply, transpose = pair(0)
     start = start_vector(settings, gradient)
     hessian = symmetric_factorization(
         at.hessian, unravel(toward(start, gradient)), min(settings.hessian_vectors, n), TILTED
     )
     inverse = inverse_sharpness(hessian)
-    total = flat_vector(free(alpha))
-    size, top = jnp.abs(total), jnp.max(jnp.abs(total))
+    update, blackbox = maps.free(maps.diagonal.update), maps.free(maps.diagonal.blackbox)
+    total, random = flat_vector(update), unravel(start)
+    apply, transpose = maps.pair("update")
+    product = _product(at, apply, transpose, total, start, settings)
+    found = {"product": product.right, "product left": product.left}
+    count = min(settings.vectors, n)
+    count = min(RESPONSE_VECTORS, count) if _sparing(settings, n) else count
+    found |= _extremes(apply, transpose, update, random, count, inverse)
+    if config.blackbox_term:
+        own = _extremes(*maps.pair("blackbox"), blackbox, random, count)
+        found |= {f"blackbox {name}": extremes for name, extremes in own.items()}
+    nominal = total - flat_vector(blackbox)
+    return Survey(
+        hessian=bare(hessian),
+        product=bare(product.right),
+        overlap=product.overlap,
+        indefinite=jnp.array(True),
+        diagonal=jnp.array(False),
+        steps=sample_steps(nominal, params),
+        alpha_spread=_off_diagonal(maps, nominal, unravel, settings.seed + 1),
+        least=jnp.min(total),
+        largest=jnp.max(total),
+        inverse_sharpness=inverse,
+        held_count=jnp.sum(~flat_vector(maps.finite)),
+        still_count=jnp.zeros((), int),
+        loss=at.value,
+    ), StepFactorization(
+        maps={name: bare(one) for name, one in found.items()},
+        overlaps={"product": product.overlap},
+        decay=jnp.asarray(config.weight_decay),
+        drift=_drift(response, unravel(product.scale), (product.right.basis, product.left.basis)),
+    )
+
+
+@dataclass(frozen=True)
+class _ResponseMaps:
+    """M and its blackbox part P as maps; optax adds updates, so that M = -du/dg.
+
+    Coordinates where the diagonal of M is not finite are held: their rows and columns are zero.
+    """
+
+    response: StarResponse
+    gradient: Params
+    diagonal: Moved
+    finite: Params
+
+    def free(self, tree: Params) -> Params:
+        """The tree, zero where coordinates are held."""
+        return jax.tree.map(lambda f, v: jnp.where(f, v, 0.0), self.finite, tree)
+
+    def pair(self, part: Literal["update", "blackbox"]) -> tuple[Map, Map]:
+        """M or P, and its transpose."""
+
+        def apply(tree: Params) -> Params:
+            return jax.tree.map(jnp.negative, getattr(self.response(tree), part))
+
+        transpose = jax.linear_transpose(apply, self.gradient)
+        free = self.free
+        return lambda v: free(apply(free(v))), lambda v: free(transpose(free(v))[0])
+
+
+def _response_maps(response: StarResponse, gradient: Params) -> _ResponseMaps:
+    diagonal = jax.tree.map(jnp.negative, response.elementwise())
+    return _ResponseMaps(response, gradient, diagonal, jax.tree.map(jnp.isfinite, diagonal.update))
+
+
+class _Product(NamedTuple):
+    """The Krylov factorizations of M H and of its transpose, in the coordinates sqrt|D|."""
+
+    right: KrylovFactorization
+    left: KrylovFactorization
+    overlap: Array
+    scale: Array
+
+
+def _product(
+    at: LossDerivative,
+    apply: Map,
+    transpose: Map,
+    diagonal: Array,
+    start: Array,
+    settings: InspectSettings,
+) -> _Product:
+    """M H and its transpose, by the maps of M and of its transpose and the diagonal D of M."""
+    unravel = ravel_pytree(at.gradient)[1]
+    size, top = jnp.abs(diagonal), jnp.max(jnp.abs(diagonal))
     scale = jnp.sqrt(jnp.where(top > 0, jnp.clip(size / top, SCALE_RANGE, 1.0), 1.0))
 
     def ahead(vector: Array) -> Array:
@@ -103,46 +175,33 @@ def inspect_star(
     def back(vector: Array) -> Array:
         return scale * flat_vector(at.hessian(transpose(unravel(vector / scale))))
 
-    vectors, sparing = min(settings.vectors, n), n * settings.vectors > LARGE_BASIS
-    right = arnoldi(ahead, toward(start, scale * gradient), vectors, TILTED)
-    fewer = max(1, round(LEFT_SHARE * vectors)) if sparing else vectors
+    n = start.shape[0]
+    vectors = min(settings.vectors, n)
+    right = arnoldi(ahead, toward(start, scale * flat_vector(at.gradient)), vectors, TILTED)
+    fewer = max(1, round(LEFT_SHARE * vectors)) if _sparing(settings, n) else vectors
     left = arnoldi(back, _extreme_vectors(right), fewer)
-    maps = {"product": right, "product left": left}
-    count = min(RESPONSE_VECTORS, vectors) if sparing else vectors
-    random = unravel(start)
-    maps |= _extremes(apply, transpose, free(alpha), random, count, inverse)
-    if config.blackbox_term:
-        own = _extremes(*pair(1), free(part), random, count)
-        maps |= {f"blackbox {name}": found for name, found in own.items()}
-    nominal = total - flat_vector(free(part))
-    signs = random_signs(jax.random.key(settings.seed + 1), start)
-    moved = response(free(unravel(signs)))
-    probed = signs * flat_vector(free(jax.tree.map(jnp.subtract, moved.blackbox, moved.update)))
-    known = jnp.linalg.norm(nominal)
     # Row by row: on a CPU the product of two matrices so long takes ten times as long.
     overlap = jax.lax.map(
         lambda row: jnp.matmul(left.basis, row, precision="highest"), right.basis
     ).T
-    return Survey(
-        hessian=bare(hessian),
-        product=bare(right),
-        overlap=overlap,
-        indefinite=jnp.array(True),
-        diagonal=jnp.array(False),
-        steps=sample_steps(nominal, params),
-        alpha_spread=jnp.linalg.norm(probed - nominal) / jnp.where(known > 0, known, 1.0),
-        least=jnp.min(total),
-        largest=jnp.max(total),
-        inverse_sharpness=inverse,
-        held_count=jnp.sum(~flat_vector(finite)),
-        still_count=jnp.zeros((), int),
-        loss=at.value,
-    ), StepFactorization(
-        maps={name: bare(found) for name, found in maps.items()},
-        overlaps={"product": overlap},
-        decay=jnp.asarray(config.weight_decay),
-        drift=_drift(response, unravel(scale), (right.basis, left.basis)),
-    )
+    return _Product(right, left, overlap, scale)
+
+
+def _sparing(settings: InspectSettings, coordinates: int) -> bool:
+    """Whether memory traffic is what costs."""
+    return coordinates * settings.vectors > LARGE_BASIS
+
+
+def _off_diagonal(
+    maps: _ResponseMaps, nominal: Array, unravel: Callable[[Array], Params], seed: int
+) -> Array:
+    """What the nominal part of M has off its diagonal `nominal`, relatively, by random signs."""
+    signs = random_signs(jax.random.key(seed), nominal)
+    moved = maps.response(maps.free(unravel(signs)))
+    change = jax.tree.map(jnp.subtract, moved.blackbox, moved.update)
+    probed = signs * flat_vector(maps.free(change))
+    known = jnp.linalg.norm(nominal)
+    return jnp.linalg.norm(probed - nominal) / jnp.where(known > 0, known, 1.0)
 
 
 def _drift(response: StarResponse, scale: Params, bases: tuple[Array, ...]) -> Array:

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nqm.verdict.report import plain
+
 __all__ = ["QUANTILES", "StepSample", "StepSummary", "sample_steps", "summarize_steps"]
 
 # A partition of a million values takes as long as ten gradients of a network of that size.
@@ -50,9 +52,9 @@ class StepSummary:
     def to_json(self) -> dict[str, Any]:
         """Every number, as plain Python."""
         return {
-            "quantiles": {f"{k:g}": _plain(v) for k, v in self.quantiles.items()},
-            "tensors": {name: _plain(v) for name, v in self.tensors.items()},
-            "off_diagonal": _plain(self.off_diagonal),
+            "quantiles": {f"{k:g}": plain(v) for k, v in self.quantiles.items()},
+            "tensors": plain(self.tensors),
+            "off_diagonal": plain(self.off_diagonal),
         }
 
 
@@ -102,7 +104,3 @@ def _places(size: int, count: int) -> np.ndarray:
     if size <= count:
         return np.arange(size)
     return np.random.default_rng(0).integers(size, size=count)
-
-
-def _plain(value: float) -> float | None:
-    return value if np.isfinite(value) else None

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from lopt.arrays import flat_vector
 from lopt.monitor.derivatives.joint import random_signs, random_uniform
 from lopt.monitor.derivatives.mapped import is_short, mapped
 from lopt.monitor.derivatives.step import (
@@ -18,7 +19,6 @@ from lopt.monitor.derivatives.step import (
     Response,
     State,
     StepDerivative,
-    flat_vector,
     linearize_step,
 )
 from lopt.monitor.inspection.settings import InspectSettings
@@ -115,7 +115,7 @@ class _Found(NamedTuple):
     held: Array
 
     def add(self, probe: Array, answer: Response) -> "_Found":
-        """With one more probe."""
+        """The probes found so far and one more."""
         total = self.total.add(self.taken, -probe * answer.update)
         nominal = self.nominal
         if nominal is not None:

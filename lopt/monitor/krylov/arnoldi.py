@@ -69,7 +69,7 @@ def arnoldi(
 
     Exactly `vectors` products are taken, so the function can be jitted and vmapped. Gram-Schmidt
     runs again where the vector has lost more than 1 - 1/sqrt(2) of its length ("twice is enough"
-    unless it lies numerically inside the space, whence the third time). A remainder
+    unless it lies numerically inside the space, which the third time is for). A remainder
     below the rounding error of the product ends the process: the space is invariant, the
     remaining rows are zero, and the eigenvalues of H are eigenvalues of A. For a symmetric
     operator this is Lanczos with full reorthogonalization, at the same cost.

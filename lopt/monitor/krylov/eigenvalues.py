@@ -9,6 +9,7 @@ import scipy.linalg
 
 from lopt.monitor.krylov.arnoldi import ROUNDING_UNITS, KrylovFactorization
 from lopt.monitor.krylov.enclosure import Enclosure, enclosure
+from nqm.verdict.report import plain
 
 __all__ = ["EigenEstimate", "dense_eigenvalues", "ritz_values", "skew_norm"]
 
@@ -110,29 +111,20 @@ class EigenEstimate:
         )
 
     def unsure(self) -> "EigenEstimate":
-        """The same values, of which nothing is known."""
+        """The same values with unbounded errors, none of them converged."""
         none = np.zeros(len(self.values), bool)
         return replace(self, errors=np.full(len(self.values), np.inf), converged=none)
 
     def to_json(self) -> dict[str, Any]:
         """Every number as plain Python; a complex value as [real, imaginary]; NaN as None."""
-        values = np.asarray(self.values)
-        plain = np.stack([values.real, values.imag], axis=-1) if np.iscomplexobj(values) else values
         return {
-            "values": _plain(plain),
-            "residuals": _plain(self.residuals),
-            "errors": _plain(self.errors),
+            "values": plain(self.values),
+            "residuals": plain(self.residuals),
+            "errors": plain(self.errors),
             "converged": [bool(c) for c in self.converged],
             "matvecs": self.matvecs,
             "invariant": self.invariant,
         }
-
-
-def _plain(array: np.ndarray) -> Any:
-    """Nested lists of floats with None for what JSON cannot hold."""
-    if array.ndim == 0:
-        return float(array) if np.isfinite(array) else None
-    return [_plain(item) for item in array]
 
 
 def ritz_values(

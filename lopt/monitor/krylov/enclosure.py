@@ -131,7 +131,7 @@ def enclosure(
     For a unit vector z and independent entries, uniform or normal, with a joint density of z . v of
     at most sqrt(n/6)/share (Ball's theorem on slices of the cube), P(|z . v| < delta) is at most
     delta sqrt(2n/3)/share; of a complex z some multiple has a real part of length 1/sqrt(2) or
-    more, whence another sqrt(2).
+    more, which gives another factor sqrt(2).
     """
     dimension, share = int(factorization.dimension), float(factorization.random_share)
     size = len(projection)

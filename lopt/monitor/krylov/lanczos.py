@@ -19,7 +19,7 @@ TreeOperator = Callable[[Tree], Tree]
 
 # Entries of a basis beyond which memory traffic would cost as much as the products.
 LARGE_BASIS = 2**21
-# Paige's factor between residual and error where the vectors are not orthogonalized anew.
+# Paige's factor between residual and error where the vectors are not reorthogonalized.
 PAIGE = 2.5
 
 

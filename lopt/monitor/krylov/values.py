@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from lopt.monitor.krylov.eigenvalues import EigenEstimate
+from nqm.verdict.report import plain
 
 __all__ = ["NOTHING", "Value", "extreme", "radius"]
 
@@ -47,8 +48,7 @@ class Value:
     def to_json(self) -> dict[str, Any]:
         """The fields; NaN and infinity as None."""
         numbers = {"value": self.value, "residual": self.residual, "error": self.error}
-        plain = {k: float(v) if np.isfinite(v) else None for k, v in numbers.items()}
-        return {**plain, "converged": bool(self.converged)}
+        return {**plain(numbers), "converged": bool(self.converged)}
 
 
 NOTHING = Value(float("nan"), float("nan"), float("nan"), converged=False)

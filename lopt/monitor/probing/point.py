@@ -11,11 +11,13 @@ import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
+from lopt.arrays import flat_vector
 from lopt.monitor.derivatives.joint import hessian_operator, joint_operator
-from lopt.monitor.derivatives.step import Batch, Loss, Params, State, flat_vector
+from lopt.monitor.derivatives.step import Batch, Loss, Params, State
 from lopt.monitor.krylov.arnoldi import KrylovFactorization, arnoldi
 from lopt.monitor.krylov.eigenvalues import EigenEstimate, dense_eigenvalues, ritz_values
 from lopt.monitor.probing.verdict import Judgement, VerdictRule, judge
+from nqm.verdict.report import plain
 
 __all__ = ["PointFactorization", "PointSpectrum", "ProbeSettings", "factorize", "resolve"]
 
@@ -197,13 +199,13 @@ class PointSpectrum:
         """Every number, as plain Python; None for NaN."""
         return {
             "inner_step": self.inner_step,
-            "loss": _plain(self.loss),
-            "sharpness": _plain(self.sharpness),
-            "sharpness_bound": _plain(self.sharpness_bound),
-            "preconditioned_sharpness": _plain(self.preconditioned_sharpness),
+            "loss": plain(self.loss),
+            "sharpness": plain(self.sharpness),
+            "sharpness_bound": plain(self.sharpness_bound),
+            "preconditioned_sharpness": plain(self.preconditioned_sharpness),
             **self.judgement.to_json(),
             "held": self.held,
-            "curvatures": [_plain(float(c)) for c in self.curvatures],
+            "curvatures": plain(self.curvatures),
             "joint": self.joint.to_json(),
             "frozen": self.frozen.to_json(),
             "hessian": self.hessian.to_json(),
@@ -295,7 +297,3 @@ def mode_curvatures(frozen: EigenEstimate, curvature: Any, gram: Any) -> np.ndar
 
 def _largest(values: np.ndarray) -> float:
     return float(values.max()) if values.size else float("nan")
-
-
-def _plain(value: float) -> float | None:
-    return value if np.isfinite(value) else None

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lopt.monitor.krylov.eigenvalues import EigenEstimate
+from nqm.verdict.report import plain
 
 __all__ = ["SEVERITY", "Judgement", "VerdictRule", "judge"]
 
@@ -96,8 +97,7 @@ class Judgement:
         """The fields; what is not finite as None, a complex number as [real, imaginary]."""
         fields = asdict(self)
         one = fields.pop("eigenvalue")
-        plain = {k: v if isinstance(v, str) or np.isfinite(v) else None for k, v in fields.items()}
-        return plain | {"eigenvalue": [one.real, one.imag] if np.isfinite(one) else None}
+        return plain(fields) | {"eigenvalue": [one.real, one.imag] if np.isfinite(one) else None}
 
 
 class _Kind(NamedTuple):

@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lopt.checks import require_member
+
 __all__ = ["ACTIONS", "WarningRule", "Warnings"]
 
 #: What a rule can do.
@@ -50,8 +52,8 @@ class WarningRule:
             raise ValueError(f"the limit of a rule must be finite and >= 0; it is {self.limit}.")
         if self.count < 1:
             raise ValueError(f"a rule must wait for at least 1 probe; it waits for {self.count}.")
-        _member("action", self.action, ACTIONS)
-        _member("quantity", self.quantity, QUANTITIES)
+        require_member("the action of a rule", self.action, ACTIONS)
+        require_member("the quantity of a rule", self.quantity, QUANTITIES)
 
     @classmethod
     def parse(cls, text: str) -> "WarningRule":
@@ -113,8 +115,3 @@ class Warnings:
                 if self.counts[i] >= rule.count:
                     due.append(rule)
         return due
-
-
-def _member(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"the {name} of a rule must be one of {', '.join(known)}; it is {value}.")

@@ -9,8 +9,6 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import numpy as np
 
-from lopt.optimizers.linear import LinearConfig
-from lopt.optimizers.star import StarConfig
 from nqm.untrusted import quoted
 
 Made = TypeVar("Made")
@@ -18,9 +16,6 @@ Made = TypeVar("Made")
 MOST_ENTRIES = 64
 # Characters of a text; the parsers of names and rules see nothing longer.
 LONGEST_TEXT = 200
-WIDEST = 2**12
-LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
-DECAYS = ("initial_momentum_decays", "initial_rms_decays", "initial_adafactor_decays")
 _SAYS = {NoneType: "null", int: "int", float: "float", bool: "bool", str: "str"}
 
 
@@ -88,32 +83,3 @@ def _kinds(hint: Any) -> tuple[type, ...]:
         return tuple({type(value): None for value in get_args(hint)})
     inner = get_args(hint)
     return tuple(kind for part in inner for kind in _kinds(part)) if inner else (hint,)
-
-
-def check_usable(config: StarConfig | LinearConfig) -> None:
-    """Raise where no optimizer can be made of constants that each are of their type.
-
-    Raises
-    ------
-    ValueError
-        Where a step is below zero, a constant is NaN or too large for a float32, a decay is outside
-        [0, 1], there is no decay, or a layer's width is not from 1 to 4,096.
-    """
-    if isinstance(config, LinearConfig):
-        return
-    for name in ("nominal_step", "blackbox_step", "initial_head_scale"):
-        _require(name, getattr(config, name), 0, LARGEST_FLOAT32)
-    for name in ("nominal_exponent", "blackbox_exponent"):
-        _require(name, getattr(config, name), -LARGEST_FLOAT32, LARGEST_FLOAT32)
-    for name in DECAYS:
-        if not getattr(config, name):
-            raise ValueError(f"{name} must hold at least one decay.")
-        for decay in getattr(config, name):
-            _require(name, decay, 0, 1)
-    for width in config.hidden_widths:
-        _require("hidden_widths", width, 1, WIDEST)
-
-
-def _require(name: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:
-        raise ValueError(f"{name} must be from {least:g} to {most:g}; it is {quoted(value)}.")

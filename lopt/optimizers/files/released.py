@@ -10,10 +10,10 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
-from lopt.optimizers.files.configuration import MOST_ENTRIES, check_usable, typed
+from lopt.optimizers.files.configuration import MOST_ENTRIES, typed
 from lopt.optimizers.linear import LinearConfig
 from lopt.optimizers.parts.network import Network
-from lopt.optimizers.star import MetaParameters, NominalTerm, StarConfig, star
+from lopt.optimizers.star_update import MetaParameters, NominalTerm, StarConfig, make_star
 from nqm.untrusted import quoted
 
 KINDS = ("star", "small_fc_lopt")
@@ -42,7 +42,7 @@ def from_released(
     """
     theta, made = released_meta_parameters(arrays), released_config(config)
     check_shapes(theta, made)
-    return star(theta, made)
+    return make_star(theta, made)
 
 
 def released_config(config: Mapping[str, Any]) -> StarConfig:
@@ -93,7 +93,6 @@ def released_config(config: Mapping[str, Any]) -> StarConfig:
             nominal_exponent=exponent,
             **shared,
         )
-    check_usable(made)
     return made
 
 
@@ -187,7 +186,7 @@ def to_released(theta: MetaParameters, config: StarConfig) -> Released:
 
     Examples
     --------
-    >>> from lopt.optimizers.star import STAR, init_meta_parameters
+    >>> from lopt.optimizers import STAR, init_meta_parameters
     >>> from dataclasses import replace
     >>> config = replace(STAR, blackbox_step=1e-3)
     >>> arrays, layout = to_released(init_meta_parameters(jax.random.key(0), config), config)

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from lopt.files import written_whole
-from lopt.optimizers.files.configuration import check_usable, from_fields, typed
+from lopt.optimizers.files.configuration import from_fields, typed
 from lopt.optimizers.files.released import check_shapes
 from lopt.optimizers.linear import LinearConfig
-from lopt.optimizers.star import StarConfig
+from lopt.optimizers.star_update import StarConfig
 from nqm.archives import open_npz
 from nqm.untrusted import as_object, format_number, one_line, parse_json, quoted, reading
 
@@ -108,7 +108,6 @@ def load(name_or_path: str | os.PathLike[str]) -> Saved:
         if not isinstance(family, str) or family not in FAMILIES:
             raise ValueError(f"family must be one of {', '.join(FAMILIES)}; it is {quoted(family)}")
         config = from_fields(FAMILIES[family], as_object(header.get("config"), "config"))
-        check_usable(config)
         names = typed("names", header.get("names"), tuple[str, ...])
         with np.errstate(over="ignore"):
             arrays = [file.read(str(k), "f").astype(np.float32) for k in range(len(names))]

@@ -1,1 +1,1 @@
-"""The parts of STAR: accumulators, features, network, the sweep over a tensor, the derivative."""
+"""The parts of STAR: accumulators, features, network and the sweep over a tensor."""

@@ -29,7 +29,7 @@ class Accumulators(NamedTuple):
     row: jax.Array
     """``[adafactor decays, *s]`` with a 1 on the largest axis: its mean taken over that axis."""
     column: jax.Array | None
-    """The same with a 1 on the second largest axis; None where `row` is not factored."""
+    """As `row`, with the 1 on the second largest axis; None where `row` is not factored."""
 
 
 class Decays(NamedTuple):

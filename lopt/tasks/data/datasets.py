@@ -66,7 +66,7 @@ class Dataset:
 
     @property
     def file_name(self) -> str:
-        """Of its ``.npz`` file."""
+        """The name of its ``.npz`` file."""
         return self.name.replace("-", "_") + ".npz"
 
     @property

@@ -27,7 +27,7 @@ class RemoteFile:
 
 
 class Interrupted(ValueError):
-    """A download that ended early; what came is kept and the next attempt goes on from it."""
+    """A download that ended early. The part received is kept and resumed from."""
 
 
 def silent(name: str, done: int, total: int | None) -> None:

@@ -40,8 +40,8 @@ def test_it_is_read_behind_a_byte_order_mark_and_under_a_name_in_capitals(
         ('{"sigma": {}}', "sigma must be of type float; it is an object of 0"),
         ('{"rules": [1]}', "rules[0] must be of type str; it is 1"),
         ('{"horizon": 5, "horizon": 6}', "the key 'horizon' twice"),
-        ('{"nominal_step": -1}', "nominal_step must be from 0 to"),
-        ('{"nominal_step": 1e300}', "nominal_step must be from 0 to"),
+        ('{"nominal_step": -1}', "nominal_step must be finite and at least 0; it is "),
+        ('{"nominal_step": 1e300}', "nominal_step must be finite and at least 0; it is "),
         ('{"outer_steps": 1' + "0" * 30 + "}", "outer_steps must be at most 99999999"),
     ],
 )

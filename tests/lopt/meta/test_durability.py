@@ -206,7 +206,9 @@ def test_nothing_readable_is_one_clear_error(tmp_path: Path) -> None:
     (checkpoint_path(tmp_path, 1) / "SHA256SUMS").write_text("")
     with pytest.raises(Damaged, match="SHA256SUMS does not list"):
         read_checkpoint(tmp_path, 1, STATE)
-    with pytest.raises(ValueError, match="has no readable checkpoint; start anew"):
+    with pytest.raises(
+        ValueError, match="has no readable checkpoint; start again in another directory"
+    ):
         read_newest(tmp_path, STATE)
 
 

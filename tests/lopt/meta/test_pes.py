@@ -15,7 +15,7 @@ import optax
 import pytest
 
 import lopt
-from lopt.optimizers.star import STAR
+from lopt.optimizers.star_update import STAR
 
 THETA = 0.3
 OFFSET = 2.0

@@ -12,8 +12,8 @@ import pytest
 
 import lopt
 from lopt.monitor import InspectSettings, inspect
-from lopt.monitor.inspection.programs import Programs
-from lopt.optimizers.star import Star
+from lopt.monitor.programs import Programs
+from lopt.optimizers.star_update import Star
 
 CURVATURE = jnp.array([1.0, 2.0, 4.0])
 QUICK = InspectSettings(hessian_vectors=3, vectors=3, sweeps=2)

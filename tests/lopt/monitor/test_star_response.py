@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 import lopt
 from lopt.monitor import InspectSettings, inspect, star_blackbox
 from lopt.monitor.inspection import star as learned
-from lopt.optimizers.parts.response import star_response
+from lopt.optimizers.star_response import star_response
 from tests.lopt.monitor.test_inspect import OPTIMIZERS, close, dense, matrices, network_loss, task
 
 # A matrix, a vector, a convolution's kernel, a number.

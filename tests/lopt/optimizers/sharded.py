@@ -17,7 +17,7 @@ import lopt
 from lopt.optimizers.parts import sweep as sweeping
 from lopt.optimizers.parts.accumulators import init_accumulators
 from lopt.optimizers.parts.sweep import sweep
-from lopt.optimizers.star import learned_decays
+from lopt.optimizers.star_update import learned_decays
 
 THETA = lopt.init_meta_parameters(jax.random.key(0), lopt.HYPERPARAM)
 STAR = lopt.star(THETA, lopt.HYPERPARAM, fused=False)

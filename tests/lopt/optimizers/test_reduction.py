@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import lopt
-from lopt.optimizers.star import NOMINAL_TERMS, MetaParameters, StarConfig
+from lopt.optimizers.star_update import NOMINAL_TERMS, MetaParameters, StarConfig
 
 KEY = jax.random.key(3)
 STEPS = 6

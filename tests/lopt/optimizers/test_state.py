@@ -9,7 +9,7 @@ import pytest
 import lopt
 from lopt.optimizers.parts.accumulators import Accumulators, bounded, factored_axes
 from lopt.optimizers.parts.features import mean_squares, scales, tensor_features
-from lopt.optimizers.star import StarState
+from lopt.optimizers.star_update import StarState
 
 PARAMS = {"w": jnp.ones((2, 3)), "b": jnp.ones(3), "s": jnp.ones(())}
 THETA = lopt.init_meta_parameters(jax.random.key(0))

@@ -14,7 +14,7 @@ the program instead holds some hundred arrays of the tensor's size, and a produc
 as long.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lopt.monitor.derivatives.mapped import stacked
+from lopt.arrays import computed_once, stacked
 from lopt.optimizers.parts.accumulators import (
     Accumulators,
     Decays,
@@ -41,10 +41,10 @@ from lopt.optimizers.parts.features import (
     scales,
     tensor_features,
 )
-from lopt.optimizers.parts.network import first_layer, fold, upper_layers
+from lopt.optimizers.parts.network import Network, first_layer, fold, upper_layers
 from lopt.optimizers.parts.state import StarState, tensors
-from lopt.optimizers.parts.sweep import sweep
-from lopt.optimizers.star import (
+from lopt.optimizers.parts.sweep import Swept, sweep
+from lopt.optimizers.star_update import (
     MetaParameters,
     StarConfig,
     learned_decays,
@@ -162,7 +162,7 @@ class _TensorResponse:
     blackbox: _Output | None
 
     def outputs(self) -> tuple[_Output, _Output]:
-        """Of the update and of its blackbox part, zero where there is none."""
+        """How the update and its blackbox part move; the latter is zero where there is none."""
         zero = jax.tree.map(jnp.zeros_like, self.update)
         return self.update, self.blackbox or zero
 
@@ -238,6 +238,60 @@ def _rows_and_columns(row: Array, column: Array, mean: Array) -> _RowsAndColumns
     )
 
 
+class _Entrywise(NamedTuple):
+    """The features that move with the entries of the gradient, and the momenta and second moments:
+    the derivative of each by its own entry, and of the features the values, too.
+    """
+
+    features: list[Array]
+    by_entry: list[Array]
+    momentum: Array
+    rms: Array
+
+
+def _entrywise(
+    old: Accumulators,
+    gradient: Array,
+    parameter: Array,
+    decays: Decays,
+    swept: Swept,
+    kinds: Sequence[str],
+) -> _Entrywise:
+    """The derivatives of the features of these kinds; factored second moments stand still."""
+    factored = factored_axes(gradient.shape) is not None
+
+    def entries(g: Array) -> tuple[list[Array], Array, Array]:
+        momentum, rms = update_moments(old.momentum, old.rms, g, decays)
+        kept = swept.accumulators
+        row, column = (kept.row, kept.column) if factored else update_factored(old, g, decays)
+        now = Accumulators(momentum, rms, row, column)
+        found = tensor_features(g, parameter, now, swept.scales if factored else scales(now))
+        return _listed(found, kinds), momentum, rms
+
+    (values, *_), moved = jax.jvp(entries, (gradient,), (jnp.ones_like(gradient),))
+    return _Entrywise(values, *moved)
+
+
+class _FirstLayer(NamedTuple):
+    """The network's first layer before its activation: its units, the weights of the features with
+    their normalization folded in, and the derivative of the logarithm of each normalization by the
+    mean square.
+    """
+
+    units: list[Array]
+    weights: Features
+    shrink: Features
+
+
+def _first_layer(network: Network, swept: Swept, count: Array) -> _FirstLayer:
+    squares = swept.mean_squares
+    return _FirstLayer(
+        units=first_layer(network, swept.features, squares, swept.scales, count),
+        weights=fold(network, squares, count).weights,
+        shrink=Features(*(-0.5 / (NORMALIZATION_FLOOR + square) for square in squares)),
+    )
+
+
 def _tensor_response(
     theta: MetaParameters,
     config: StarConfig,
@@ -248,28 +302,12 @@ def _tensor_response(
     old: Accumulators,
 ) -> _TensorResponse:
     g, p = bounded(jnp.asarray(gradient, jnp.float32)), jnp.asarray(parameter, jnp.float32)
-    a, x, mean_squares, factors = sweep(old, g, p, decays, blocked=False)
-    factored = factored_axes(g.shape) is not None
+    swept = sweep(old, g, p, decays, blocked=False)
+    a, factored = swept.accumulators, factored_axes(g.shape) is not None
     kinds = (ENTRIES if factored else (*ENTRIES, *ROWS, *COLUMNS)) if config.heads else ()
-
-    def entries(g: Array) -> tuple[list[Array], Array, Array]:
-        momentum, rms = update_moments(old.momentum, old.rms, g, decays)
-        row, column = (a.row, a.column) if factored else update_factored(old, g, decays)
-        now = Accumulators(momentum, rms, row, column)
-        found = tensor_features(g, p, now, factors if factored else scales(now))
-        return [value for kind in kinds for value in getattr(found, kind)], momentum, rms
-
+    moving = _entrywise(old, g, p, decays, swept, kinds)
+    layer = _first_layer(theta.network, swept, count) if config.heads else None
     ones, none = jnp.ones_like(g), jnp.zeros_like(g)
-    (values, *_), (tangents, by_momentum, by_rms) = jax.jvp(entries, (g,), (ones,))
-    units: list[Array] = []
-    weights: list[Array] = []
-    shrink: list[Array] = []
-    if config.heads:
-        units = first_layer(theta.network, x, mean_squares, factors, count)
-        folded = fold(theta.network, mean_squares, count).weights
-        shrinking = Features(*(-0.5 / (NORMALIZATION_FLOOR + square) for square in mean_squares))
-        weights = [w for kind in (*kinds, "parameter") for w in getattr(folded, kind)]
-        shrink = [s for kind in (*kinds, "parameter") for s in getattr(shrinking, kind)]
 
     def outputs(units: list[Array], a: Accumulators, g: Array) -> Moved:
         heads = upper_layers(theta.network, units, config.heads) if units else []
@@ -277,58 +315,69 @@ def _tensor_response(
         nominal, blackbox = (none if part is None else part for part in (nominal, blackbox))
         return Moved(nominal + blackbox, blackbox)
 
-    pullback = jax.vjp(outputs, units, a, g)[1]
+    pullback = jax.vjp(outputs, layer.units if layer else [], a, g)[1]
     scaled = [
         (place, decay)
         for kind in (SCALED if factored and config.heads else ())
-        for decay, place in enumerate(_places(x, kinds, kind))
+        for decay, place in enumerate(_places(swept.features, kinds, kind))
     ]
 
     def output(which: Moved) -> _Output:
-        by_units, by_moments, own = _computed_once(lambda: pullback(which), count)
-        along = [own, *(by_moments.momentum * by_momentum), *(by_moments.rms * by_rms)]
-        each = [
-            reduce(add, [unit * weight[j] for j, unit in enumerate(by_units)]) for weight in weights
-        ]
-        along += [weight * tangent for weight, tangent in zip(each, tangents, strict=False)]
-        acting = [s * w * v for s, w, v in zip(shrink, each, [*values, p], strict=False)]
-        by_scale: dict[int, list[Array]] = {}
-        for place, decay in scaled:
-            by_scale.setdefault(decay, []).append(each[place] * values[place])
-        return _Output(
-            gradient=reduce(add, along),
-            parameter=each[-1] if each else none,
-            squares=_rows(acting, g),
-            scales=[reduce(add, by_scale[decay]) for decay in sorted(by_scale)],
-            units=by_units if factored else [],
-        )
+        by_units, by_moments, own = computed_once(lambda: pullback(which), count)
+        found = _output(by_units, by_moments, own, moving, layer, p, kinds, scaled)
+        return found if factored else found._replace(units=[])
 
-    update = output(Moved(ones, none))
     twice = 2.0 / max(1, g.size)
+    squares = [twice * v * t for v, t in zip(moving.features, moving.by_entry, strict=True)]
     return _TensorResponse(
         gradient=g,
         parameter=p,
-        squares=_rows([twice * v * t for v, t in zip(values, tangents, strict=True)], g),
-        factors=_factors(a, decays, [(p, d, values[p]) for p, d in scaled], folded, shrinking)
-        if scaled
-        else None,
-        update=update,
+        squares=_rows(squares, g),
+        factors=_factors(a, decays, scaled, moving.features, layer) if scaled and layer else None,
+        update=output(Moved(ones, none)),
         blackbox=output(Moved(none, ones)) if config.blackbox_term else None,
     )
+
+
+def _output(
+    by_units: list[Array],
+    by_moments: Accumulators,
+    own: Array,
+    moving: _Entrywise,
+    layer: _FirstLayer | None,
+    parameter: Array,
+    kinds: Sequence[str],
+    scaled: list[tuple[int, int]],
+) -> _Output:
+    """How an output moves, from its derivatives by the units, the accumulators and the gradient."""
+    named = (*kinds, "parameter")
+    weights = _listed(layer.weights, named) if layer else []
+    shrink = _listed(layer.shrink, named) if layer else []
+    each = [reduce(add, [unit * w[j] for j, unit in enumerate(by_units)]) for w in weights]
+    along = [own, *(by_moments.momentum * moving.momentum), *(by_moments.rms * moving.rms)]
+    along += [by * tangent for by, tangent in zip(each, moving.by_entry, strict=False)]
+    values = [*moving.features, parameter]
+    acting = [s * w * v for s, w, v in zip(shrink, each, values, strict=False)]
+    by_scale: dict[int, list[Array]] = {}
+    for place, decay in scaled:
+        by_scale.setdefault(decay, []).append(each[place] * values[place])
+    return _Output(
+        gradient=reduce(add, along),
+        parameter=each[-1] if each else jnp.zeros_like(parameter),
+        squares=_rows(acting, parameter),
+        scales=[reduce(add, by_scale[decay]) for decay in sorted(by_scale)],
+        units=by_units,
+    )
+
+
+def _listed(x: Features, kinds: Sequence[str]) -> list[Array]:
+    """The features of these kinds, one after the other."""
+    return [value for kind in kinds for value in getattr(x, kind)]
 
 
 def _rows(arrays: Sequence[Array], like: Array) -> Array:
     """The arrays, each of the shape of `like`, as the rows of a matrix; of none an empty one."""
     return stacked(*(x.ravel() for x in arrays)) if arrays else jnp.zeros((0, like.size))
-
-
-def _computed_once(compute: Callable[[], Any], count: Array) -> Any:
-    """The values as the results of a branch that is always taken: otherwise XLA computes them anew
-    in every loop that uses them.
-    """
-    shape = jax.eval_shape(compute)
-    none = lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)  # noqa: E731
-    return jax.lax.cond(count >= 0, compute, none)
 
 
 def _places(x: Features, kinds: Sequence[str], kind: str) -> range:
@@ -340,19 +389,20 @@ def _places(x: Features, kinds: Sequence[str], kind: str) -> range:
 def _factors(
     a: Accumulators,
     decays: Decays,
-    scaled: list[tuple[int, int, Array]],
-    weights: Features,
-    shrink: Features,
+    scaled: list[tuple[int, int]],
+    features: list[Array],
+    layer: _FirstLayer,
 ) -> _Factors:
     axes = factored_axes(a.rms.shape[1:])
     assert axes is not None
     assert a.column is not None
+    values = [features[place] for place, _ in scaled]
     return _Factors(
         moments=(a.row, a.column, jnp.mean(a.row, axis=axes[0] + 1, keepdims=True)),
         rate=2.0 * (1.0 - decays.adafactor).reshape(-1, *(1,) * (a.rms.ndim - 1)),
-        scaled=[(place, decay) for place, decay, _ in scaled],
-        row_squares=[jnp.sum(v * v, axis=axes[1], keepdims=True) for *_, v in scaled],
-        column_squares=[jnp.sum(v * v, axis=axes[0], keepdims=True) for *_, v in scaled],
-        weights=weights,
-        shrink=shrink,
+        scaled=scaled,
+        row_squares=[jnp.sum(v * v, axis=axes[1], keepdims=True) for v in values],
+        column_squares=[jnp.sum(v * v, axis=axes[0], keepdims=True) for v in values],
+        weights=layer.weights,
+        shrink=layer.shrink,
     )
