@@ -1,4 +1,4 @@
-"""A picture of a meta-training run that is drawn anew while it runs."""
+"""A picture of a meta-training run that is redrawn while it runs."""
 
 import time
 from collections.abc import Iterable, Mapping

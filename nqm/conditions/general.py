@@ -119,7 +119,7 @@ def numerical_radius(matrix: AnyArray, directions: int | None = None) -> tuple[f
     """w(J) = max |x^H J x| over unit x: a lower and an upper bound.
 
     The largest eigenvalue of the Hermitian part of e^{i theta} J at m directions gives the lower
-    bound; the numerical range lies in the polygon that they circumscribe, whence the upper
+    bound; the numerical range lies in the polygon that they circumscribe, which gives the upper
     bound, larger by the factor 1/cos(pi/m).
 
     Parameters
