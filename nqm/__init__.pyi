@@ -1,5 +1,6 @@
 """The public names of nqm, each loaded at its first use."""
 
+from .conditions.condition import Condition as Condition
 from .conditions.formulas import descent_norm as descent_norm
 from .conditions.formulas import lemma2_interval as lemma2_interval
 from .conditions.formulas import lemma3_bounds as lemma3_bounds
@@ -15,6 +16,8 @@ from .conditions.intervals import crossing_steps as crossing_steps
 from .conditions.intervals import nominal_step_interval as nominal_step_interval
 from .conditions.intervals import nominal_step_intervals as nominal_step_intervals
 from .conditions.intervals import second_compound as second_compound
+from .conditions.lemma2 import lemma2 as lemma2
+from .conditions.lemma3 import lemma3 as lemma3
 from .conditions.momentum import aggmo_limit as aggmo_limit
 from .conditions.momentum import delay_limit as delay_limit
 from .conditions.momentum import exponential_average_limit as exponential_average_limit
@@ -22,11 +25,8 @@ from .conditions.momentum import heavy_ball_ellipse as heavy_ball_ellipse
 from .conditions.momentum import heavy_ball_limit as heavy_ball_limit
 from .conditions.momentum import momentum_condition as momentum_condition
 from .conditions.momentum import nesterov_limit as nesterov_limit
-from .conditions.paper import Condition as Condition
-from .conditions.paper import lemma2 as lemma2
-from .conditions.paper import lemma3 as lemma3
-from .conditions.paper import theorem1 as theorem1
-from .conditions.paper import theorem1_prime as theorem1_prime
+from .conditions.theorem1 import theorem1 as theorem1
+from .conditions.theorem1 import theorem1_prime as theorem1_prime
 from .examples import Example as Example
 from .examples import example as example
 from .files import read_array as read_array

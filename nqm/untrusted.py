@@ -38,8 +38,8 @@ def one_line(text: str, longest: int = LONGEST_LINE) -> str:
 
     Examples
     --------
-    >>> one_line("two\\nlines\\x1b[31m")
-    'two lines\\\\x1b[31m'
+    >>> one_line("two\nlines\x1b[31m")
+    'two lines\\x1b[31m'
     >>> one_line("abcdefghij", 5)
     'ab…ij'
     """

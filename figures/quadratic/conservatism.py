@@ -20,7 +20,7 @@ from nqm import (
     theorem1,
     theorem1_prime,
 )
-from nqm.conditions.paper import Condition
+from nqm.conditions.condition import Condition
 
 CONFIG: dict[str, Any] = {
     "seed": 0,

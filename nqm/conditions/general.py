@@ -5,20 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from nqm import validate
+from nqm.conditions.condition import Condition, Statement
 from nqm.conditions.formulas import descent_norm
-from nqm.conditions.paper import Condition, not_applicable
 from nqm.namespace import AnyArray
 from nqm.spectra.eigenvalues import EPS, loss_norm_matrix
 from nqm.validate import Array
 
-DESCENT = ("descent", "|A|_H <= 1, that is M^T H M <= M + M^T", "|A| in the norm of the loss")
-EIGENVECTOR = (
+DESCENT = Statement(
+    "descent", "|A|_H <= 1, that is M^T H M <= M + M^T", "|A| in the norm of the loss"
+)
+EIGENVECTOR = Statement(
     "eigenvector condition",
     "|alpha + lambda_i - 1/h| <= 1/(h kappa_2(V)), P = V Lambda V^-1",
     "|alpha + lambda_i(P) - 1/h|",
 )
-NUMERICAL_RADIUS = ("numerical radius", "w(J) <= 1, Berger", "w(J), J the form in the loss norm")
-NAN = float("nan")
+NUMERICAL_RADIUS = Statement(
+    "numerical radius", "w(J) <= 1, Berger", "w(J), J the form in the loss norm"
+)
 
 
 def _problem(
@@ -66,7 +69,7 @@ def descent(hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: fl
     """
     H, P, alpha = _problem(hessian, preconditioner, nominal_step)
     norm = float(descent_norm(H, P, alpha))
-    return Condition(*DESCENT, True, "", NAN, 1.0, NAN, norm)
+    return DESCENT.on(upper=1.0, largest=norm)
 
 
 def eigenvector_condition(
@@ -110,9 +113,9 @@ def eigenvector_condition(
         kappa = float(np.linalg.cond(vectors))
     if not kappa < 1 / np.sqrt(EPS):
         reason = f"P is defective to rounding: its eigenvectors have condition {kappa:.3g}"
-        return not_applicable(*EIGENVECTOR, reason)
+        return EIGENVECTOR.not_on(reason)
     largest = float(np.max(np.abs(alpha + values - 1 / h)))
-    return Condition(*EIGENVECTOR, True, "", NAN, 1 / (h * kappa), NAN, largest)
+    return EIGENVECTOR.on(upper=1 / (h * kappa), largest=largest)
 
 
 def numerical_radius(matrix: AnyArray, directions: int | None = None) -> tuple[float, float]:
@@ -191,4 +194,4 @@ def numerical_radius_condition(
     """
     H, P, alpha = _problem(hessian, preconditioner, nominal_step)
     _, upper = _numerical_radius(loss_norm_matrix(H, P, alpha))
-    return Condition(*NUMERICAL_RADIUS, True, "", NAN, 1.0, NAN, upper)
+    return NUMERICAL_RADIUS.on(upper=1.0, largest=upper)

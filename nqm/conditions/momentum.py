@@ -8,13 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from nqm import validate
+from nqm.conditions.condition import Condition, Statement
 from nqm.conditions.formulas import momentum_eigenvalues
-from nqm.conditions.paper import Condition, not_applicable
 from nqm.namespace import AnyArray
 from nqm.rules.hidden_state import checked_delay
 
-NAME, SOURCE = "momentum", "sum_k M_k/(1 + beta_k) < 2 H^-1, exact"
-QUANTITY = "eigenvalues of H^1/2 sum_k M_k/(1+beta_k) H^1/2"
+MOMENTUM = Statement(
+    "momentum",
+    "sum_k M_k/(1 + beta_k) < 2 H^-1, exact",
+    "eigenvalues of H^1/2 sum_k M_k/(1+beta_k) H^1/2",
+)
 
 
 def _check_momentum(name: str, value: float, lowest: float = -1.0) -> float:
@@ -67,18 +70,20 @@ def momentum_condition(
         raise ValueError("step_matrices and dampings must be as many, at least one.")
     for M in matrices:
         if validate.asymmetry(M) > validate.SYMMETRY_TOLERANCE:
-            return not_applicable(NAME, SOURCE, QUANTITY, "a step matrix is not symmetric")
+            return MOMENTUM.not_on("a step matrix is not symmetric")
         values = np.linalg.eigvalsh(M)
         if values[0] < -validate.rounding(values):
             reason = f"a step matrix has the negative eigenvalue {values[0]:.3g}"
-            return not_applicable(NAME, SOURCE, QUANTITY, reason)
+            return MOMENTUM.not_on(reason)
     if not np.linalg.eigvalsh(sum(matrices[1:], matrices[0]))[0] > 0:
-        return not_applicable(NAME, SOURCE, QUANTITY, "the step matrices' sum is singular")
+        return MOMENTUM.not_on("the step matrices' sum is singular")
     if not all(abs(b) < 1 for b in betas):
-        return not_applicable(NAME, SOURCE, QUANTITY, "a damping is not inside (-1, 1)")
+        return MOMENTUM.not_on("a damping is not inside (-1, 1)")
     x = momentum_eigenvalues(H, matrices, betas)
     low, high = float(x[0]), float(x[-1])
-    return Condition(NAME, SOURCE, QUANTITY, True, "", 0.0, 2.0, low, high, min(low, 2 - high))
+    return MOMENTUM.on(
+        lower=0.0, upper=2.0, smallest=low, largest=high, exact_margin=min(low, 2 - high)
+    )
 
 
 def heavy_ball_limit(momentum: float) -> float:

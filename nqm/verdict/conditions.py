@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nqm.conditions.condition import SYMMETRIC_ONLY, Condition, Statement
 from nqm.conditions.general import (
     DESCENT,
     EIGENVECTOR,
@@ -16,29 +17,22 @@ from nqm.conditions.general import (
     eigenvector_condition,
     numerical_radius_condition,
 )
-from nqm.conditions.momentum import NAME as MOMENTUM_NAME
-from nqm.conditions.momentum import QUANTITY, SOURCE, momentum_condition
-from nqm.conditions.paper import (
-    LEMMA2,
-    LEMMA3,
-    SYMMETRIC_ONLY,
+from nqm.conditions.lemma2 import LEMMA2, own_counterexample
+from nqm.conditions.lemma3 import LEMMA3, lemma3
+from nqm.conditions.momentum import MOMENTUM, momentum_condition
+from nqm.conditions.theorem1 import (
     THEOREM1,
     THEOREM1_PRIME,
-    Condition,
-    lemma3,
+    bounded_spectrum,
+    distance_from_ideal,
     theorem1_prime,
 )
 from nqm.spectra.enclosures import DENSE_LIMIT
 from nqm.verdict.problem import Problem
 
-NAN = float("nan")
 FOR_PLAIN = "it is about the plain rule (6)"
 FOR_MOMENTUM = "it is about v_k' = beta_k v_k + g, phi' = phi - sum_k M_k v_k'"
 FOR_PRECONDITIONED = "it is about rule (12); pass the rule `preconditioned`"
-
-
-def _unavailable(names: tuple[str, str, str], reason: str) -> Condition:
-    return Condition(*names, False, reason)
 
 
 def memoryless_conditions(
@@ -52,17 +46,17 @@ def memoryless_conditions(
     if p is not None:
         return (*paper, *_for_symmetric(problem, p, margins))
     n = len(problem.hessian)
-    functions: tuple[tuple[tuple[str, str, str], Callable[..., Condition], int, int], ...] = (
+    functions: tuple[tuple[Statement, Callable[..., Condition], int, int], ...] = (
         (THEOREM1_PRIME, theorem1_prime, DENSE_LIMIT, 0),
         (DESCENT, descent, DENSE_LIMIT, 1),
         (EIGENVECTOR, eigenvector_condition, DENSE_LIMIT, 0),
         (NUMERICAL_RADIUS, numerical_radius_condition, 64, 1),
     )
     found = []
-    for names, function, largest, unit in functions:
+    for statement, function, largest, unit in functions:
         if n > largest:
             reason = f"not evaluated above N = {largest}; call nqm.{function.__name__}"
-            found.append(_unavailable(names, reason))
+            found.append(statement.not_on(reason))
             continue
         condition = function(problem.hessian, problem.preconditioner, problem.alpha)
         found.append(replace(condition, exact_margin=margins[unit]))
@@ -73,18 +67,15 @@ def _paper_conditions(
     problem: Problem, p: tuple[float, float] | None, exact: float, rule: str
 ) -> tuple[Condition, ...]:
     """Theorem 1 and Lemma 2, of which one applies at most."""
-    top = 2 / float(problem.h[-1])
-    bounds = -problem.alpha, top - problem.alpha
-    names, others = (LEMMA2, THEOREM1) if rule == "preconditioned" else (THEOREM1, LEMMA2)
-    if p is None:
-        reason = SYMMETRIC_ONLY.format(problem.gap)
-        if rule == "preconditioned":  # the counterexample's Hessian, squared
-            reason = reason.replace("[2,1],[1,2]", "[5,4],[4,5]")
-        own = Condition(*names, False, reason, *bounds)
+    top = 2 / float(problem.h[-1])  # of H^1/2 where the rule is (12)
+    reason = SYMMETRIC_ONLY.format(problem.gap)
+    if rule == "preconditioned":
+        statement, reason = LEMMA2, own_counterexample(reason)
+        other = THEOREM1.not_on(FOR_PLAIN)
     else:
-        own = Condition(*names, True, "", *bounds, *p, exact)
-    foreign = FOR_PLAIN if others == THEOREM1 else FOR_PRECONDITIONED
-    return own, _unavailable(others, foreign)
+        statement, other = THEOREM1, LEMMA2.not_on(FOR_PRECONDITIONED)
+    own = bounded_spectrum(statement, problem.alpha, top, p, reason=reason, exact_margin=exact)
+    return own, other
 
 
 def _for_symmetric(
@@ -92,14 +83,12 @@ def _for_symmetric(
 ) -> tuple[Condition, ...]:
     """The general conditions in closed form: |J| = w(J) = rho, and V is orthogonal."""
     h, alpha = float(problem.h[-1]), problem.alpha
-    norm = max(abs(alpha + p[0] - 1 / h), abs(alpha + p[1] - 1 / h))
-    radius = 1 - margins[1]
-    prime = Condition(*THEOREM1_PRIME, True, "", NAN, 1 / h, NAN, norm, margins[0])
+    norm, radius = distance_from_ideal(p, alpha, h), 1 - margins[1]
     return (
-        prime,
-        Condition(*DESCENT, True, "", NAN, 1.0, NAN, radius, margins[1]),
-        Condition(*EIGENVECTOR, True, "", NAN, 1 / h, NAN, norm, margins[0]),
-        Condition(*NUMERICAL_RADIUS, True, "", NAN, 1.0, NAN, radius, margins[1]),
+        THEOREM1_PRIME.on(upper=1 / h, largest=norm, exact_margin=margins[0]),
+        DESCENT.on(upper=1.0, largest=radius, exact_margin=margins[1]),
+        EIGENVECTOR.on(upper=1 / h, largest=norm, exact_margin=margins[0]),
+        NUMERICAL_RADIUS.on(upper=1.0, largest=radius, exact_margin=margins[1]),
     )
 
 
@@ -122,14 +111,13 @@ def momentum_conditions(
         D = identity if problem.preconditioner is None else problem.preconditioner
         family[rule] = ([(1 - beta) * alpha * D], [beta])
     if rule not in family:
-        names = (MOMENTUM_NAME, SOURCE, QUANTITY)
-        return (_unavailable(names, FOR_MOMENTUM),)
+        return (MOMENTUM.not_on(FOR_MOMENTUM),)
     return (momentum_condition(problem.hessian, *family[rule]),)
 
 
 def robust_conditions(problem: Problem, disturbance_bound: Any) -> tuple[Condition, ...]:
     """Lemma 3, for the plain rule on a hessian of full rank."""
     if problem.rank < problem.dimension:
-        return (_unavailable(LEMMA3, "the hessian is singular"),)
+        return (LEMMA3.not_on("the hessian is singular"),)
     P = np.zeros_like(problem.hessian) if problem.preconditioner is None else problem.preconditioner
     return (lemma3(problem.hessian, P, problem.alpha, disturbance_bound),)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nqm.conditions.condition import Condition
 from nqm.conditions.intervals import INTERVAL_LIMIT, nominal_step_intervals
-from nqm.conditions.paper import Condition
 from nqm.rules.table import NamedRule
 from nqm.spectra.eigenvalues import EPS, Spectrum
 from nqm.spectra.enclosures import enclosure

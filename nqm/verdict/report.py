@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nqm.conditions.paper import Condition
+from nqm.conditions.condition import Condition
 from nqm.spectra.eigenvalues import Spectrum
 
 SCHEMA_VERSION = 1

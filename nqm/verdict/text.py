@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from nqm.conditions.paper import Condition
+from nqm.conditions.condition import Condition
 from nqm.verdict.conditions import FOR_MOMENTUM, FOR_PLAIN, FOR_PRECONDITIONED
 
 if TYPE_CHECKING:

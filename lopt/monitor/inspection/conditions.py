@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from lopt.monitor.krylov.values import Value
-from nqm.conditions.paper import SYMMETRIC_ONLY, THEOREM1, THEOREM1_PRIME, Condition
+from nqm.conditions.condition import SYMMETRIC_ONLY, Condition, Statement
+from nqm.conditions.theorem1 import THEOREM1, THEOREM1_PRIME
 from nqm.verdict.report import plain
 
 __all__ = ["Margin", "theorem_margins"]
@@ -116,18 +117,25 @@ def theorem_margins(
     parts = (h, low, smallest_response, largest_response, asymmetry)
     lower, upper = smallest_response.value - alpha, largest_response.value - alpha
     theorem1 = _settled(
-        Condition(*THEOREM1, not first, first, *bounds, lower, upper),
+        _evaluated(
+            THEOREM1, first, lower=bounds[0], upper=bounds[1], smallest=lower, largest=upper
+        ),
         float(np.maximum(smallest_response.error, largest_response.error + 2 * inverse_error)),
         all(part.converged for part in parts),
     )
     radius = 1 / h.value if h.value > 0 else NAN
     prime = _settled(
-        Condition(*THEOREM1_PRIME, not reason, reason, NAN, radius, NAN, distance.value),
+        _evaluated(THEOREM1_PRIME, reason, upper=radius, largest=distance.value),
         # h moves both |M - I/h| and 1/h.
         float(distance.error + 2 * inverse_error),
         all(part.converged for part in (h, low, distance)),
     )
     return theorem1, prime
+
+
+def _evaluated(statement: Statement, reason: str, **numbers: float) -> Condition:
+    """The condition with its numbers; where there is a reason it does not apply."""
+    return statement.not_on(reason, **numbers) if reason else statement.on(**numbers)
 
 
 def _settled(condition: Condition, error: float, converged: bool) -> Margin:
