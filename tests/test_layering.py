@@ -20,7 +20,7 @@ OUTSIDE_ALLOWED = {
 }
 
 
-ROOMS = ("figures", "lopt", "theory")
+ROOMS = ("figures", "lopt", "nqm", "theory")
 MODULES_OF_A_ROOM = 12
 
 

@@ -9,9 +9,12 @@ from typing import Any
 
 from nqm.conditions.condition import Condition
 from nqm.spectra.eigenvalues import Spectrum
+from nqm.verdict.conditions import FOR_MOMENTUM, FOR_PLAIN, FOR_PRECONDITIONED
 
 SCHEMA_VERSION = 1
 SEVERITY = ("stable", "marginal", "unstable")
+SHOWN_EIGENVALUES = 8
+OTHER_RULE = (FOR_PLAIN, FOR_PRECONDITIONED, FOR_MOMENTUM)
 EXIT_CODES = {"stable": 0, "unstable": 1, "marginal": 3}
 
 
@@ -185,9 +188,197 @@ class StabilityReport:
 
     def text(self) -> str:
         """The report for a person: verdict, meaning, distance, the steps that would be stable."""
-        from nqm.verdict.text import describe
-
         return describe(self)
 
     def __str__(self) -> str:
         return self.text()
+
+
+def number(value: float) -> str:
+    """Six significant digits."""
+    return f"{value:.6g}"
+
+
+def radius_number(value: float) -> str:
+    """A spectral radius with as many digits as tell it from 1."""
+    gap = abs(value - 1.0)
+    digits = 6 if gap == 0 else max(6, 3 - math.floor(math.log10(gap)))
+    return f"{value:.{min(digits, 17)}g}"
+
+
+def complex_number(value: complex) -> str:
+    """A real number without its zero imaginary part."""
+    if value.imag == 0:
+        return number(value.real)
+    return f"{number(value.real)} {'+' if value.imag > 0 else '-'} {number(abs(value.imag))}i"
+
+
+def _headline(report: StabilityReport) -> str:
+    spectrum = report.spectrum
+    sign = {"stable": " < 1", "unstable": " > 1", "marginal": ", not to be told from 1"}
+    tail = (
+        f"the spectral radius of the update is {radius_number(spectrum.spectral_radius)}"
+        f"{sign[spectrum.verdict]} (uncertainty {spectrum.uncertainty:.1g})."
+    )
+    word = report.verdict.upper()
+    if report.verdict != spectrum.verdict:  # decided by the mean square
+        return f"{word} in mean square, though {spectrum.verdict} in the mean: {tail}"
+    return f"{word}: {tail}"
+
+
+def _steps(count: float) -> str:
+    shown = f"{count:.3g}"
+    return f"{shown} step{'' if shown == '1' else 's'}"
+
+
+def _modes(count: int) -> str:
+    return "One mode" if count == 1 else f"{count} modes"
+
+
+def _meaning(report: StabilityReport) -> str:
+    radius = report.spectrum.spectral_radius
+    verdict = report.spectrum.verdict
+    if verdict != report.verdict:
+        return (
+            "The mean error decays, but the randomness of the minibatches makes the second moment, "
+            "and with it the expected loss, grow."
+        )
+    if verdict == "stable":
+        if radius == 0.0:
+            return "Every mode is gone after a few steps; the expected loss stays bounded."
+        halving = math.log(2) / -math.log(radius)
+        return (
+            "From any start the mean error dies out and the expected loss stays bounded; "
+            f"the slowest mode halves every {_steps(halving)}."
+        )
+    if verdict == "unstable":
+        doubling = math.log(2) / math.log(radius) if radius > 1 else math.inf
+        mode = complex_number(complex(report.spectrum.eigenvalues[0]))
+        return (
+            f"The mode with eigenvalue {mode} doubles every {_steps(doubling)}: any start or noise "
+            "that excites it makes the loss diverge."
+        )
+    return _marginal_meaning(report)
+
+
+def _marginal_meaning(report: StabilityReport) -> str:
+    spectrum = report.spectrum
+    near = [z for z in spectrum.eigenvalues if abs(z) >= 1 - spectrum.uncertainty]
+    if all(abs(z - 1) <= max(1e-6, 10 * spectrum.uncertainty) for z in near):
+        return (
+            f"{_modes(len(near))} with eigenvalue +1: where the eigenvalue is semisimple these "
+            "directions are frozen, neither learned nor lost, and noise does not enter them."
+        )
+    return (
+        f"{_modes(len(near))} on the unit circle away from +1: the error there neither decays nor "
+        "grows by itself, but noise that reaches it makes the loss grow without bound."
+    )
+
+
+def _distance(report: StabilityReport) -> list[str]:
+    alpha, interval = report.nominal_step, report.nominal_step_interval
+    if interval is None:
+        if report.intervals_reason:
+            return [f"Stable nominal steps: not known, {report.intervals_reason}."]
+        return ["No nominal step is stable with this preconditioner: change the preconditioner."]
+    low, high = interval
+    spans = " or between ".join(
+        f"{number(a)} and {number(b)}" for a, b in report.nominal_step_intervals
+    )
+    notes = [report.intervals_reason, "in the mean" if report.mean_square is not None else ""]
+    among = f" ({', '.join(filter(None, notes))})" if any(notes) else ""
+    lines = [f"Stable nominal steps{among}: exactly those between {spans}."]
+    if report.spectrum.verdict == "stable":
+        room = f"{number(alpha - low)} above the lower end, {number(high - alpha)} below the upper"
+        lines.append(f"Yours, {number(alpha)}, lies {room}.")
+    elif alpha > high:
+        by = number(alpha - high)
+        lines.append(f"Yours, {number(alpha)}, is {by} too large: take less than {number(high)}.")
+    elif alpha < low:
+        by = number(low - alpha)
+        lines.append(f"Yours, {number(alpha)}, is {by} too small: take more than {number(low)}.")
+    else:
+        lines.append(f"Yours, {number(alpha)}, is at an end: move it inside.")
+    if report.best_nominal_step is not None:
+        best, radius = report.best_nominal_step
+        lines.append(f"The fastest is {number(best)}, with spectral radius {number(radius)}.")
+    return lines
+
+
+def _condition_line(condition: Condition) -> str:
+    state = "holds" if condition.holds else "fails"
+    line = f"  {condition.name:<23}{state}, margin {number(condition.margin)}"
+    if math.isfinite(condition.conservatism) and condition.holds:
+        line += f", {condition.conservatism:.0%}"
+    return line
+
+
+def _asked_lines(report: StabilityReport) -> list[str]:
+    """What was asked for beside the verdict."""
+    lines = []
+    if report.proof is not None:
+        proof = report.proof
+        about = f"; about {proof.about}" if "rounded" in proof.about else ""
+        lines.append(f"Rigorous: {proof.status.replace('_', ' ')} - {proof.by}{about}.")
+    if report.robust is not None:
+        lines.append(_robust_line(report.robust))
+    if report.mean_square is not None:
+        found = report.mean_square
+        line = (
+            f"Minibatches of {number(found.batch_size)}: {found.verdict} in mean square; the "
+            f"second moment's radius is {radius_number(found.spectral_radius)}"
+        )
+        if math.isfinite(found.step_limit):
+            line += f", below 1 for steps under {number(found.step_limit)}"
+        lines.append(line + ".")
+    if report.limit_loss is not None:
+        value, error, reason = report.limit_loss
+        lines.append(f"Expected loss in the limit: {number(value)} (error {error:.1g}; {reason}).")
+    return lines
+
+
+def _robust_line(found: Any) -> str:
+    if found.status == "refuted":
+        d = ", ".join(number(float(x)) for x in found.witness)
+        radius = radius_number(found.worst_spectral_radius)
+        return f"Robust: refuted ({found.by}): Delta = diag({d}) has spectral radius {radius}."
+    if found.status == "certified":
+        return f"Robust: certified for every Delta in the box ({found.by})."
+    return f"Robust: unknown ({found.by})."
+
+
+def _transient_line(report: StabilityReport) -> list[str]:
+    found = report.transient
+    if found is None or not found.peak > 1.0:
+        return []
+    line = (
+        f"Before it decays the loss can rise {number(found.peak * found.peak)}-fold "
+        f"(at step {found.peak_step}; Kreiss constant {number(found.kreiss)})."
+    )
+    if found.bound > found.peak:
+        line += f" It cannot rise more than {number(found.bound * found.bound)}-fold."
+    return [line]
+
+
+def describe(report: StabilityReport) -> str:
+    """The whole text of a report."""
+    lines = [_headline(report), _meaning(report), *_transient_line(report)]
+    if report.rank < report.dimension:
+        lines.append(
+            f"The hessian has rank {report.rank} of {report.dimension}: judged on its range; in "
+            "the other directions the loss is flat and the parameters may drift unseen."
+        )
+    lines += [*_asked_lines(report), "", *_distance(report)]
+    values = report.spectrum.eigenvalues
+    shown = ", ".join(complex_number(complex(z)) for z in values[:SHOWN_EIGENVALUES])
+    more = f", ... ({values.size} in all)" if values.size > SHOWN_EIGENVALUES else ""
+    lines += ["", f"Eigenvalues: {shown}{more}"]
+    applying = [c for c in report.conditions if c.applies]
+    if applying:
+        lines += ["", "Conditions, and how much of the exact margin each one sees:"]
+        lines += [_condition_line(c) for c in applying]
+    others = [c for c in report.conditions if not c.applies and c.reason not in OTHER_RULE]
+    if others:
+        lines += ["", "Conditions that do not apply here:"]
+        lines += [f"  {c.name}: {c.reason}." for c in others]
+    return "\n".join(lines)
