@@ -21,7 +21,7 @@ from lopt.monitor.derivatives.step import (
     split_state,
 )
 from lopt.monitor.programs import Programs
-from nqm.verdict.report import plain
+from nqm.plain import plain
 
 __all__ = ["Growth", "growth"]
 

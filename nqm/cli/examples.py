@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     import json
 
     from nqm.examples import example
-    from nqm.verdict.report import plain
+    from nqm.plain import plain
 
     if arguments.name is None:
         print(listing())

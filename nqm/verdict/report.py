@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nqm.conditions.condition import Condition
+from nqm.plain import plain
 from nqm.spectra.eigenvalues import Spectrum
 from nqm.verdict.conditions import FOR_MOMENTUM, FOR_PLAIN, FOR_PRECONDITIONED
 
@@ -16,21 +17,6 @@ SEVERITY = ("stable", "marginal", "unstable")
 SHOWN_EIGENVALUES = 8
 OTHER_RULE = (FOR_PLAIN, FOR_PRECONDITIONED, FOR_MOMENTUM)
 EXIT_CODES = {"stable": 0, "unstable": 1, "marginal": 3}
-
-
-def plain(value: Any) -> Any:
-    """The value as JSON has it: NaN and infinities become null, arrays become lists."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, complex):
-        return [plain(value.real), plain(value.imag)]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def condition_json(condition: Condition) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from lopt.optimizers.linear import LinearConfig
 from lopt.optimizers.star_update import StarConfig
 from lopt.tasks.registry import make_task
 from lopt.tasks.task import Task
-from nqm.verdict.report import plain
+from nqm.plain import plain
 
 # Where nothing says over how many steps it was meta-trained: the paper's.
 HORIZON = 2000

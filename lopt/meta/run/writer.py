@@ -15,7 +15,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 
 from lopt.meta.run.checkpoint import write_checkpoint
 from lopt.meta.run.directory import RunDirectory
-from nqm.verdict.report import plain
+from nqm.plain import plain
 
 # A reader of the metrics waits at most about so long for a line.
 FLUSH_SECONDS = 5.0

@@ -8,7 +8,7 @@ import numpy as np
 from lopt.monitor.krylov.values import Value
 from nqm.conditions.condition import SYMMETRIC_ONLY, Condition, Statement
 from nqm.conditions.theorem1 import THEOREM1, THEOREM1_PRIME
-from nqm.verdict.report import plain
+from nqm.plain import plain
 
 __all__ = ["Margin", "theorem_margins"]
 

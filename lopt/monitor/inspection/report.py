@@ -8,7 +8,7 @@ from lopt.monitor.inspection.conditions import Margin
 from lopt.monitor.inspection.step_sizes import StepSummary
 from lopt.monitor.krylov.eigenvalues import EigenEstimate
 from lopt.monitor.krylov.values import Value
-from nqm.verdict.report import plain
+from nqm.plain import plain
 
 __all__ = ["Inspection", "ResponseSummary"]
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nqm.verdict.report import plain
+from nqm.plain import plain
 
 __all__ = ["QUANTILES", "StepSample", "StepSummary", "sample_steps", "summarize_steps"]
 

@@ -9,7 +9,7 @@ import scipy.linalg
 
 from lopt.monitor.krylov.arnoldi import ROUNDING_UNITS, KrylovFactorization
 from lopt.monitor.krylov.enclosure import Enclosure, enclosure
-from nqm.verdict.report import plain
+from nqm.plain import plain
 
 __all__ = ["EigenEstimate", "dense_eigenvalues", "ritz_values", "skew_norm"]
 

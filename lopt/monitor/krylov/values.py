@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lopt.monitor.krylov.eigenvalues import EigenEstimate
-from nqm.verdict.report import plain
+from nqm.plain import plain
 
 __all__ = ["NOTHING", "Value", "extreme", "radius"]
 

@@ -17,7 +17,7 @@ from lopt.monitor.derivatives.step import Batch, Loss, Params, State
 from lopt.monitor.krylov.arnoldi import KrylovFactorization, arnoldi
 from lopt.monitor.krylov.eigenvalues import EigenEstimate, dense_eigenvalues, ritz_values
 from lopt.monitor.probing.verdict import Judgement, VerdictRule, judge
-from nqm.verdict.report import plain
+from nqm.plain import plain
 
 __all__ = ["PointFactorization", "PointSpectrum", "ProbeSettings", "factorize", "resolve"]
 
