@@ -36,7 +36,7 @@ class Saved(NamedTuple):
     """
 
     meta_parameters: Any
-    """`MetaParameters`, or P of `lopt.optimizers.linear.linear`."""
+    """`MetaParameters`, or P of `lopt.optimizers.linear`."""
     config: StarConfig | LinearConfig
     origin: dict[str, Any]
     """How it was trained: whatever the writer recorded."""

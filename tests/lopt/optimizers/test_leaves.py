@@ -136,7 +136,7 @@ def test_names_of_axes_in_a_linen_box_stay_with_their_axes() -> None:
 
 
 def test_linear_takes_real_vectors_alone() -> None:
-    linear = lopt.optimizers.linear.linear(jnp.zeros((2, 2)), 0.1)
+    linear = lopt.optimizers.linear(jnp.zeros((2, 2)), 0.1)
     assert "is int32" in message(lambda: linear.init(jnp.array([1, 2])))
     assert "is complex64" in message(lambda: linear.init(jnp.ones(2, jnp.complex64)))
     assert "one vector of 2 numbers" in message(lambda: linear.init([jnp.ones(2)] * 100))
