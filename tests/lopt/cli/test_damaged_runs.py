@@ -151,6 +151,8 @@ def assert_nothing_lost(before: dict, after: dict, code: int) -> None:
     assert len([n for n in asides if n.isdigit() and len(n) == 8]) <= KEEP + 1
 
 
+# Orbax leaves futures of its own behind where a checkpoint cannot be read.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_damaged_run_directories(runs, quick_work, capsys, monkeypatch) -> None:
     """Each command on each of them: no traceback, the right exit code, nothing outside written."""
     Figure = pytest.importorskip("matplotlib.figure").Figure
@@ -171,7 +173,7 @@ def test_damaged_run_directories(runs, quick_work, capsys, monkeypatch) -> None:
             (outside / "file").write_text("not to be touched")
             done = [damage(run, outside, draw)]
             if draw.random() < 0.25:  # and once more, where that is possible
-                with suppress(OSError, ValueError):
+                with suppress(OSError, ValueError, IndexError):
                     done.append(damage(run, outside, draw))
             # The user that no file of Python belongs to cannot import, so only where it matters.
             closed = any("_forbid" in what for what in done)
