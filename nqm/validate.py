@@ -12,6 +12,9 @@ from nqm.untrusted import one_line, quoted
 
 Array = NDArray[np.floating]
 
+EPS = float(np.finfo(np.float64).eps)
+"""The distance from 1 to the next number of float64."""
+
 SYMMETRY_TOLERANCE = 1e-12
 """Largest |X - X.T| over max|X| that is taken for rounding and averaged away."""
 
@@ -131,6 +134,16 @@ def vector(name: str, value: ArrayLike, size: int) -> Array:
     return array.reshape(size)
 
 
+def disturbance_bound(value: ArrayLike, size: int) -> Array:
+    """dbar > 0 of (15), (N,); a number stands for all N."""
+    bound = np.ravel(real_array("disturbance_bound", value))
+    bound = np.repeat(bound, size) if bound.size == 1 else bound
+    bound = vector("disturbance_bound", bound, size)
+    if not np.all(bound > 0):
+        raise ValueError(f"disturbance_bound must be positive; its smallest is {bound.min():.6g}.")
+    return bound
+
+
 def asymmetry(array: Array) -> float:
     """max |X - X.T| relative to max |X|; 0 for the zero matrix."""
     largest = max(float(np.max(array)), -float(np.min(array)))
@@ -181,12 +194,7 @@ def rounding(eigenvalues: Array, size: int | None = None) -> float:
 
     `eigenvalues` holds all, or the extreme ones of a matrix of that `size`.
     """
-    return (
-        8
-        * (size or eigenvalues.size)
-        * float(np.finfo(np.float64).eps)
-        * float(np.max(abs(eigenvalues)))
-    )
+    return 8 * (size or eigenvalues.size) * EPS * float(np.max(abs(eigenvalues)))
 
 
 def check_semidefinite(name: str, eigenvalues: Array, size: int | None = None) -> None:

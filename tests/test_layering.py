@@ -22,6 +22,9 @@ OUTSIDE_ALLOWED = {
 
 ROOMS = ("figures", "lopt", "nqm", "theory")
 MODULES_OF_A_ROOM = 12
+# The rooms of nqm from the top to the bottom; the modules beside them are below all but the
+# command line.
+LADDER = ("cli", "verdict", "gradients", "moments", "robust", "rules", "conditions", "spectra")
 
 
 def layer(module: str) -> int | None:
@@ -106,6 +109,18 @@ def test_no_import_circle(top: str) -> None:
                 graph[name].add(target)
     assert any(graph.values())
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_the_rooms_of_nqm_form_a_ladder() -> None:
+    rank = {f"nqm.{room}": place for place, room in enumerate(LADDER)}
+    found = [(name, path) for name, path in modules() if name.startswith("nqm.")]
+    seen = {room for name, _ in found for room in rank if f"{name}.".startswith(f"{room}.")}
+    assert seen == set(rank)
+    for name, path in found:
+        own = rank.get(".".join(name.split(".")[:2]), len(rank))
+        for target in imports(name, path):
+            other = rank.get(".".join(target.split(".")[:2]), len(rank))
+            assert own <= other or name == "nqm.__main__", f"{name} imports {target}"
 
 
 @pytest.mark.parametrize("top", ROOMS)

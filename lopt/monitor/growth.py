@@ -21,7 +21,7 @@ from lopt.monitor.derivatives.step import (
     split_state,
 )
 from lopt.monitor.programs import Programs
-from nqm.plain import plain
+from nqm.json_values import json_value
 
 __all__ = ["Growth", "growth"]
 
@@ -81,12 +81,12 @@ class Growth:
     def to_json(self) -> dict[str, Any]:
         """Every number, as plain Python; None for what is not finite."""
         return {
-            "exponent": plain(self.exponent),
-            "spread": plain(self.spread),
+            "exponent": json_value(self.exponent),
+            "spread": json_value(self.spread),
             "converged": self.converged,
-            "by_start": plain(self.by_start),
-            "late": plain(self.late),
-            "rates": plain(self.rates),
+            "by_start": json_value(self.by_start),
+            "late": json_value(self.late),
+            "rates": json_value(self.rates),
             "steps": self.steps,
         }
 

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     import json
 
     from nqm.examples import example
-    from nqm.plain import plain
+    from nqm.json_values import json_value
 
     if arguments.name is None:
         print(listing())
@@ -53,5 +53,5 @@ def run(arguments: argparse.Namespace) -> int:
         "nominal_step": shown.nominal_step,
         "disturbance_bound": shown.disturbance_bound,
     }
-    print(json.dumps({k: plain(v) for k, v in fields.items() if v is not None}, indent=2))
+    print(json.dumps({k: json_value(v) for k, v in fields.items() if v is not None}, indent=2))
     return 0

@@ -125,13 +125,6 @@ def losses_at(arguments: argparse.Namespace, model: Any, rule: str, problem: Any
     return expected_loss(model, build_rule(model, rule, problem), T, noisy_minimum=noisy)
 
 
-def finite_or_none(value: Any) -> float | None:
-    """JSON has no infinity: null stands for a number that float64 cannot hold."""
-    import math
-
-    return float(value) if math.isfinite(value) else None
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Print the loss at each horizon and its limit; the exit code is 0."""
     from nqm.verdict.check import limit_of
@@ -155,20 +148,21 @@ def run(arguments: argparse.Namespace) -> int:
 def _json(horizons: list[int], losses: Any, value: float, limit: Any) -> str:
     import json
 
+    from nqm.json_values import json_value
     from nqm.verdict.report import SCHEMA_VERSION
 
     columns: dict[str, Any] = {
         "horizon": horizons,
-        "expected_loss": [finite_or_none(x) for x in losses.value],
-        "log_expected_loss": [finite_or_none(x) for x in losses.log],
-        "relative_error": [finite_or_none(x) for x in losses.relative_error],
+        "expected_loss": json_value(losses.value),
+        "log_expected_loss": json_value(losses.log),
+        "relative_error": json_value(losses.relative_error),
     }
     if len(horizons) == 1:
         columns = {key: column[0] for key, column in columns.items()}
     head = {"schema_version": SCHEMA_VERSION}
     tail = {
-        "limit": finite_or_none(value),
-        "limit_error": finite_or_none(limit.error),
+        "limit": json_value(value),
+        "limit_error": json_value(limit.error),
         "limit_reason": limit.reason,
     }
     return json.dumps(head | columns | tail, indent=2, allow_nan=False)

@@ -1,12 +1,12 @@
 """`nqm sweep`: a margin, radius, loss or gradient variance over a range."""
 
 import argparse
+import math
 from typing import Any
 
 from nqm.cli.arguments import add_problem, add_rule, check_picture
 from nqm.cli.loss import (
     add_state,
-    finite_or_none,
     losses_at,
     read_horizons,
     read_model,
@@ -161,7 +161,7 @@ def plot(arguments: argparse.Namespace, values: list[float], rows: Any, path: st
         raise ValueError("plot needs matplotlib; pip install 'nqm-lopt[figures]'.") from None
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
-    shown = [float("nan") if finite_or_none(row[0]) is None else row[0] for row in rows]
+    shown = [row[0] if math.isfinite(row[0]) else math.nan for row in rows]
     axes.plot(values, shown, marker=".", color="tab:blue")
     axes.set(xlabel=arguments.over.replace("-", " "), ylabel=QUANTITIES[arguments.quantity][0])
     if arguments.log:
@@ -193,11 +193,11 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.json:
         import json
 
+        from nqm.json_values import json_value
         from nqm.verdict.report import SCHEMA_VERSION
 
         table = [
-            [written(value), *map(finite_or_none, row)]
-            for value, row in zip(values, rows, strict=True)
+            [written(value), *map(json_value, row)] for value, row in zip(values, rows, strict=True)
         ]
         columns = dict(zip(names, map(list, zip(*table, strict=True)), strict=True))
         print(json.dumps({"schema_version": SCHEMA_VERSION} | columns, indent=2, allow_nan=False))

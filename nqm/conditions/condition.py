@@ -1,25 +1,16 @@
-"""A sufficient condition of stability: its statement, its numbers, whether and how far it holds."""
+"""What a sufficient condition for stability is, and what it says about one problem."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from nqm import validate
-from nqm.conditions.intervals import Interval
-from nqm.namespace import AnyArray
-from nqm.validate import Array
-
 NAN = float("nan")
-SYMMETRIC_ONLY = (
-    "P is not symmetric (max |P - P.T| is {:.3g}); for such P the statement is false: "
-    "H=[[2,1],[1,2]], alpha=0, P=[[0,2],[0,1/2]] satisfies it and A has the eigenvalue -2"
-)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Condition:
     """A sufficient condition lower <= smallest and largest <= upper on some quantity.
 
@@ -42,8 +33,16 @@ class Condition:
     --------
     >>> from nqm import Condition
     >>> c = Condition(
-    ...     name="C", source="text", quantity="eigenvalues of P", applies=True, reason="",
-    ...     lower=-1.0, upper=3.0, smallest=0.0, largest=2.5, exact_margin=1.0,
+    ...     name="C",
+    ...     source="text",
+    ...     quantity="eigenvalues of P",
+    ...     applies=True,
+    ...     reason="",
+    ...     lower=-1.0,
+    ...     upper=3.0,
+    ...     smallest=0.0,
+    ...     largest=2.5,
+    ...     exact_margin=1.0,
     ... )
     >>> c.holds, c.margin, c.conservatism
     (True, 0.5, 0.5)
@@ -65,7 +64,7 @@ class Condition:
         """min(smallest - lower, upper - largest); how far inside, negative outside; NaN if none."""
         gaps = [self.smallest - self.lower, self.upper - self.largest]
         known = [g for g in gaps if not np.isnan(g)]
-        return min(known) if known else float("nan")
+        return min(known) if known else NAN
 
     @property
     def holds(self) -> bool:
@@ -76,17 +75,26 @@ class Condition:
     def conservatism(self) -> float:
         """margin / exact_margin: 1 is sharp, 0 or less certifies nothing; NaN where unstable."""
         usable = self.applies and self.exact_margin > 0
-        return self.margin / self.exact_margin if usable else float("nan")
+        return self.margin / self.exact_margin if usable else NAN
 
 
 class Statement(NamedTuple):
-    """What a condition is called, where it stands, and which quantity it bounds."""
+    """A condition before it is put to a problem: its name, its source and what it bounds.
+
+    Examples
+    --------
+    >>> small = Statement(name="small", source="text", quantity="|P|")
+    >>> small.applied(upper=1.0, largest=0.25).margin
+    0.75
+    >>> small.not_applicable("P is no matrix").holds
+    False
+    """
 
     name: str
     source: str
     quantity: str
 
-    def on(
+    def applied(
         self,
         *,
         lower: float = NAN,
@@ -95,7 +103,7 @@ class Statement(NamedTuple):
         largest: float = NAN,
         exact_margin: float = NAN,
     ) -> Condition:
-        """The condition with these numbers."""
+        """The condition with its numbers, where its assumptions hold."""
         return Condition(
             name=self.name,
             source=self.source,
@@ -109,27 +117,32 @@ class Statement(NamedTuple):
             exact_margin=exact_margin,
         )
 
-    def not_on(self, reason: str, **numbers: float) -> Condition:
-        """The condition where an assumption fails, with the reason."""
-        return replace(self.on(**numbers), applies=False, reason=reason)
+    def not_applicable(self, reason: str, *, lower: float = NAN, upper: float = NAN) -> Condition:
+        """The condition where its assumptions fail, with the reason."""
+        return Condition(
+            name=self.name,
+            source=self.source,
+            quantity=self.quantity,
+            applies=False,
+            reason=reason,
+            lower=lower,
+            upper=upper,
+        )
 
 
-def distance_inside(interval: Interval, alpha: float) -> float:
-    """How far alpha is inside the interval; negative outside."""
-    return float(min(alpha - interval.lower, interval.upper - alpha))
+class Known(NamedTuple):
+    """What is known of a problem already, which saves each condition its own eigenvalues.
 
+    Attributes
+    ----------
+    p : (float, float) or None
+        The extreme eigenvalues of a symmetric P; None where P is not symmetric.
+    step_margin : float
+        The distance of alpha to the nearest end of the exact interval, NaN if unknown.
+    radius_margin : float
+        1 - rho(A), NaN if unknown.
+    """
 
-def extremes(P: Array) -> tuple[float, float]:
-    """The smallest and the largest eigenvalue of a symmetric matrix."""
-    values = np.linalg.eigvalsh(P)
-    return float(values[0]), float(values[-1])
-
-
-def symmetric_preconditioner(preconditioner: AnyArray | None, size: int) -> tuple[Array, str]:
-    """P and, where it is not symmetric, why the paper's statements then do not apply."""
-    if preconditioner is None:
-        return np.zeros((size, size)), ""
-    P = validate.square("preconditioner", preconditioner, size)
-    if validate.asymmetry(P) <= validate.SYMMETRY_TOLERANCE:
-        return P / 2 + P.T / 2, ""
-    return P, SYMMETRIC_ONLY.format(float(np.max(np.abs(P - P.T))))
+    p: tuple[float, float] | None = None
+    step_margin: float = NAN
+    radius_margin: float = NAN

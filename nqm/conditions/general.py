@@ -2,38 +2,68 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nqm import validate
-from nqm.conditions.condition import Condition, Statement
-from nqm.conditions.formulas import descent_norm
-from nqm.namespace import AnyArray
-from nqm.spectra.eigenvalues import EPS, loss_norm_matrix
-from nqm.validate import Array
+from nqm.conditions.condition import Condition, Known, Statement
+from nqm.namespace import AnyArray, common
+from nqm.problem import Problem, pose
+from nqm.spectra.eigenvalues import loss_norm_matrix
+from nqm.validate import EPS, Array
 
 DESCENT = Statement(
-    "descent", "|A|_H <= 1, that is M^T H M <= M + M^T", "|A| in the norm of the loss"
+    name="descent",
+    source="|A|_H <= 1, that is M^T H M <= M + M^T",
+    quantity="|A| in the norm of the loss",
 )
 EIGENVECTOR = Statement(
-    "eigenvector condition",
-    "|alpha + lambda_i - 1/h| <= 1/(h kappa_2(V)), P = V Lambda V^-1",
-    "|alpha + lambda_i(P) - 1/h|",
+    name="eigenvector condition",
+    source="|alpha + lambda_i - 1/h| <= 1/(h kappa_2(V)), P = V Lambda V^-1",
+    quantity="|alpha + lambda_i(P) - 1/h|",
 )
 NUMERICAL_RADIUS = Statement(
-    "numerical radius", "w(J) <= 1, Berger", "w(J), J the form in the loss norm"
+    name="numerical radius",
+    source="w(J) <= 1, Berger",
+    quantity="w(J), J the form in the loss norm",
 )
 
 
-def _problem(
-    hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: float
-) -> tuple[Array, Array, float]:
-    H = validate.semidefinite("hessian", hessian)
-    P = np.zeros_like(H) if preconditioner is None else preconditioner
-    alpha = validate.scalar("nominal_step", nominal_step)
-    return H, validate.square("preconditioner", P, H.shape[0]), alpha
+def _known_radius(known: Known) -> float | None:
+    """rho(A) where it is known and P symmetric: then it is |J|_2 and w(J) too."""
+    if known.p is None or math.isnan(known.radius_margin):
+        return None
+    return 1 - known.radius_margin
 
 
-def descent(hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: float) -> Condition:
+def descent_norm(
+    hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: AnyArray
+) -> AnyArray:
+    """|A|_H = |J|_2: at most 1 iff without noise the loss never rises.
+
+    Parameters
+    ----------
+    hessian, preconditioner, nominal_step
+        As for `theorem1_prime_norm`.
+
+    Returns
+    -------
+    scalar array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import descent_norm
+    >>> float(descent_norm(np.diag([1.0, 4.0]), None, 0.5))
+    1.0
+    """
+    xp, (J,) = common(loss_norm_matrix(hessian, preconditioner, nominal_step))
+    return xp.max(xp.linalg.svdvals(J))
+
+
+def descent(hessian: ArrayLike, preconditioner: ArrayLike | None, nominal_step: float) -> Condition:
     """|A|_H = |J|_2 <= 1: without noise the loss never rises, from any start.
 
     Equivalent to M^T H M <= M + M^T in the Loewner order, M = alpha I + P. For symmetric P it is
@@ -67,13 +97,19 @@ def descent(hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: fl
     >>> descent(H, P, 0.3).holds, bool(gap > 0)
     (True, True)
     """
-    H, P, alpha = _problem(hessian, preconditioner, nominal_step)
-    norm = float(descent_norm(H, P, alpha))
-    return DESCENT.on(upper=1.0, largest=norm)
+    return posed_descent(pose(hessian, preconditioner, nominal_step), Known())
+
+
+def posed_descent(problem: Problem, known: Known) -> Condition:
+    """`descent` of a validated problem."""
+    norm = _known_radius(known)
+    if norm is None:
+        norm = float(descent_norm(problem.hessian, problem.preconditioner, problem.alpha))
+    return DESCENT.applied(upper=1.0, largest=norm, exact_margin=known.radius_margin)
 
 
 def eigenvector_condition(
-    hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: float
+    hessian: ArrayLike, preconditioner: ArrayLike | None, nominal_step: float
 ) -> Condition:
     """|alpha + lambda_i(P) - 1/h| <= 1/(h kappa_2(V)) for P = V Lambda V^-1 implies rho(A) <= 1.
 
@@ -104,26 +140,40 @@ def eigenvector_condition(
     >>> eigenvector_condition(H, np.array([[0.0, 1.0], [0.0, 0.0]]), 0.3).applies
     False
     """
-    H, P, alpha = _problem(hessian, preconditioner, nominal_step)
-    h = float(np.linalg.eigvalsh(H)[-1])
-    if validate.asymmetry(P) <= validate.SYMMETRY_TOLERANCE:
-        values, kappa = np.linalg.eigvalsh(P / 2 + P.T / 2).astype(np.complex128), 1.0
+    return posed_eigenvector_condition(pose(hessian, preconditioner, nominal_step), Known())
+
+
+def posed_eigenvector_condition(problem: Problem, known: Known) -> Condition:
+    """`eigenvector_condition` of a validated problem; a symmetric P has orthogonal eigenvectors."""
+    alpha, h, kappa = problem.alpha, float(problem.h[-1]), 1.0
+    P = problem.preconditioner
+    values: Array
+    if known.p is not None:
+        values = np.array(known.p)
+    elif P is None:
+        values = np.zeros(1)
+    elif problem.symmetric:
+        values = validate.extreme_eigenvalues(P)
     else:
         values, vectors = np.linalg.eig(P)
         kappa = float(np.linalg.cond(vectors))
     if not kappa < 1 / np.sqrt(EPS):
-        reason = f"P is defective to rounding: its eigenvectors have condition {kappa:.3g}"
-        return EIGENVECTOR.not_on(reason)
-    largest = float(np.max(np.abs(alpha + values - 1 / h)))
-    return EIGENVECTOR.on(upper=1 / (h * kappa), largest=largest)
+        return EIGENVECTOR.not_applicable(
+            f"P is defective to rounding: its eigenvectors have condition {kappa:.3g}"
+        )
+    return EIGENVECTOR.applied(
+        upper=1 / (h * kappa),
+        largest=float(np.max(np.abs(alpha + values - 1 / h))),
+        exact_margin=known.step_margin,
+    )
 
 
-def numerical_radius(matrix: AnyArray, directions: int | None = None) -> tuple[float, float]:
+def numerical_radius(matrix: ArrayLike, directions: int | None = None) -> tuple[float, float]:
     """w(J) = max |x^H J x| over unit x: a lower and an upper bound.
 
     The largest eigenvalue of the Hermitian part of e^{i theta} J at m directions gives the lower
-    bound; the numerical range lies in the polygon that they circumscribe, which gives the upper
-    bound, larger by the factor 1/cos(pi/m).
+    bound. The numerical range lies in the polygon that they circumscribe, so the upper bound is
+    larger by the factor 1/cos(pi/m).
 
     Parameters
     ----------
@@ -163,7 +213,7 @@ def _numerical_radius(J: Array, directions: int | None = None) -> tuple[float, f
 
 
 def numerical_radius_condition(
-    hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: float
+    hessian: ArrayLike, preconditioner: ArrayLike | None, nominal_step: float
 ) -> Condition:
     """w(J) <= 1 implies rho(A) <= 1 and |J^t| <= 2 for all t (Berger).
 
@@ -192,6 +242,13 @@ def numerical_radius_condition(
     >>> descent(H, P, 0.0).holds, numerical_radius_condition(H, P, 0.0).holds
     (False, True)
     """
-    H, P, alpha = _problem(hessian, preconditioner, nominal_step)
-    _, upper = _numerical_radius(loss_norm_matrix(H, P, alpha))
-    return NUMERICAL_RADIUS.on(upper=1.0, largest=upper)
+    return posed_numerical_radius_condition(pose(hessian, preconditioner, nominal_step), Known())
+
+
+def posed_numerical_radius_condition(problem: Problem, known: Known) -> Condition:
+    """`numerical_radius_condition` of a validated problem."""
+    radius = _known_radius(known)
+    if radius is None:
+        J = loss_norm_matrix(problem.hessian, problem.preconditioner, problem.alpha)
+        _, radius = _numerical_radius(J)
+    return NUMERICAL_RADIUS.applied(upper=1.0, largest=radius, exact_margin=known.radius_margin)

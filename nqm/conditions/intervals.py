@@ -1,16 +1,20 @@
 """The exact set of stable nominal steps."""
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize_scalar
 
 from nqm import validate
 from nqm.namespace import AnyArray, common
-from nqm.validate import Array
+from nqm.problem import Problem
+from nqm.spectra.enclosures import DENSE_LIMIT
+from nqm.spectra.symmetric import SymmetricAnswer, SymmetricForm, shifted, symmetric_form
+from nqm.validate import EPS, Array
 
 
 class Interval(NamedTuple):
@@ -39,7 +43,8 @@ def nominal_step_interval(
 
     rho <= 1 iff 0 <= alpha I + P <= 2 H^-1 in the Loewner order. The upper end is found as
     alpha_0 + 1/lambda_max(K^-1/2 L^T L K^-1/2) with K = c I - L^T (alpha_0 I + P) L >= (c/2) I, so
-    H = L L^T is never inverted. The interval is empty where the ends come in the wrong order.
+    H = L L^T is never inverted. The interval is empty where the ends come in the wrong order; the
+    upper end is NaN where P is so large that rounding hides K > 0.
 
     Parameters
     ----------
@@ -67,18 +72,98 @@ def nominal_step_interval(
     True
     """
     xp, (H, P, c) = common(hessian, preconditioner, limit)
+    top = xp.linalg.eigvalsh(H)[-1]
     if P is None:
-        h = xp.linalg.eigvalsh(H)
-        return Interval(xp.zeros_like(h[-1]), c / h[-1])
-    h_max = xp.linalg.eigvalsh(H)[-1]
+        return Interval(xp.zeros_like(top), c / top)
+    if isinstance(H, np.ndarray):
+        form = symmetric_form(H, P / 2 + P.T / 2)
+        ends = _interval_of_form(form, float(top), float(c))
+        return Interval(lower=np.float64(ends.lower), upper=np.float64(ends.upper))
+    # Other libraries lack the LAPACK routines of `_interval_of_form`; the formula is the same.
     p = xp.linalg.eigvalsh(P)
     factor = xp.linalg.cholesky(H)
-    start = c / (2 * h_max) - p[-1]
+    start = c / (2 * top) - p[-1]
     identity = xp.eye(H.shape[0], dtype=H.dtype)
     inner = c * identity - factor.T @ (start * identity + P) @ factor
     root = xp.linalg.cholesky((inner + inner.T) / 2)
     half = xp.linalg.solve(root, factor.T)
     return Interval(-p[0], start + 1 / xp.linalg.eigvalsh(half @ half.T)[-1])
+
+
+def _interval_of_form(
+    form: SymmetricForm, top: float, limit: float, start: float | None = None
+) -> Interval:
+    """`nominal_step_interval` from its factorizations; NaN above where rounding hides K > 0.
+
+    `start` is an alpha_0 with K > 0; the default one gives K >= (c/2) I.
+    """
+    low, high = form.p
+    if start is None:
+        start = limit / (2 * top) - high
+    K = shifted(limit, form, start)
+    try:
+        root = scipy.linalg.cholesky(K, lower=True, overwrite_a=True, check_finite=False)
+    except np.linalg.LinAlgError:
+        return Interval(lower=0.0 - low, upper=float("nan"))
+    whitened = scipy.linalg.lapack.dsygst(form.gram, root, lower=1)[0]  # K^-1/2 L^T L K^-1/2
+    upper = start + 1 / float(validate.extreme_eigenvalues(whitened)[1])
+    return Interval(lower=0.0 - low, upper=upper)
+
+
+class StableSteps(NamedTuple):
+    """The exact interval of nominal steps, and the rounding of its ends."""
+
+    interval: Interval
+    error: float
+
+
+def posed_step_interval(
+    problem: Problem, solved: SymmetricAnswer, limit: float = 2.0
+) -> StableSteps:
+    """`nominal_step_interval` of a validated problem with symmetric P whose spectrum is known."""
+    size, top = len(problem.hessian), float(problem.h[-1])
+    if solved.form is None:
+        interval = Interval(lower=0.0, upper=limit / top)
+        return StableSteps(interval=interval, error=8 * size * EPS * limit / top)
+    # alpha itself is the sharpest start, where the rule is stable and not close to the upper end.
+    inside = 1 - float(np.min(solved.spectrum.eigenvalues.real)) < 0.95 * limit
+    interval = _interval_of_form(solved.form, top, limit, problem.alpha if inside else None)
+    low, high = solved.p
+    rounding = 8 * size * EPS * (max(abs(low), abs(high)) + limit / top + abs(interval.upper))
+    return StableSteps(interval=interval, error=rounding)
+
+
+class KnownSteps(NamedTuple):
+    """The stable nominal steps as disjoint intervals; or why they are not known, or a remark."""
+
+    intervals: tuple[tuple[float, float], ...]
+    reason: str = ""
+
+
+def known_steps(interval: Interval) -> KnownSteps:
+    """The interval as a list: none where it is empty, and a reason where its end is unknown."""
+    low, high = float(interval.lower), float(interval.upper)
+    if math.isnan(high):
+        return KnownSteps((), "P is so large that rounding hides the upper end")
+    return KnownSteps(((low, high),) if low <= high else ())
+
+
+def best_step(problem: Problem, interval: Interval) -> tuple[float, float] | None:
+    """The alpha of the smallest spectral radius: rho is convex in alpha for symmetric P."""
+    h, P = problem.h, problem.preconditioner
+    if P is None:
+        best = 2 / float(h[0] + h[-1])
+        return best, float((h[-1] - h[0]) / (h[0] + h[-1]))
+    if len(P) > DENSE_LIMIT or interval.lower > interval.upper:
+        return None
+    L = np.linalg.cholesky(problem.hessian)
+    inner, gram = np.eye(len(P)) - L.T @ P @ L, L.T @ L
+
+    def radius(alpha: float) -> float:
+        return float(np.max(np.abs(np.linalg.eigvalsh(inner - alpha * gram))))
+
+    found = minimize_scalar(radius, bounds=tuple(interval), method="bounded")
+    return float(found.x), float(found.fun)
 
 
 INTERVAL_LIMIT = 16

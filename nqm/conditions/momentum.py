@@ -9,15 +9,17 @@ import numpy as np
 
 from nqm import validate
 from nqm.conditions.condition import Condition, Statement
-from nqm.conditions.formulas import momentum_eigenvalues
-from nqm.namespace import AnyArray
-from nqm.rules.hidden_state import checked_delay
+from nqm.conditions.intervals import KnownSteps, known_steps, posed_step_interval
+from nqm.namespace import AnyArray, common
+from nqm.problem import Problem
+from nqm.spectra.symmetric import solve_symmetric
 
 MOMENTUM = Statement(
-    "momentum",
-    "sum_k M_k/(1 + beta_k) < 2 H^-1, exact",
-    "eigenvalues of H^1/2 sum_k M_k/(1+beta_k) H^1/2",
+    name="momentum",
+    source="sum_k M_k/(1 + beta_k) < 2 H^-1, exact",
+    quantity="eigenvalues of H^1/2 sum_k M_k/(1+beta_k) H^1/2",
 )
+LONGEST_DELAY = 1000
 
 
 def _check_momentum(name: str, value: float, lowest: float = -1.0) -> float:
@@ -26,6 +28,40 @@ def _check_momentum(name: str, value: float, lowest: float = -1.0) -> float:
         start = "-1 <" if lowest == -1.0 else f"{lowest:g} <="
         raise ValueError(f"{name} must satisfy {start} {name} < 1; it is {beta}.")
     return beta
+
+
+def momentum_eigenvalues(
+    hessian: AnyArray, step_matrices: Sequence[AnyArray], dampings: Sequence[AnyArray]
+) -> AnyArray:
+    """The eigenvalues of H^1/2 sum_k M_k/(1 + beta_k) H^1/2, which must lie in (0, 2).
+
+    Parameters
+    ----------
+    hessian : (N, N) array
+        H, symmetric positive definite.
+    step_matrices : sequence of K (N, N) arrays
+        M_k, symmetric.
+    dampings : sequence of K scalars
+        beta_k.
+
+    Returns
+    -------
+    (N,) array, ascending
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import momentum_eigenvalues
+    >>> momentum_eigenvalues(np.diag([1.0, 2.0]), [1.5 * np.eye(2)], [0.5]).round(12).tolist()
+    [1.0, 2.0]
+    """
+    count = len(dampings)
+    xp, (H, *rest) = common(hessian, *step_matrices, *dampings)
+    pairs = zip(rest[:count], rest[count:], strict=True)
+    total = sum((M / (1 + beta) for M, beta in pairs), 0 * H)
+    factor = xp.linalg.cholesky(H)
+    inner = factor.T @ total @ factor
+    return xp.linalg.eigvalsh((inner + inner.T) / 2)
 
 
 def momentum_condition(
@@ -70,18 +106,18 @@ def momentum_condition(
         raise ValueError("step_matrices and dampings must be as many, at least one.")
     for M in matrices:
         if validate.asymmetry(M) > validate.SYMMETRY_TOLERANCE:
-            return MOMENTUM.not_on("a step matrix is not symmetric")
+            return MOMENTUM.not_applicable("a step matrix is not symmetric")
         values = np.linalg.eigvalsh(M)
         if values[0] < -validate.rounding(values):
             reason = f"a step matrix has the negative eigenvalue {values[0]:.3g}"
-            return MOMENTUM.not_on(reason)
+            return MOMENTUM.not_applicable(reason)
     if not np.linalg.eigvalsh(sum(matrices[1:], matrices[0]))[0] > 0:
-        return MOMENTUM.not_on("the step matrices' sum is singular")
+        return MOMENTUM.not_applicable("the step matrices' sum is singular")
     if not all(abs(b) < 1 for b in betas):
-        return MOMENTUM.not_on("a damping is not inside (-1, 1)")
+        return MOMENTUM.not_applicable("a damping is not inside (-1, 1)")
     x = momentum_eigenvalues(H, matrices, betas)
     low, high = float(x[0]), float(x[-1])
-    return MOMENTUM.on(
+    return MOMENTUM.applied(
         lower=0.0, upper=2.0, smallest=low, largest=high, exact_margin=min(low, 2 - high)
     )
 
@@ -195,6 +231,16 @@ def aggmo_limit(dampings: Sequence[float]) -> float:
     return 2 * len(betas) / sum(1 / (1 + b) for b in betas)
 
 
+def checked_delay(delay: float) -> int:
+    """The delay as an integer from 0 to 1000, also from a float that is one."""
+    tau = validate.scalar("delay", delay)
+    if not (tau.is_integer() and 0 <= tau <= LONGEST_DELAY):
+        raise ValueError(
+            f"delay must be a nonnegative integer of at most {LONGEST_DELAY}; it is {tau:g}."
+        )
+    return int(tau)
+
+
 def delay_limit(delay: int) -> float:
     """x < 2 sin(pi/(2 (2 tau + 1))): the bound on lr lambda for a gradient tau steps old.
 
@@ -219,6 +265,37 @@ def delay_limit(delay: int) -> float:
     (2.0, 1.0)
     """
     return 2 * math.sin(math.pi / (2 * (2 * checked_delay(delay) + 1)))
+
+
+def nominal_momentum_steps(problem: Problem, momentum: float) -> KnownSteps:
+    """0 <= alpha <= (1 + beta) lambda_min(2 H^-1 - P), with momentum in the nominal term alone.
+
+    For P >= 0.
+    """
+    standing = problem._replace(alpha=0.0)
+    solved = solve_symmetric(standing)
+    if solved.p[0] < 0:
+        return KnownSteps((), "P is not positive semidefinite")
+    interval = posed_step_interval(standing, solved).interval
+    upper = (1 + momentum) * float(interval.upper)
+    if math.isnan(upper):
+        return known_steps(interval)
+    return KnownSteps(((0.0, upper),) if upper >= 0 else (), "among nominal steps >= 0")
+
+
+def frozen_adam_steps(problem: Problem, momentum: float, weight_decay: float) -> KnownSteps:
+    """0 <= lr <= 2 r/(lambda_max(D H) + w r) with r = (1 + b1)/(1 - b1), for frozen Adam.
+
+    For D > 0 and w >= 0.
+    """
+    low, top = 1.0, float(problem.h[-1])
+    if problem.preconditioner is not None:
+        solved = solve_symmetric(problem._replace(alpha=0.0))
+        low, top = solved.p[0], 1 - float(np.min(solved.spectrum.eigenvalues.real))
+    if low <= 0 or top <= 0 or weight_decay < 0:
+        return KnownSteps((), "P is not positive definite, or the weight decay is negative")
+    ratio = (1 + momentum) / (1 - momentum)
+    return KnownSteps(((0.0, 2 * ratio / (top + weight_decay * ratio)),))
 
 
 def heavy_ball_ellipse(x: AnyArray, momentum: float) -> AnyArray:

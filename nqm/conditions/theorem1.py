@@ -1,64 +1,65 @@
-"""Theorem 1 of the paper, for symmetric P, and Theorem 1', for any real P."""
+"""Theorem 1: for symmetric P, bounds on the eigenvalues of P under which rho(A) <= 1."""
 
 from __future__ import annotations
 
-import numpy as np
+from numpy.typing import ArrayLike
 
-from nqm import validate
-from nqm.conditions.condition import (
-    Condition,
-    Statement,
-    distance_inside,
-    extremes,
-    symmetric_preconditioner,
+from nqm.conditions.condition import Condition, Known, Statement
+from nqm.conditions.intervals import Interval, posed_step_interval
+from nqm.namespace import AnyArray, common
+from nqm.problem import Problem, pose
+from nqm.spectra.symmetric import solve_symmetric
+
+THEOREM1 = Statement(name="Theorem 1", source="(9) and (10)", quantity="eigenvalues of P")
+SYMMETRIC_ONLY = (
+    "P is not symmetric (max |P - P.T| is {:.3g}); for such P the statement is false: "
+    "H=[[2,1],[1,2]], alpha=0, P=[[0,2],[0,1/2]] satisfies it and A has the eigenvalue -2"
 )
-from nqm.conditions.formulas import theorem1_interval, theorem1_prime_norm
-from nqm.conditions.intervals import nominal_step_interval
-from nqm.namespace import AnyArray
-
-THEOREM1 = Statement("Theorem 1", "(9) and (10)", "eigenvalues of P")
-THEOREM1_PRIME = Statement("Theorem 1'", "any real P", "|P - (1/h - alpha) I|_2")
 
 
-def bounded_spectrum(
-    statement: Statement,
-    alpha: float,
-    top: float,
-    p: tuple[float, float] | None = None,
-    *,
-    reason: str = "",
-    exact_margin: float = float("nan"),
-) -> Condition:
-    """-alpha <= lambda(P) <= top - alpha: Theorem 1 with top = 2/lambda_max(H), Lemma 2 with
-    2/sqrt(lambda_max(H)).
+def interval_ends(h: AnyArray, low: AnyArray, high: AnyArray) -> Interval:
+    """[-low, 2/h - high], where (9) and (10) leave room; h = lambda_max(H).
+
+    With the extreme eigenvalues of P as `low` and `high` it holds the steps alpha, with alpha as
+    both it holds the eigenvalues of P.
+    """
+    return Interval(-low, 2 / h - high)
+
+
+def theorem1_interval(hessian: AnyArray, preconditioner: AnyArray | None) -> AnyArray:
+    """[-lambda_min(P), 2/lambda_max(H) - lambda_max(P)]: Theorem 1's steps, (9) and (10).
 
     Parameters
     ----------
-    statement
-        Which of the two.
-    alpha, top : float
-        The nominal step; the largest one that is stable with P = 0.
-    p : pair of float, optional
-        The extreme eigenvalues of a symmetric P. Without them the statement does not apply.
-    reason : str
-        Why it does not.
-    exact_margin : float
-        As in `Condition`.
+    hessian : (N, N) array
+        H, symmetric positive definite.
+    preconditioner : (N, N) array or None
+        P, symmetric; None means zero.
+
+    Returns
+    -------
+    (2,) array
+        Lower and upper end; never longer than the exact interval, and up to a factor kappa(H)
+        shorter.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import theorem1_interval
+    >>> theorem1_interval(np.diag([1.0, 0.01]), np.diag([0.0, 50.0])).tolist()  # empty
+    [-0.0, -48.0]
     """
-    lower, upper = -alpha, top - alpha
-    if p is None:
-        return statement.not_on(reason, lower=lower, upper=upper)
-    return statement.on(
-        lower=lower, upper=upper, smallest=p[0], largest=p[1], exact_margin=exact_margin
-    )
+    xp, (H, P) = common(hessian, preconditioner)
+    h = xp.linalg.eigvalsh(H)[-1]
+    if P is None:
+        return xp.stack([xp.zeros_like(h), 2 / h])
+    p = xp.linalg.eigvalsh(P)
+    return xp.stack(list(interval_ends(h, p[0], p[-1])))
 
 
-def distance_from_ideal(p: tuple[float, float], alpha: float, h: float) -> float:
-    """|P - (1/h - alpha) I|_2 of a symmetric P with these extreme eigenvalues."""
-    return max(abs(alpha + p[0] - 1 / h), abs(alpha + p[1] - 1 / h))
-
-
-def theorem1(hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: float) -> Condition:
+def theorem1(
+    hessian: ArrayLike, preconditioner: ArrayLike | None, nominal_step: float
+) -> Condition:
     """-alpha <= lambda_min(P) and lambda_max(P) <= 2/lambda_max(H) - alpha imply rho(A) <= 1.
 
     Theorem 1, (9) and (10), for symmetric P. The paper states it for every diagonalizable P with
@@ -92,52 +93,37 @@ def theorem1(hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: f
     >>> theorem1(H, np.array([[0.0, 2.0], [0.0, 0.5]]), 0.0).applies
     False
     """
-    H = validate.semidefinite("hessian", hessian)
-    alpha = validate.scalar("nominal_step", nominal_step)
-    P, reason = symmetric_preconditioner(preconditioner, H.shape[0])
-    top = float(theorem1_interval(H, None)[1])
-    if reason:
-        return bounded_spectrum(THEOREM1, alpha, top, reason=reason)
-    exact = distance_inside(nominal_step_interval(H, P), alpha)
-    return bounded_spectrum(THEOREM1, alpha, top, extremes(P), exact_margin=exact)
+    problem = pose(hessian, preconditioner, nominal_step)
+    return posed_theorem1(problem, exactly_known(problem))
 
 
-def theorem1_prime(
-    hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: float
+def exactly_known(problem: Problem) -> Known:
+    """The extremes of P and the exact margin in alpha; nothing where P is not symmetric."""
+    if not problem.symmetric:
+        return Known()
+    solved = solve_symmetric(problem)
+    exact = posed_step_interval(problem, solved).interval
+    margin = min(problem.alpha - exact.lower, exact.upper - problem.alpha)
+    return Known(p=solved.p, step_margin=margin)
+
+
+def posed_theorem1(problem: Problem, known: Known) -> Condition:
+    """`theorem1` of a validated problem of which the eigenvalues are known."""
+    return eigenvalue_condition(THEOREM1, SYMMETRIC_ONLY, problem, known)
+
+
+def eigenvalue_condition(
+    statement: Statement, symmetric_only: str, problem: Problem, known: Known
 ) -> Condition:
-    """|P - (1/h - alpha) I|_2 <= 1/h with h = lambda_max(H) implies rho(A) <= 1, for any real P.
-
-    Theorem 1': what Theorem 1 becomes without symmetry; for symmetric P it is (9) and (10). It
-    holds for every 0 < H <= h I at once.
-
-    Parameters
-    ----------
-    hessian, preconditioner, nominal_step
-        As for `theorem1`, P any real matrix.
-
-    Returns
-    -------
-    Condition
-
-    Raises
-    ------
-    ValueError
-        For malformed arguments.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from nqm import theorem1_prime
-    >>> H, P = np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([[0.0, 0.2], [-0.2, 0.0]])
-    >>> theorem1_prime(H, P, 1 / 3).holds
-    True
-    >>> theorem1_prime(H, np.array([[0.0, 2.0], [0.0, 0.5]]), 0.0).holds
-    False
-    """
-    H = validate.semidefinite("hessian", hessian)
-    alpha = validate.scalar("nominal_step", nominal_step)
-    n = H.shape[0]
-    P = np.zeros((n, n)) if preconditioner is None else preconditioner
-    P = validate.square("preconditioner", P, n)
-    h = float(np.linalg.eigvalsh(H)[-1])
-    return THEOREM1_PRIME.on(upper=1 / h, largest=float(theorem1_prime_norm(H, P, alpha)))
+    """-alpha <= lambda(P) <= 2/h - alpha, which Theorem 1 says of H and Lemma 2 of its root."""
+    room = interval_ends(float(problem.h[-1]), problem.alpha, problem.alpha)
+    if known.p is None:
+        reason = symmetric_only.format(problem.gap)
+        return statement.not_applicable(reason, lower=room.lower, upper=room.upper)
+    return statement.applied(
+        lower=room.lower,
+        upper=room.upper,
+        smallest=known.p[0],
+        largest=known.p[1],
+        exact_margin=known.step_margin,
+    )

@@ -62,7 +62,7 @@ def sample_meta_gradients(
     """dL/dP_ij = (1/T) sum_{t=1..T} s_t^ij . H (phi_t - xi_t), sampled by forward sensitivities.
 
     These are the samples of (A.32) and (A.33). One pass over the longest horizon serves all of
-    them. phi_0 is redrawn for each sample;
+    them. phi_0 is drawn independently for each sample;
     the nominal steps share the draws.
 
     Parameters

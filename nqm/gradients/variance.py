@@ -76,7 +76,7 @@ def meta_gradient_variance(
 
     With j = T - t: W_t = B^T K_{j-1} B, L_t = 2 B^T K_{j-1} F - [0, H], Px_t = E x_t x_t^T, and k
     the phi-phi block of K_T. Directions are e_i e_j^T for each entry of P, and I for alpha. The
-    initial parameters, which add 2 tr(k S0 k S0) + 4 m^T k S0 k m, are redrawn for each
+    initial parameters, which add 2 tr(k S0 k S0) + 4 m^T k S0 k m, are drawn independently for each
     sample; for a fixed phi_0 pass a model whose initial covariance is zero. All horizons of Figure
     2a, (A.31), come from one pass. Time and memory are
     O(T N^3) for each of the N^2 + 1 directions, T counted until the moments settle.

@@ -15,12 +15,13 @@ from numpy.typing import ArrayLike
 from nqm.moments.loss import Quadratic, checked_model, expected_loss
 from nqm.moments.powers import add, congruence, is_negligible, product, scaled, taking_part
 from nqm.namespace import common
+from nqm.problem import Problem, pose
 from nqm.quadratic import NoisyQuadratic
 from nqm.rules.linear import UpdateRule, memoryless_rule
-from nqm.spectra.eigenvalues import EPS, Spectrum
+from nqm.spectra.eigenvalues import Spectrum
 from nqm.spectra.enclosures import enclosure, symmetric_spectrum
-from nqm.validate import Array
-from nqm.verdict.problem import pose, solve_symmetric
+from nqm.spectra.symmetric import solve_symmetric
+from nqm.validate import EPS, Array
 
 BELOW_ONE = "spectral radius below one"
 ON_THE_CIRCLE = "spectral radius one to rounding"
@@ -176,6 +177,12 @@ def symmetric_limit_loss(
         return None
     if spectrum is None:
         spectrum = solve_symmetric(problem).spectrum
+    return posed_symmetric_limit(problem, spectrum)
+
+
+def posed_symmetric_limit(problem: Problem, spectrum: Spectrum) -> LimitLoss | None:
+    """`symmetric_limit_loss` of a validated problem with symmetric P."""
+    model = problem.model
     if spectrum.verdict != "stable":
         return None
     S, alpha, size = model.noise_covariance, problem.alpha, model.dimension

@@ -17,9 +17,7 @@ from nqm import validate
 from nqm.moments.loss import ExpectedLoss, checked_horizons
 from nqm.quadratic import NoisyQuadratic
 from nqm.rules.linear import step_matrix
-from nqm.validate import Array
-
-EPS = float(np.finfo(np.float64).eps)
+from nqm.validate import EPS, Array
 
 
 class LossSpectrum(NamedTuple):

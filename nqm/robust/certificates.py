@@ -11,8 +11,8 @@ import numpy as np
 import scipy.linalg
 from scipy.optimize import minimize
 
-from nqm.robust.family import EPS, DisturbedFamily
-from nqm.validate import Array
+from nqm.robust.family import DisturbedFamily
+from nqm.validate import EPS, Array
 
 CORNER_LIMIT = 12
 """Up to this many parameters all 2^N corners of a box are visited."""

@@ -7,8 +7,9 @@ from itertools import product
 
 import numpy as np
 
-from nqm.robust.family import EPS, DisturbedFamily, Rational, jury
-from nqm.validate import Array
+from nqm.robust.family import DisturbedFamily, Rational, fractions, jury
+from nqm.spectra.elimination import definiteness
+from nqm.validate import EPS
 
 EXACT_DIAGONAL = 30
 """Up to this size the matrix inequality of a diagonal P~ is decided in rational numbers."""
@@ -48,28 +49,7 @@ def diagonal_is_stable(family: DisturbedFamily) -> bool | None:
     rows = [[-Fraction(float(H[i, j])) for j in active] for i in active]
     for place, i in enumerate(active):
         rows[place][place] += 2 / m[i]
-    return is_semidefinite(rows)
-
-
-def is_semidefinite(matrix: Rational) -> bool:
-    """Whether a symmetric rational matrix is positive semidefinite, by elimination.
-
-    >>> from fractions import Fraction
-    >>> one, two = Fraction(1), Fraction(2)
-    >>> is_semidefinite([[one, one], [one, one]]), is_semidefinite([[one, two], [two, one]])
-    (True, False)
-    """
-    rows = [list(row) for row in matrix]
-    while rows:
-        (pivot, *rest), *below = rows
-        if pivot < 0 or (pivot == 0 and any(rest)):
-            return False
-        factors = [row[0] / pivot if pivot else Fraction(0) for row in below]
-        rows = [
-            [x - factor * y for x, y in zip(row[1:], rest, strict=True)]
-            for factor, row in zip(factors, below, strict=True)
-        ]
-    return True
+    return definiteness(rows) != "indefinite"
 
 
 def plane_is_stable(family: DisturbedFamily) -> bool | None:
@@ -85,13 +65,10 @@ def plane_is_stable(family: DisturbedFamily) -> bool | None:
     if family.bound.size > 16:
         return None
     corners = family.corners(np.zeros_like(family.bound), family.bound)
-    values = np.array([[float(x) for x in _conditions(A)] for A in _as_rational(family, corners)])
+    rational = [fractions(A) for A in family.matrices(corners)]
+    values = np.array([[float(x) for x in _conditions(A)] for A in rational])
     slack = 64 * family.size * EPS * family.magnitude**2
     return None if abs(np.min(values)) <= slack else bool(np.min(values) > 0)
-
-
-def _as_rational(family: DisturbedFamily, corners: Array) -> list[Rational]:
-    return [[[Fraction(float(x)) for x in row] for row in A] for A in family.matrices(corners)]
 
 
 def _conditions(A: Rational) -> tuple[Fraction, ...]:

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nqm import validate
+from nqm.problem import Problem, pose
 from nqm.quadratic import NoisyQuadratic
 from nqm.spectra.enclosures import enclosure
-from nqm.validate import Array
+from nqm.validate import EPS, Array
 
-EPS = float(np.finfo(np.float64).eps)
 EXACT_SIZE = 8
 """Up to this size a witness is proved with rational numbers, above it with rounding bounds."""
 
@@ -92,8 +92,8 @@ class DisturbedFamily:
     def rational(self) -> tuple[Rational, Rational, Rational]:
         """A_0, B, C without rounding; for singular H those of the reduced matrices as stored."""
         if not self.full_rank:
-            return _fractions(self.base), _fractions(self.left), _fractions(self.right)
-        H, P = _fractions(self.hessian), _fractions(self.preconditioner)
+            return fractions(self.base), fractions(self.left), fractions(self.right)
+        H, P = fractions(self.hessian), fractions(self.preconditioner)
         alpha, n = Fraction(self.nominal_step), range(self.size)
         base = [[Fraction(i == j) - alpha * H[i][j] for j in n] for i in n]
         return base, [[Fraction(i == j) for j in n] for i in n], _times(P, H)
@@ -130,23 +130,32 @@ def disturbed_family(
     nominal_step: float,
     disturbance_bound: ArrayLike,
 ) -> DisturbedFamily:
+    """The family of H, P~, alpha and dbar, which are validated here."""
+    return posed_family(pose(hessian, preconditioner, nominal_step), disturbance_bound)
+
+
+def posed_family(problem: Problem, disturbance_bound: ArrayLike) -> DisturbedFamily:
     """The family of a validated problem."""
-    model = hessian if isinstance(hessian, NoisyQuadratic) else NoisyQuadratic(hessian)  # type: ignore[arg-type]
-    H, n, rank = model.hessian, model.dimension, model.rank
-    P = validate.square("preconditioner", preconditioner, n)
-    alpha = validate.scalar("nominal_step", nominal_step)
-    bound = np.ravel(validate.real_array("disturbance_bound", disturbance_bound))
-    bound = (
-        np.repeat(bound, n) if bound.size == 1 else validate.vector("disturbance_bound", bound, n)
-    )
-    if not np.all(bound > 0):
-        raise ValueError(f"disturbance_bound must be positive; its smallest is {bound.min():.6g}.")
+    model, alpha = problem.model, problem.alpha
+    H, n, rank = model.hessian, problem.dimension, problem.rank
+    P = np.zeros((n, n)) if problem.given is None else problem.given
+    bound = validate.disturbance_bound(disturbance_bound, n)
     if rank == n:
         base, left, right, norm = np.eye(n) - alpha * H, np.eye(n), P @ H, H
     else:
         h, V = model.hessian_eigenvalues[n - rank :], np.linalg.eigh(H)[1][:, n - rank :]
         base, left, right, norm = np.eye(rank) - alpha * np.diag(h), V.T, P @ (V * h), np.diag(h)
-    family = DisturbedFamily(H, P, alpha, bound, base, left, right, norm, rank == n)
+    family = DisturbedFamily(
+        hessian=H,
+        preconditioner=P,
+        nominal_step=alpha,
+        bound=bound,
+        base=base,
+        left=left,
+        right=right,
+        norm=norm,
+        full_rank=rank == n,
+    )
     with np.errstate(over="ignore"):
         size = family.magnitude
     if not size < LARGEST:
@@ -157,7 +166,8 @@ def disturbed_family(
     return family
 
 
-def _fractions(matrix: Array) -> Rational:
+def fractions(matrix: Array) -> Rational:
+    """The floating-point numbers of a matrix without rounding."""
     return [[Fraction(float(x)) for x in row] for row in matrix]
 
 

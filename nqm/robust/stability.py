@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nqm.problem import Problem, pose
 from nqm.quadratic import NoisyQuadratic
 from nqm.robust.certificates import CORNER_LIMIT, corner_norm, scaled_norm, small_gain
 from nqm.robust.exact_cases import decide_exactly
-from nqm.robust.family import DisturbedFamily, disturbed_family
+from nqm.robust.family import DisturbedFamily, posed_family
 from nqm.robust.search import find_worst, shrink_into_set
 from nqm.robust.subdivision import subdivide
 from nqm.validate import Array
@@ -119,7 +120,22 @@ def robust_stability(
     >>> bool(spectral_radius(A) > 1)
     True
     """
-    family = disturbed_family(hessian, preconditioner, nominal_step, disturbance_bound)
+    problem = pose(hessian, preconditioner, nominal_step)
+    return posed_robust_stability(
+        problem, disturbance_bound, starts=starts, budget=budget, seed=seed
+    )
+
+
+def posed_robust_stability(
+    problem: Problem,
+    disturbance_bound: ArrayLike,
+    *,
+    starts: int = 8,
+    budget: int = 20_000,
+    seed: int = 0,
+) -> RobustReport:
+    """`robust_stability` of a validated problem."""
+    family = posed_family(problem, disturbance_bound)
     worst = find_worst(family, np.random.default_rng(seed), starts)
     exact = decide_exactly(family)
     if exact is not None and exact[0]:
@@ -173,4 +189,11 @@ def _report(
     family: DisturbedFamily, status: str, by: str, d: Array, boxes: int = 0
 ) -> RobustReport:
     witness = d if status == "refuted" else None
-    return RobustReport(status, by, witness, d, float(family.radius(d)), boxes)
+    return RobustReport(
+        status=status,
+        by=by,
+        witness=witness,
+        worst_disturbance=d,
+        worst_spectral_radius=float(family.radius(d)),
+        boxes=boxes,
+    )

@@ -8,6 +8,7 @@ namespace from its arguments, so it serves NumPy on the host and JAX inside `jit
 from typing import NamedTuple
 
 from nqm.namespace import AnyArray, common
+from nqm.spectra.eigenvalues import root_and_inverse_root
 
 
 class UpdateRule(NamedTuple):
@@ -158,33 +159,6 @@ def memoryless_rule(update_matrix: AnyArray) -> UpdateRule:
     xp, (A,) = common(update_matrix)
     identity = xp.eye(A.shape[0], dtype=A.dtype)
     return UpdateRule(A, identity - A, identity, identity)
-
-
-def root_and_inverse_root(hessian: AnyArray) -> tuple[AnyArray, AnyArray]:
-    """H^1/2 and H^-1/2, the preconditioner of (11), of a symmetric positive definite matrix.
-
-    Parameters
-    ----------
-    hessian : (N, N) array
-        H, symmetric positive definite.
-
-    Returns
-    -------
-    pair of (N, N) arrays
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from nqm import root_and_inverse_root
-    >>> H = np.array([[2.0, 1.0], [1.0, 2.0]])
-    >>> root, inverse = root_and_inverse_root(H)
-    >>> bool(np.allclose(root @ root, H) and np.allclose(root @ inverse, np.eye(2)))
-    True
-    """
-    xp, (H,) = common(hessian)
-    h, vectors = xp.linalg.eigh(H)
-    root = xp.sqrt(h)
-    return (vectors * root) @ vectors.T, (vectors / root) @ vectors.T
 
 
 def preconditioned_update_matrix(

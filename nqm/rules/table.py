@@ -4,21 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 from nqm import validate
-from nqm.conditions import momentum
-from nqm.rules import hidden_state as rules
+from nqm.conditions import momentum as limits
+from nqm.conditions.condition import Condition, Known
+from nqm.conditions.intervals import KnownSteps
+from nqm.conditions.lemma2 import posed_lemma2, with_root
+from nqm.conditions.theorem1 import posed_theorem1
+from nqm.namespace import AnyArray
+from nqm.problem import Problem
 from nqm.rules import linear as updates
+from nqm.rules import momentum
+from nqm.rules.hidden_state import averaged_rule, delayed_rule
 from nqm.rules.linear import UpdateRule
+from nqm.rules.momentum import nesterov_rule
 from nqm.untrusted import quoted
 
 Builder = Callable[..., UpdateRule]
+Parameters = dict[str, float | tuple[float, ...]]
+"""The parameters of a rule by name."""
+
+
+class PlainForm(NamedTuple):
+    """A rule without hidden state, written as the plain rule of another problem.
+
+    Attributes
+    ----------
+    problem : Problem
+        The one whose plain rule (6) has the eigenvalues of this rule.
+    step_ratio : float
+        The nominal step of that problem over the one of the rule.
+    condition : callable
+        The statement of the paper about this rule.
+    """
+
+    problem: Problem
+    step_ratio: float = 1.0
+    condition: Callable[[Problem, Known], Condition] = posed_theorem1
 
 
 @dataclass(frozen=True)
 class NamedRule:
-    """A rule, its parameters, and the bound c on lr lambda below which it is stable.
+    """An update rule by name, with all that `check` knows about it.
 
     Attributes
     ----------
@@ -31,6 +59,14 @@ class NamedRule:
     limit : callable or None
         **parameters -> c: with symmetric P and |beta| < 1 the rule is stable iff the eigenvalues
         of H^1/2 (alpha I + P) H^1/2 lie in (0, c). None where there is no such number.
+    family : callable or None
+        As `build`, to the M_k and beta_k of `momentum_condition`, or None where it does not apply.
+    steps : callable or None
+        (problem, **parameters) -> the exact nominal steps for symmetric P, where they are known
+        though there is no `limit`.
+    plain_form : callable or None
+        (problem, **parameters) -> the problem whose plain rule it is, for a rule without hidden
+        state.
 
     Examples
     --------
@@ -43,26 +79,28 @@ class NamedRule:
     name: str
     summary: str
     build: Builder
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
     limit: Callable[..., float] | None = None
+    family: Callable[..., momentum.MomentumFamily | None] | None = None
+    steps: Callable[..., KnownSteps] | None = None
+    plain_form: Callable[..., PlainForm] | None = None
 
 
-def _plain(hessian: Any, preconditioner: Any, nominal_step: Any) -> UpdateRule:
-    return updates.plain_rule(hessian, preconditioner, nominal_step)
-
-
-def _preconditioned(hessian: Any, preconditioner: Any, nominal_step: Any) -> UpdateRule:
+def _preconditioned(
+    hessian: AnyArray, preconditioner: AnyArray | None, nominal_step: AnyArray
+) -> UpdateRule:
     A = updates.preconditioned_update_matrix(hessian, preconditioner, nominal_step)
     return updates.memoryless_rule(A)
 
 
-def _averaged(hessian: Any, preconditioner: Any, nominal_step: Any, averaging: Any) -> UpdateRule:
+def _averaged(
+    hessian: AnyArray,
+    preconditioner: AnyArray | None,
+    nominal_step: AnyArray,
+    averaging: AnyArray,
+) -> UpdateRule:
     plain = updates.plain_rule(hessian, preconditioner, nominal_step)
-    return rules.averaged_rule(plain, averaging)
-
-
-def _lookahead(hessian: Any, preconditioner: Any, nominal_step: Any, momentum: Any) -> UpdateRule:
-    return rules.nesterov_rule(hessian, preconditioner, nominal_step, momentum, lookahead=True)
+    return averaged_rule(plain, averaging)
 
 
 def _averaging_limit(averaging: float) -> float:
@@ -71,93 +109,133 @@ def _averaging_limit(averaging: float) -> float:
     return 2.0
 
 
-BETA = {"momentum": 0.9}
+def _lookahead(
+    hessian: AnyArray,
+    preconditioner: AnyArray | None,
+    nominal_step: AnyArray,
+    momentum: AnyArray,
+) -> UpdateRule:
+    return nesterov_rule(hessian, preconditioner, nominal_step, momentum, lookahead=True)
+
+
+def _perturbed_form(problem: Problem, disturbance: float) -> PlainForm:
+    """M = alpha I + d P."""
+    P = problem.preconditioner
+    return PlainForm(problem._replace(preconditioner=None if P is None else disturbance * P))
+
+
+def _cancelled_form(problem: Problem, disturbance: float) -> PlainForm:
+    """M = alpha (1 - d) I + d P."""
+    form, ratio = _perturbed_form(problem, disturbance), 1 - disturbance
+    return PlainForm(form.problem._replace(alpha=ratio * problem.alpha), step_ratio=ratio)
+
+
+BETA: Parameters = {"momentum": 0.9}
 RULES = {
     rule.name: rule
     for rule in (
-        NamedRule("plain", "phi' = phi - (alpha I + P) g, (6)", _plain, {}, lambda: 2.0),
         NamedRule(
-            "preconditioned", "phi' = phi - H^-1/2 (alpha I + P) g, (12)", _preconditioned, {}
+            name="plain",
+            summary="phi' = phi - (alpha I + P) g, (6)",
+            build=updates.plain_rule,
+            limit=lambda: 2.0,
+            plain_form=PlainForm,
         ),
         NamedRule(
-            "heavy_ball",
-            "v' = beta v + g, phi' = phi - (alpha I + P) v'",
-            rules.heavy_ball_rule,
-            BETA,
-            momentum.heavy_ball_limit,
+            name="preconditioned",
+            summary="phi' = phi - H^-1/2 (alpha I + P) g, (12)",
+            build=_preconditioned,
+            plain_form=lambda problem: PlainForm(with_root(problem), condition=posed_lemma2),
         ),
         NamedRule(
-            "exponential_average",
-            "m' = beta m + (1-beta) g, phi' = phi - (alpha I + P) m'",
-            rules.exponential_average_rule,
-            BETA,
-            momentum.exponential_average_limit,
+            name="heavy_ball",
+            summary="v' = beta v + g, phi' = phi - (alpha I + P) v'",
+            build=momentum.heavy_ball_rule,
+            parameters=BETA,
+            limit=limits.heavy_ball_limit,
+            family=momentum.heavy_ball_family,
         ),
         NamedRule(
-            "nesterov",
-            "v' = beta v + g, phi' = phi - (alpha I + P) (g + beta v')",
-            rules.nesterov_rule,
-            BETA,
-            momentum.nesterov_limit,
+            name="exponential_average",
+            summary="m' = beta m + (1-beta) g, phi' = phi - (alpha I + P) m'",
+            build=momentum.exponential_average_rule,
+            parameters=BETA,
+            limit=limits.exponential_average_limit,
+            family=momentum.exponential_average_family,
         ),
         NamedRule(
-            "nesterov_lookahead",
-            "the gradient at phi - beta (alpha I + P) v",
-            _lookahead,
-            BETA,
-            momentum.nesterov_limit,
+            name="nesterov",
+            summary="v' = beta v + g, phi' = phi - (alpha I + P) (g + beta v')",
+            build=nesterov_rule,
+            parameters=BETA,
+            limit=limits.nesterov_limit,
         ),
         NamedRule(
-            "aggmo",
-            "v_k' = beta_k v_k + g, phi' = phi - (alpha I + P) mean_k v_k'",
-            rules.aggmo_rule,
-            {"dampings": (0.0, 0.9, 0.99)},
-            momentum.aggmo_limit,
+            name="nesterov_lookahead",
+            summary="the gradient at phi - beta (alpha I + P) v",
+            build=_lookahead,
+            parameters=BETA,
+            limit=limits.nesterov_limit,
         ),
         NamedRule(
-            "frozen_adam",
-            "m' = b1 m + (1-b1) g, phi' = (1 - lr w) phi - lr P m', lr the nominal step",
-            rules.frozen_adam_rule,
-            {**BETA, "weight_decay": 0.0},
+            name="aggmo",
+            summary="v_k' = beta_k v_k + g, phi' = phi - (alpha I + P) mean_k v_k'",
+            build=momentum.aggmo_rule,
+            parameters={"dampings": (0.0, 0.9, 0.99)},
+            limit=limits.aggmo_limit,
+            family=momentum.aggmo_family,
         ),
         NamedRule(
-            "nominal_momentum",
-            "v' = beta v + g, phi' = phi - alpha v' - P g",
-            rules.nominal_momentum_rule,
-            BETA,
+            name="frozen_adam",
+            summary="m' = b1 m + (1-b1) g, phi' = (1 - lr w) phi - lr P m', lr the nominal step",
+            build=momentum.frozen_adam_rule,
+            parameters={**BETA, "weight_decay": 0.0},
+            family=momentum.frozen_adam_family,
+            steps=limits.frozen_adam_steps,
         ),
         NamedRule(
-            "delayed",
-            "phi_{t+1} = phi_t - (alpha I + P) g_{t-delay}",
-            rules.delayed_rule,
-            {"delay": 1},
-            momentum.delay_limit,
+            name="nominal_momentum",
+            summary="v' = beta v + g, phi' = phi - alpha v' - P g",
+            build=momentum.nominal_momentum_rule,
+            parameters=BETA,
+            family=momentum.nominal_momentum_family,
+            steps=limits.nominal_momentum_steps,
         ),
         NamedRule(
-            "averaged",
-            "plain, with the mean = gamma mean + (1-gamma) phi' read out",
-            _averaged,
-            {"averaging": 0.9},
-            _averaging_limit,
+            name="delayed",
+            summary="phi_{t+1} = phi_t - (alpha I + P) g_{t-delay}",
+            build=delayed_rule,
+            parameters={"delay": 1},
+            limit=limits.delay_limit,
         ),
         NamedRule(
-            "perturbed",
-            "plain with disturbance * P in place of P, (15) with Delta = d I",
-            lambda H, P, a, disturbance: updates.perturbed_rule(H, P, a, disturbance),
-            {"disturbance": 1.0},
+            name="averaged",
+            summary="plain, with the mean = gamma mean + (1-gamma) phi' read out",
+            build=_averaged,
+            parameters={"averaging": 0.9},
+            limit=_averaging_limit,
         ),
         NamedRule(
-            "cancelled",
-            "M = alpha (1 - disturbance) I + disturbance * P, (18) with Delta = d I, P = P*",
-            lambda H, P, a, disturbance: updates.cancellation_rule(H, P, a, disturbance),
-            {"disturbance": 1.0},
+            name="perturbed",
+            summary="plain with disturbance * P in place of P, (15) with Delta = d I",
+            build=lambda H, P, a, disturbance: updates.perturbed_rule(H, P, a, disturbance),
+            parameters={"disturbance": 1.0},
+            plain_form=_perturbed_form,
+        ),
+        NamedRule(
+            name="cancelled",
+            summary="M = alpha (1 - disturbance) I + disturbance * P, "
+            "(18) with Delta = d I, P = P*",
+            build=lambda H, P, a, disturbance: updates.cancellation_rule(H, P, a, disturbance),
+            parameters={"disturbance": 1.0},
+            plain_form=_cancelled_form,
         ),
     )
 }
 """Name -> NamedRule."""
 
 
-def parse_rule(text: str) -> tuple[NamedRule, dict[str, Any]]:
+def parse_rule(text: str) -> tuple[NamedRule, Parameters]:
     """The rule and its parameters from "name" or "name:key=value,key=value".
 
     A list has slashes: "aggmo:dampings=0/0.9/0.99".
@@ -200,11 +278,12 @@ def parse_rule(text: str) -> tuple[NamedRule, dict[str, Any]]:
     return rule, parameters
 
 
-def check_parameters(rule: NamedRule, parameters: dict[str, Any]) -> None:
+def check_parameters(rule: NamedRule, parameters: Parameters) -> None:
     """Raise ValueError where a parameter lies outside its range."""
+    scalars = {key: value for key, value in parameters.items() if not isinstance(value, tuple)}
     if rule.limit is not None:
         rule.limit(**parameters)
-    elif "momentum" in parameters:
-        momentum.heavy_ball_limit(parameters["momentum"])
-    if parameters.get("disturbance", 1.0) <= 0:
-        raise ValueError(f"disturbance must be positive; it is {parameters['disturbance']:g}.")
+    elif "momentum" in scalars:
+        limits.heavy_ball_limit(scalars["momentum"])
+    if scalars.get("disturbance", 1.0) <= 0:
+        raise ValueError(f"disturbance must be positive; it is {scalars['disturbance']:g}.")

@@ -1,4 +1,4 @@
-"""Eigenvalues and spectral radius, and the verdict that an enclosure of it allows."""
+"""Eigenvalues, spectral radius and root of a matrix, and the verdict that an enclosure allows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,32 @@ from numpy.typing import NDArray
 
 from nqm.namespace import AnyArray, common
 
-EPS = float(np.finfo(np.float64).eps)
+
+def root_and_inverse_root(hessian: AnyArray) -> tuple[AnyArray, AnyArray]:
+    """H^1/2 and H^-1/2, the preconditioner of (11), of a symmetric positive definite matrix.
+
+    Parameters
+    ----------
+    hessian : (N, N) array
+        H, symmetric positive definite.
+
+    Returns
+    -------
+    pair of (N, N) arrays
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nqm import root_and_inverse_root
+    >>> H = np.array([[2.0, 1.0], [1.0, 2.0]])
+    >>> root, inverse = root_and_inverse_root(H)
+    >>> bool(np.allclose(root @ root, H) and np.allclose(root @ inverse, np.eye(2)))
+    True
+    """
+    xp, (H,) = common(hessian)
+    h, vectors = xp.linalg.eigh(H)
+    root = xp.sqrt(h)
+    return (vectors * root) @ vectors.T, (vectors / root) @ vectors.T
 
 
 def loss_norm_matrix(

@@ -15,9 +15,9 @@ from scipy.sparse.csgraph import connected_components
 
 from nqm import validate
 from nqm.namespace import AnyArray
-from nqm.spectra.eigenvalues import EPS, Spectrum
+from nqm.spectra.eigenvalues import Spectrum
 from nqm.spectra.lyapunov import inertia_side
-from nqm.validate import Array
+from nqm.validate import EPS, Array
 
 DENSE_LIMIT = 200
 """Up to this size every eigenvalue gets its condition number; above it the dominant one alone."""

@@ -9,9 +9,7 @@ import scipy.linalg
 
 from nqm import validate
 from nqm.namespace import AnyArray
-from nqm.validate import Array
-
-EPS = float(np.finfo(np.float64).eps)
+from nqm.validate import EPS, Array
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")

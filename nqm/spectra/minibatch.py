@@ -15,8 +15,8 @@ from scipy.sparse.linalg import ArpackError, LinearOperator, eigs
 
 from nqm import validate
 from nqm.namespace import AnyArray, common
-from nqm.spectra.eigenvalues import EPS
-from nqm.validate import Array
+from nqm.problem import Problem, pose
+from nqm.validate import EPS, Array
 
 
 def mean_square_matrix(update_matrices: AnyArray, weights: AnyArray | None = None) -> AnyArray:
@@ -154,7 +154,11 @@ def minibatch_step_limit(hessian: AnyArray, batch_size: float) -> float:
     """
     B = _batch_size(batch_size)
     h = np.linalg.eigvalsh(validate.semidefinite("hessian", hessian))
-    h = h[h > validate.rounding(h)]
+    return _step_limit(h[h > validate.rounding(h)], B)
+
+
+def _step_limit(h: Array, B: float) -> float:
+    """`minibatch_step_limit` from the positive eigenvalues of H, ascending."""
     pole = 2 / (float(h[-1]) * (1 + 1 / B))
 
     def excess(fraction: float) -> float:
@@ -208,20 +212,24 @@ def minibatch_mean_square(
     >>> [minibatch_mean_square(H, None, a, 4).verdict for a in (1.28, 1.30)]
     ['stable', 'unstable']
     """
-    H = validate.semidefinite("hessian", hessian)
-    B, alpha = _batch_size(batch_size), validate.scalar("nominal_step", nominal_step)
-    n = H.shape[0]
-    P = np.zeros((n, n)) if preconditioner is None else preconditioner
-    P = validate.square("preconditioner", P, n)
-    limit = minibatch_step_limit(H, B) if not np.any(P) else float("nan")
+    return posed_mean_square(pose(hessian, preconditioner, nominal_step), batch_size)
+
+
+def posed_mean_square(problem: Problem, batch_size: float) -> MeanSquare:
+    """`minibatch_mean_square` of a validated problem."""
+    H, P, B = problem.model.hessian, problem.given, _batch_size(batch_size)
+    n = problem.dimension
     # In the coordinates of the loss, with the range of H alone: H becomes I and M becomes L^T M L.
     h, vectors = np.linalg.eigh(H)
     inside = h > validate.rounding(h)
+    limit = float("nan") if P is not None and np.any(P) else _step_limit(h[inside], B)
+    M = problem.alpha * np.eye(n) if P is None else P + problem.alpha * np.eye(n)
     root = vectors[:, inside] * np.sqrt(h[inside])
-    G = root.T @ (P + alpha * np.eye(n)) @ root
-    X = _dominant(G, B)
-    lower, radius, upper = _collatz_wielandt(G, B, X)
-    return MeanSquare(B, radius, lower, upper, limit)
+    G = root.T @ M @ root
+    lower, radius, upper = _collatz_wielandt(G, B, _dominant(G, B))
+    return MeanSquare(
+        batch_size=B, spectral_radius=radius, lower=lower, upper=upper, step_limit=limit
+    )
 
 
 def _dominant(G: Array, batch_size: float) -> Array:

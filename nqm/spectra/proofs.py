@@ -6,7 +6,7 @@ exact rationals; floating point only proposes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike
 
 from nqm import validate
 from nqm.namespace import AnyArray, Exact, exact
+from nqm.problem import Problem, pose
 from nqm.quadratic import NoisyQuadratic
-from nqm.rules.table import NamedRule
+from nqm.spectra.elimination import definiteness
 from nqm.spectra.lyapunov import stein_solution
 from nqm.validate import Array
 
@@ -113,47 +114,6 @@ def _has_negative_direction(flint: Any, matrix: Any, direction: Array) -> bool:
     return bool((v.transpose() * matrix * v)[0, 0] < 0)
 
 
-def definiteness(matrix: list[list[Any]]) -> str:
-    """'positive', 'semidefinite' or 'indefinite' for a symmetric matrix of exact rationals.
-
-    Symmetric elimination: a negative pivot, or a zero pivot with a nonzero row, exhibits a
-    negative direction; 'indefinite' includes negative matrices.
-
-    Parameters
-    ----------
-    matrix : N x N nested list of exact numbers (Fraction, fmpq, int)
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> from fractions import Fraction
-    >>> from nqm.spectra.proofs import definiteness
-    >>> half = Fraction(1, 2)
-    >>> [definiteness([[1, x], [x, 1]]) for x in (half, Fraction(1), 2 * half + half)]
-    ['positive', 'semidefinite', 'indefinite']
-    """
-    rows = [list(row) for row in matrix]
-    size, singular = len(rows), False
-    for k in range(size):
-        pivot = rows[k][k]
-        if pivot < 0:
-            return "indefinite"
-        if pivot == 0:
-            if any(rows[k][j] != 0 for j in range(k + 1, size)):
-                return "indefinite"
-            singular = True
-            continue
-        for i in range(k + 1, size):
-            if rows[i][k] != 0:
-                ratio = rows[i][k] / pivot
-                for j in range(i, size):
-                    rows[i][j] = rows[j][i] = rows[i][j] - ratio * rows[k][j]
-    return "semidefinite" if singular else "positive"
-
-
 def _exact_symmetric(flint: Any, H: Array, P: Array, alpha: float) -> tuple[str, str]:
     """Status and argument from the exact definiteness of H, M and 2H - H M H."""
 
@@ -244,15 +204,16 @@ def _general_proof(flint: Any, ball: Any, about: str) -> Proof:
     if F.shape[0] <= EIGEN_LIMIT:
         status, by, bounds = _eigenvalue_proof(flint, ball)
         if status != "undecided":
-            return Proof(status, by, about, bounds)
+            return Proof(status=status, by=by, about=about, spectral_radius=bounds)
     status, by = _stein_proof(flint, ball, F)
-    return Proof(status, by, about, bounds)
+    return Proof(status=status, by=by, about=about, spectral_radius=bounds)
 
 
 def _too_large(size: int, about: str) -> Proof | None:
     if size <= SIZE_LIMIT:
         return None
-    return Proof("undecided", f"proofs are tried up to {SIZE_LIMIT} rows; here are {size}", about)
+    by = f"proofs are tried up to {SIZE_LIMIT} rows; here are {size}"
+    return Proof(status="undecided", by=by, about=about)
 
 
 def prove_stability(
@@ -294,28 +255,32 @@ def prove_stability(
     >>> prove_stability([[1.0]], None, 2.0).by  # eigenvalue -1
     'the spectral radius is exactly 1, by exact rational elimination'
     """
+    _flint()  # what is missing is said before anything is computed
+    return posed_proof(pose(hessian, preconditioner, nominal_step))
+
+
+def posed_proof(problem: Problem) -> Proof:
+    """`prove_stability` of a validated problem: about H and P as given, whatever the rank."""
     flint = _flint()
-    model = hessian if isinstance(hessian, NoisyQuadratic) else NoisyQuadratic(hessian)  # type: ignore[arg-type]
-    H, alpha, n = model.hessian, validate.scalar("nominal_step", nominal_step), model.dimension
+    H, alpha, n = problem.model.hessian, problem.alpha, problem.dimension
     about = "I - (alpha I + P) H, exactly as given"
     if (refusal := _too_large(n, about)) is not None:
         return refusal
-    P = validate.square(
-        "preconditioner", np.zeros((n, n)) if preconditioner is None else preconditioner, n
-    )
+    P = np.zeros((n, n)) if problem.given is None else problem.given
     with _precision(flint):
         if np.array_equal(P, P.T):
             status, by = _symmetric_proof(flint, H, P, alpha)
             if status != "undecided" or "exactly" in by:
-                return Proof(status, by, about)
+                return Proof(status=status, by=by, about=about)
         identity = _identity(flint, n)
         step = flint.arb_mat(P.tolist()) + identity * flint.arb(alpha)
         return _general_proof(flint, identity - step * flint.arb_mat(H.tolist()), about)
 
 
 def prove_rule(
-    named: NamedRule,
-    parameters: dict[str, Any],
+    name: str,
+    build: Callable[..., tuple[AnyArray, ...]],
+    parameters: Mapping[str, float | tuple[float, ...]],
     hessian: Array,
     preconditioner: Array | None,
     nominal_step: float,
@@ -328,9 +293,11 @@ def prove_rule(
 
     Parameters
     ----------
-    named : NamedRule
-        One of `nqm.rules.table`.
-    parameters : dict
+    name : str
+        What the rule is called.
+    build : callable
+        (hessian, preconditioner, nominal_step, **parameters) -> UpdateRule.
+    parameters : mapping
         Its parameters.
     hessian, preconditioner, nominal_step
         H, P or None, and alpha.
@@ -350,14 +317,15 @@ def prove_rule(
     As a float64, 0.6 is below 3/5, the edge; the rounded joint matrix lies beyond it:
 
     >>> import numpy as np
-    >>> from nqm import parse_rule
+    >>> from nqm import heavy_ball_rule
     >>> from nqm.spectra.proofs import prove_rule
-    >>> prove_rule(*parse_rule("heavy_ball:momentum=0.5"), np.array([[5.0]]), None, 0.6).status
+    >>> H, parameters = np.array([[5.0]]), {"momentum": 0.5}
+    >>> prove_rule("heavy_ball", heavy_ball_rule, parameters, H, None, 0.6).status
     'proved_stable'
     """
     flint = _flint()
-    rounded = named.build(hessian, preconditioner, nominal_step, **parameters).joint_matrix
-    about = f"{named.name} with exactly these numbers"
+    rounded = build(hessian, preconditioner, nominal_step, **parameters)[0]
+    about = f"{name} with exactly these numbers"
     if (refusal := _too_large(len(rounded), about)) is not None:
         return refusal
     with _precision(flint):
@@ -366,12 +334,12 @@ def prove_rule(
             return exact(value, flint.arb)
 
         try:
-            F = named.build(
+            F = build(
                 balls(hessian),
                 None if preconditioner is None else balls(preconditioner),
                 balls(nominal_step),
                 **{k: v if k == "delay" else balls(v) for k, v in parameters.items()},
-            ).joint_matrix
+            )[0]
         except TypeError:  # eigenvectors are for float64
             return prove_matrix(rounded)
         return _general_proof(flint, flint.arb_mat(F.tolist()), about)

@@ -9,9 +9,8 @@ from scipy.optimize import minimize
 
 from nqm import validate
 from nqm.namespace import AnyArray
-from nqm.spectra.eigenvalues import EPS
 from nqm.spectra.lyapunov import lyapunov_certificate
-from nqm.validate import Array
+from nqm.validate import EPS, Array
 
 POWER_LIMIT = 4096
 TINY = float(np.finfo(np.float64).tiny)

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nqm import validate
-from nqm.moments.limits import LimitLoss, limit_loss, symmetric_limit_loss
+from nqm.conditions.lemma3 import posed_lemma3
+from nqm.moments.limits import LimitLoss, limit_loss, posed_symmetric_limit
+from nqm.problem import Problem, pose
 from nqm.quadratic import NoisyQuadratic
+from nqm.robust.stability import posed_robust_stability
 from nqm.rules.linear import UpdateRule
-from nqm.rules.table import RULES, Builder, NamedRule, check_parameters, parse_rule
+from nqm.rules.table import RULES, Builder, NamedRule, Parameters, check_parameters, parse_rule
 from nqm.spectra.eigenvalues import Spectrum, loss_norm_matrix
-from nqm.verdict.conditions import robust_conditions
+from nqm.spectra.minibatch import posed_mean_square
+from nqm.spectra.proofs import Proof, posed_proof, prove_matrix, prove_rule
+from nqm.spectra.transients import Transient, transient_growth
 from nqm.verdict.decision import analyse
-from nqm.verdict.problem import Problem, pose
 from nqm.verdict.report import StabilityReport
 
 TRANSIENT_LIMIT = 32
 
 
-def _resolve(rule: str | Builder) -> tuple[NamedRule, dict[str, Any]]:
+def _resolve(rule: str | Builder) -> tuple[NamedRule, Parameters]:
     if isinstance(rule, str):
         return parse_rule(rule)
-    named = NamedRule("custom", "given as a function", rule)
+    named = NamedRule(name="custom", summary="given as a function", build=rule)
     check_parameters(named, {})
     return named, {}
 
@@ -95,42 +96,37 @@ def check(
     found = analyse(problem, named, parameters)
     conditions = found.conditions
     if disturbance_bound is not None:
-        conditions = (*conditions, *robust_conditions(problem, disturbance_bound))
-    question = Question(problem, model, preconditioner, named, parameters)
+        conditions = (*conditions, posed_lemma3(problem, disturbance_bound))
+    spectrum = found.spectrum
     return StabilityReport(
         nominal_step=problem.alpha,
         dimension=problem.dimension,
         rank=problem.rank,
         rule=named.name,
         rule_parameters=parameters,
-        spectrum=found.spectrum,
+        spectrum=spectrum,
         nominal_step_intervals=found.intervals,
         intervals_reason=found.reason,
         interval_uncertainty=found.interval_error,
         best_nominal_step=found.best,
         conditions=conditions,
-        transient=question.transient(found.spectrum),
-        proof=question.proof() if rigorous else None,
-        mean_square=None if batch_size is None else question.mean_square(batch_size),
+        transient=_transient(problem, named, spectrum),
+        proof=_proof(problem, named, parameters) if rigorous else None,
+        mean_square=None if batch_size is None else posed_mean_square(problem, batch_size),
         limit_loss=None
         if noise_covariance is None
-        else limit_of(
-            model.with_noise(noise_covariance), rule, preconditioner, problem.alpha, found.spectrum
+        else _limit(
+            problem._replace(model=model.with_noise(noise_covariance)), named, parameters, spectrum
         ),
-        robust=None if disturbance_bound is None else question.robust(disturbance_bound),
+        robust=None
+        if disturbance_bound is None
+        else posed_robust_stability(problem, disturbance_bound),
     )
 
 
-def _built(
-    model: NoisyQuadratic,
-    named: NamedRule,
-    parameters: dict[str, Any],
-    preconditioner: ArrayLike | None,
-    alpha: float,
-) -> UpdateRule:
-    P = preconditioner
-    P = None if P is None else validate.square("preconditioner", P, model.dimension)
-    return named.build(model.hessian, P, alpha, **parameters)
+def _built(problem: Problem, named: NamedRule, parameters: Parameters) -> UpdateRule:
+    """The rule on the whole of H."""
+    return named.build(problem.model.hessian, problem.given, problem.alpha, **parameters)
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")
@@ -139,80 +135,54 @@ def limit_of(
     rule: str | Builder,
     preconditioner: ArrayLike | None,
     nominal_step: float,
-    spectrum: Spectrum | None = None,
 ) -> LimitLoss:
-    """The limit of the expected loss of a named rule, by the sharpest route.
-
-    `spectrum` is that of `check`, on the range of H; it is found where it is not given. So the
-    limit is finite where `check` says that the rule is stable.
-    """
+    """The limit of the expected loss of a named rule, finite where `check` says it is stable."""
     named, parameters = _resolve(rule)
-    if spectrum is None:
-        problem = pose(model, preconditioner, nominal_step)
-        spectrum = analyse(problem, named, parameters).spectrum
-    if named.name == "plain":
-        found = symmetric_limit_loss(model, nominal_step, preconditioner, spectrum=spectrum)
+    problem = pose(model, preconditioner, nominal_step)
+    return _limit(problem, named, parameters, analyse(problem, named, parameters).spectrum)
+
+
+def _limit(
+    problem: Problem, named: NamedRule, parameters: Parameters, spectrum: Spectrum
+) -> LimitLoss:
+    """The limit of the expected loss by the sharpest route, from the spectrum on the range of H."""
+    if named.name == "plain" and problem.symmetric:
+        found = posed_symmetric_limit(problem, spectrum)
         if found is not None:
             return found
-    built = _built(model, named, parameters, preconditioner, nominal_step)
-    known = named.name in ("plain", "perturbed", "cancelled") or model.rank == model.dimension
-    return limit_loss(model, built, spectrum=spectrum if known else None)
+    known = problem.rank == problem.dimension
+    if not known and named.plain_form is not None:  # then the loss sees the range of H alone
+        known = named.plain_form(problem, **parameters).problem.hessian is problem.hessian
+    built = _built(problem, named, parameters)
+    return limit_loss(problem.model, built, spectrum=spectrum if known else None)
 
 
-class Question(NamedTuple):
-    """The arguments of `check`, for the parts that are computed only where asked."""
-
-    problem: Problem
-    model: NoisyQuadratic
-    preconditioner: Any
-    named: NamedRule
-    parameters: dict[str, Any]
-
-    def _rule(self) -> UpdateRule:
-        return _built(
-            self.model, self.named, self.parameters, self.preconditioner, self.problem.alpha
-        )
-
-    def transient(self, spectrum: Spectrum) -> Any:
-        """Growth in the norm of the loss: for the plain rule, and up to N = 32."""
-        from nqm.spectra.transients import Transient, transient_growth
-
-        problem = self.problem
-        if self.named.name != "plain" or spectrum.verdict == "unstable":
+def _transient(problem: Problem, named: NamedRule, spectrum: Spectrum) -> Transient | None:
+    """Growth in the norm of the loss: for the plain rule, and up to N = 32."""
+    if named.name != "plain" or spectrum.verdict == "unstable":
+        return None
+    if problem.symmetric:  # J is symmetric, so |J^t| = rho^t
+        if spectrum.verdict != "stable":
             return None
-        if problem.symmetric:  # J is symmetric, so |J^t| = rho^t
-            return Transient(1.0, 0, 1.0, 1.0) if spectrum.verdict == "stable" else None
-        if len(problem.hessian) > TRANSIENT_LIMIT:
-            return None
-        return transient_growth(
-            loss_norm_matrix(problem.hessian, problem.preconditioner, problem.alpha)
-        )
+        return Transient(peak=1.0, peak_step=0, bound=1.0, kreiss=1.0)
+    if len(problem.hessian) > TRANSIENT_LIMIT:
+        return None
+    return transient_growth(
+        loss_norm_matrix(problem.hessian, problem.preconditioner, problem.alpha)
+    )
 
-    def proof(self) -> Any:
-        """A proof about exactly these numbers; of a function's rule, about its rounded matrix."""
-        from nqm.spectra.proofs import prove_matrix, prove_rule, prove_stability
 
-        if self.named.name == "plain":
-            return prove_stability(self.model, self.preconditioner, self.problem.alpha)
-        if RULES.get(self.named.name) is not self.named:
-            return prove_matrix(self._rule().joint_matrix)
-        P = self.preconditioner
-        P = None if P is None else validate.square("preconditioner", P, self.model.dimension)
-        return prove_rule(self.named, self.parameters, self.model.hessian, P, self.problem.alpha)
-
-    def mean_square(self, batch_size: float) -> Any:
-        """Mean-square stability under Gaussian minibatches."""
-        from nqm.spectra.minibatch import minibatch_mean_square
-
-        model = self.model
-        return minibatch_mean_square(
-            model.hessian, self.preconditioner, self.problem.alpha, batch_size
-        )
-
-    def robust(self, disturbance_bound: Any) -> Any:
-        """The worst case over the disturbances (15)."""
-        from nqm.robust.stability import robust_stability
-
-        model = self.model
-        P = np.zeros_like(model.hessian) if self.preconditioner is None else self.preconditioner
-        return robust_stability(model, P, self.problem.alpha, disturbance_bound)
+def _proof(problem: Problem, named: NamedRule, parameters: Parameters) -> Proof:
+    """A proof about exactly these numbers; of a function's rule, about its rounded matrix."""
+    if named.name == "plain":
+        return posed_proof(problem)
+    if RULES.get(named.name) is not named:
+        return prove_matrix(_built(problem, named, parameters).joint_matrix)
+    return prove_rule(
+        named.name,
+        named.build,
+        parameters,
+        problem.model.hessian,
+        problem.given,
+        problem.alpha,
+    )

@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from nqm.conditions.condition import Condition
-from nqm.plain import plain
+from nqm.json_values import json_value
+from nqm.moments.limits import LimitLoss
+from nqm.robust.stability import RobustReport
+from nqm.rules.table import Parameters
 from nqm.spectra.eigenvalues import Spectrum
+from nqm.spectra.minibatch import MeanSquare
+from nqm.spectra.proofs import Proof
+from nqm.spectra.transients import Transient
 from nqm.verdict.conditions import FOR_MOMENTUM, FOR_PLAIN, FOR_PRECONDITIONED
 
 SCHEMA_VERSION = 1
-SEVERITY = ("stable", "marginal", "unstable")
 SHOWN_EIGENVALUES = 8
 OTHER_RULE = (FOR_PLAIN, FOR_PRECONDITIONED, FOR_MOMENTUM)
+SEVERITY = ("stable", "marginal", "unstable")
 EXIT_CODES = {"stable": 0, "unstable": 1, "marginal": 3}
 
 
-def condition_json(condition: Condition) -> dict[str, Any]:
+def condition_json(condition: Condition) -> dict[str, object]:
     """One entry of `conditions` in the JSON of `nqm check`."""
     return {
         "name": condition.name,
@@ -86,18 +91,18 @@ class StabilityReport:
     dimension: int
     rank: int
     rule: str
-    rule_parameters: dict[str, Any]
+    rule_parameters: Parameters
     spectrum: Spectrum
     nominal_step_intervals: tuple[tuple[float, float], ...]
     intervals_reason: str
     interval_uncertainty: float
     best_nominal_step: tuple[float, float] | None
     conditions: tuple[Condition, ...]
-    transient: Any = None
-    proof: Any = None
-    mean_square: Any = None
-    limit_loss: Any = None
-    robust: Any = None
+    transient: Transient | None = None
+    proof: Proof | None = None
+    mean_square: MeanSquare | None = None
+    limit_loss: LimitLoss | None = None
+    robust: RobustReport | None = None
 
     @property
     def verdict(self) -> str:
@@ -125,7 +130,7 @@ class StabilityReport:
         alpha = self.nominal_step
         return min(self.nominal_step_intervals, key=lambda i: max(i[0] - alpha, alpha - i[1], 0.0))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """What `to_json` writes."""
         found = {
             "schema_version": SCHEMA_VERSION,
@@ -148,12 +153,11 @@ class StabilityReport:
             "conditions": [condition_json(c) for c in self.conditions],
             **self._asked(),
         }
-        result: dict[str, Any] = plain(found)
-        return result
+        return {key: json_value(value) for key, value in found.items()}
 
-    def _asked(self) -> dict[str, Any]:
+    def _asked(self) -> dict[str, object]:
         """The parts that are there only where they apply or were asked for."""
-        parts: dict[str, Any] = {}
+        parts: dict[str, object] = {}
         if self.transient is not None:
             parts["transient"] = asdict(self.transient)
         if self.proof is not None:
@@ -323,8 +327,8 @@ def _asked_lines(report: StabilityReport) -> list[str]:
     return lines
 
 
-def _robust_line(found: Any) -> str:
-    if found.status == "refuted":
+def _robust_line(found: RobustReport) -> str:
+    if found.witness is not None:
         d = ", ".join(number(float(x)) for x in found.witness)
         radius = radius_number(found.worst_spectral_radius)
         return f"Robust: refuted ({found.by}): Delta = diag({d}) has spectral radius {radius}."

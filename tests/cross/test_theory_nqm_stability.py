@@ -5,9 +5,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 import nqm
+from nqm.conditions.intervals import Interval, best_step
+from nqm.problem import pose
 from nqm.robust.certificates import small_gain
 from nqm.robust.family import disturbed_family, jury
-from nqm.verdict.problem import best_step, pose
 from tests.cross.theory_cases import H_AXIS, RTOL, Case, formula, largest, smallest, ties
 from theory.catalogue import find
 
@@ -39,7 +40,7 @@ def test_the_papers_bounds(case: Case) -> None:
 
 @ties("nqm.symmetric_eigenvalues", "symmetric-exact", "eq-a15", "eq-a16", "eq-a14")
 @ties("nqm.nominal_step_interval", "symmetric-interval", "preconditioned-exact")
-@ties("nqm.verdict.problem.best_step", "best-step")
+@ties("nqm.conditions.intervals.best_step", "best-step")
 def test_symmetric(case: Case) -> None:
     values = nqm.symmetric_eigenvalues(case.H, case.P, case.alpha)
     rho = np.abs(values).max()
@@ -67,7 +68,7 @@ def test_symmetric(case: Case) -> None:
     root = nqm.nominal_step_interval(case.root, case.P).upper
     room = formula("preconditioned-exact", "room_above")(K=case.root, P=case.P, alpha=root)
     assert_allclose(smallest(room), 0, atol=1e-8)
-    answer = best_step(pose(case.H, None, case.alpha), (0.0, 2 / case.h))
+    answer = best_step(pose(case.H, None, case.alpha), Interval(0.0, 2 / case.h))
     ends = {"h_max": case.h, "h_min": smallest(case.H)}
     assert_allclose(
         answer, [formula("best-step", k)(**ends) for k in ("step", "radius")], rtol=1e-8

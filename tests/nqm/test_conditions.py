@@ -1,11 +1,14 @@
 """Every sufficient condition implies the exact one, and says how much of it it sees."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nqm import (
+    Condition,
     check,
     descent,
     eigenvector_condition,
@@ -221,3 +224,42 @@ def test_the_margin_can_be_smaller_by_the_condition_number() -> None:
         H = np.diag([1.0, 1 / kappa])
         assert theorem1(H, np.linalg.inv(H), 0.0).holds == (kappa <= 2)
         assert check(H, np.linalg.inv(H), 0.0).spectrum.spectral_radius < 1e-9
+
+
+PAPER = {"plain": ("Theorem 1", theorem1), "preconditioned": ("Lemma 2", lemma2)}
+
+
+@pytest.mark.parametrize("rule", PAPER)
+@given(p=problems(max_log_condition=6))
+def test_check_lists_what_the_functions_say(rule: str, p: Drawn) -> None:
+    name, function = PAPER[rule]
+    report = check(p.hessian, p.preconditioner, p.nominal_step, rule=rule)
+    listed = {c.name: c for c in report.conditions}
+    own = function(p.hessian, p.preconditioner, p.nominal_step)
+    fields = ("applies", "reason", "lower", "upper", "smallest", "largest", "holds")
+    for field in fields:
+        np.testing.assert_equal(getattr(listed[name], field), getattr(own, field))
+    if rule == "plain":
+        prime = theorem1_prime(p.hessian, p.preconditioner, p.nominal_step)
+        assert (listed["Theorem 1'"].upper, listed["Theorem 1'"].largest) == (
+            prime.upper,
+            prime.largest,
+        )
+
+
+@pytest.mark.parametrize(
+    "function", [theorem1, lemma2, theorem1_prime, descent, eigenvector_condition]
+)
+def test_a_singular_hessian_is_judged_on_its_range(function: Callable[..., Condition]) -> None:
+    whole = function([[2.0, 0.0], [0.0, 0.0]], [[0.1, 0.0], [0.0, 9.0]], 0.25)
+    part = function([[2.0]], [[0.1]], 0.25)
+    assert whole.holds
+    assert whole.margin == pytest.approx(part.margin)
+
+
+def test_lemma3_takes_one_bound_for_all_and_does_not_apply_to_a_singular_hessian() -> None:
+    P = np.diag([-0.2, 0.3])
+    assert lemma3(np.eye(2), P, 0.5, 2.0) == lemma3(np.eye(2), P, 0.5, [2.0, 2.0])
+    singular = lemma3(np.diag([1.0, 0.0]), P, 0.5, 2.0)
+    assert not singular.applies
+    assert "singular" in singular.reason

@@ -11,7 +11,7 @@ from nqm import check, heavy_ball_rule, parse_rule, prove_matrix, prove_stabilit
 from nqm.cli import main
 from nqm.namespace import exact
 from nqm.rules.table import RULES
-from nqm.spectra.proofs import definiteness
+from nqm.spectra.elimination import definiteness
 from tests.nqm.strategies import SYMMETRIC, Drawn, problems
 
 pytest.importorskip("flint")

@@ -1,5 +1,7 @@
 """Update rules: the maps against the recursions they stand for, the limits against eigenvalues."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -31,7 +33,9 @@ from nqm import (
     preconditioned_update_matrix,
     spectral_radius,
 )
+from nqm.problem import pose
 from nqm.rules.table import RULES
+from nqm.verdict.decision import analyse
 from tests.nqm.strategies import hessian
 
 BETA, STEPS = 0.7, 7
@@ -334,3 +338,29 @@ def test_a_delay_that_no_memory_holds_is_refused(delay: float) -> None:
 def test_a_joint_matrix_that_no_memory_holds_is_refused_before_it_is_made() -> None:
     with pytest.raises(ValueError, match="at most 16384 numbers; it has 20020"):
         delayed_rule(np.eye(20), None, 0.1, 1000)
+
+
+@pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule.family])
+def test_the_momentum_family_of_a_rule_is_that_rule(name: str) -> None:
+    rule = RULES[name]
+    assert rule.family is not None
+    H, P = np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([[0.3, 0.1], [0.2, 0.4]])
+    family = rule.family(H, P, 0.2, **rule.parameters)
+    assert family is not None
+    F = aggregated_momentum_rule(H, *family).joint_matrix
+    built = rule.build(H, P, 0.2, **rule.parameters).joint_matrix
+    # A velocity without effect adds the eigenvalues beta or 0 and changes nothing else.
+    for value in np.linalg.eigvals(built):
+        assert np.min(np.abs(np.linalg.eigvals(F) - value)) <= 1e-8
+    assert np.isclose(spectral_radius(F), spectral_radius(built))
+
+
+def test_a_rule_outside_the_table_brings_its_limit_and_its_family() -> None:
+    mine = replace(RULES["heavy_ball"], name="mine")
+    H = np.array([[2.0, 1.0], [1.0, 2.0]])
+    found = analyse(pose(H, None, 0.5), mine, {"momentum": 0.5})
+    (interval,) = found.intervals
+    assert interval == pytest.approx((0.0, 2 * 1.5 / 3))
+    (condition,) = found.conditions
+    assert (condition.name, condition.holds) == ("momentum", True)
+    assert condition.largest == pytest.approx(0.5 * 3 / 1.5)

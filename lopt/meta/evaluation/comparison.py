@@ -18,7 +18,7 @@ from lopt.optimizers.linear import LinearConfig
 from lopt.optimizers.star_update import StarConfig
 from lopt.tasks.registry import make_task
 from lopt.tasks.task import Task
-from nqm.plain import plain
+from nqm.json_values import json_value
 
 # Where nothing says over how many steps it was meta-trained: the paper's.
 HORIZON = 2000
@@ -45,9 +45,9 @@ class Evaluation(NamedTuple):
             {
                 "name": s.name,
                 "constants": self.constants.get(s.name),
-                "meta_loss": plain(s.meta_loss),
-                "at_horizon": plain(s.at_horizon),
-                "at_end": plain(s.at_end),
+                "meta_loss": json_value(s.meta_loss),
+                "at_horizon": json_value(s.at_horizon),
+                "at_end": json_value(s.at_end),
                 "rises": s.rises,
                 "diverged": s.diverged,
             }

@@ -15,7 +15,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 
 from lopt.meta.run.checkpoint import write_checkpoint
 from lopt.meta.run.directory import RunDirectory
-from nqm.plain import plain
+from nqm.json_values import json_value
 
 # A reader of the metrics waits at most about so long for a line.
 FLUSH_SECONDS = 5.0
@@ -94,7 +94,7 @@ class Writer:
             self._error = error
 
     def _write_line(self, values: dict[str, Any]) -> None:
-        self._metrics.write(json.dumps(plain(values), allow_nan=False) + "\n")
+        self._metrics.write(json.dumps(json_value(values), allow_nan=False) + "\n")
         scalars = [Summary.Value(tag=t, simple_value=v) for t, v in _scalars(values)]
         step = int(values["outer_step"])
         self._events.write_event(

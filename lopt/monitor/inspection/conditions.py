@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from lopt.monitor.krylov.values import Value
-from nqm.conditions.condition import SYMMETRIC_ONLY, Condition, Statement
-from nqm.conditions.theorem1 import THEOREM1, THEOREM1_PRIME
-from nqm.plain import plain
+from nqm.conditions.condition import Condition, Statement
+from nqm.conditions.theorem1 import SYMMETRIC_ONLY, THEOREM1
+from nqm.conditions.theorem1_prime import THEOREM1_PRIME
+from nqm.json_values import json_value
 
 __all__ = ["Margin", "theorem_margins"]
 
@@ -51,8 +52,8 @@ class Margin:
             "applies": c.applies,
             "reason": c.reason,
             "holds": bool(c.holds),
-            "margin": plain(c.margin),
-            "error": plain(self.error),
+            "margin": json_value(c.margin),
+            "error": json_value(self.error),
             "converged": self.converged,
         }
 
@@ -133,9 +134,27 @@ def theorem_margins(
     return theorem1, prime
 
 
-def _evaluated(statement: Statement, reason: str, **numbers: float) -> Condition:
+def _evaluated(
+    statement: Statement,
+    reason: str,
+    *,
+    lower: float = NAN,
+    upper: float = NAN,
+    smallest: float = NAN,
+    largest: float = NAN,
+) -> Condition:
     """The condition with its numbers; where there is a reason it does not apply."""
-    return statement.not_on(reason, **numbers) if reason else statement.on(**numbers)
+    return Condition(
+        name=statement.name,
+        source=statement.source,
+        quantity=statement.quantity,
+        applies=not reason,
+        reason=reason,
+        lower=lower,
+        upper=upper,
+        smallest=smallest,
+        largest=largest,
+    )
 
 
 def _settled(condition: Condition, error: float, converged: bool) -> Margin:

@@ -8,7 +8,7 @@ from lopt.monitor.inspection.conditions import Margin
 from lopt.monitor.inspection.step_sizes import StepSummary
 from lopt.monitor.krylov.eigenvalues import EigenEstimate
 from lopt.monitor.krylov.values import Value
-from nqm.plain import plain
+from nqm.json_values import json_value
 
 __all__ = ["Inspection", "ResponseSummary"]
 
@@ -148,7 +148,7 @@ class Inspection:
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
             found[name] = value.to_json() if hasattr(value, "to_json") else value
-        return found | {"loss": plain(self.loss)}
+        return found | {"loss": json_value(self.loss)}
 
     def plot(self, axes: Any = None) -> Any:
         """The eigenvalues of the frozen map, and of the joint one if any, in the complex plane.

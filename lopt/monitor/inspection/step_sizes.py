@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nqm.plain import plain
+from nqm.json_values import json_value
 
 __all__ = ["QUANTILES", "StepSample", "StepSummary", "sample_steps", "summarize_steps"]
 
@@ -52,9 +52,9 @@ class StepSummary:
     def to_json(self) -> dict[str, Any]:
         """Every number, as plain Python."""
         return {
-            "quantiles": {f"{k:g}": plain(v) for k, v in self.quantiles.items()},
-            "tensors": plain(self.tensors),
-            "off_diagonal": plain(self.off_diagonal),
+            "quantiles": {f"{k:g}": json_value(v) for k, v in self.quantiles.items()},
+            "tensors": json_value(self.tensors),
+            "off_diagonal": json_value(self.off_diagonal),
         }
 
 

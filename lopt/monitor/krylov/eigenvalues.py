@@ -9,7 +9,7 @@ import scipy.linalg
 
 from lopt.monitor.krylov.arnoldi import ROUNDING_UNITS, KrylovFactorization
 from lopt.monitor.krylov.enclosure import Enclosure, enclosure
-from nqm.plain import plain
+from nqm.json_values import json_value
 
 __all__ = ["EigenEstimate", "dense_eigenvalues", "ritz_values", "skew_norm"]
 
@@ -118,9 +118,9 @@ class EigenEstimate:
     def to_json(self) -> dict[str, Any]:
         """Every number as plain Python; a complex value as [real, imaginary]; NaN as None."""
         return {
-            "values": plain(self.values),
-            "residuals": plain(self.residuals),
-            "errors": plain(self.errors),
+            "values": json_value(self.values),
+            "residuals": json_value(self.residuals),
+            "errors": json_value(self.errors),
             "converged": [bool(c) for c in self.converged],
             "matvecs": self.matvecs,
             "invariant": self.invariant,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lopt.monitor.krylov.eigenvalues import EigenEstimate
-from nqm.plain import plain
+from nqm.json_values import json_value
 
 __all__ = ["NOTHING", "Value", "extreme", "radius"]
 
@@ -48,7 +48,8 @@ class Value:
     def to_json(self) -> dict[str, Any]:
         """The fields; NaN and infinity as None."""
         numbers = {"value": self.value, "residual": self.residual, "error": self.error}
-        return {**plain(numbers), "converged": bool(self.converged)}
+        plain = {name: json_value(number) for name, number in numbers.items()}
+        return {**plain, "converged": bool(self.converged)}
 
 
 NOTHING = Value(float("nan"), float("nan"), float("nan"), converged=False)

@@ -17,7 +17,7 @@ from lopt.monitor.derivatives.step import Batch, Loss, Params, State
 from lopt.monitor.krylov.arnoldi import KrylovFactorization, arnoldi
 from lopt.monitor.krylov.eigenvalues import EigenEstimate, dense_eigenvalues, ritz_values
 from lopt.monitor.probing.verdict import Judgement, VerdictRule, judge
-from nqm.plain import plain
+from nqm.json_values import json_value
 
 __all__ = ["PointFactorization", "PointSpectrum", "ProbeSettings", "factorize", "resolve"]
 
@@ -199,13 +199,13 @@ class PointSpectrum:
         """Every number, as plain Python; None for NaN."""
         return {
             "inner_step": self.inner_step,
-            "loss": plain(self.loss),
-            "sharpness": plain(self.sharpness),
-            "sharpness_bound": plain(self.sharpness_bound),
-            "preconditioned_sharpness": plain(self.preconditioned_sharpness),
+            "loss": json_value(self.loss),
+            "sharpness": json_value(self.sharpness),
+            "sharpness_bound": json_value(self.sharpness_bound),
+            "preconditioned_sharpness": json_value(self.preconditioned_sharpness),
             **self.judgement.to_json(),
             "held": self.held,
-            "curvatures": plain(self.curvatures),
+            "curvatures": json_value(self.curvatures),
             "joint": self.joint.to_json(),
             "frozen": self.frozen.to_json(),
             "hessian": self.hessian.to_json(),

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lopt.monitor.krylov.eigenvalues import EigenEstimate
-from nqm.plain import plain
+from nqm.json_values import json_value
 
 __all__ = ["SEVERITY", "Judgement", "VerdictRule", "judge"]
 
@@ -97,7 +97,8 @@ class Judgement:
         """The fields; what is not finite as None, a complex number as [real, imaginary]."""
         fields = asdict(self)
         one = fields.pop("eigenvalue")
-        return plain(fields) | {"eigenvalue": [one.real, one.imag] if np.isfinite(one) else None}
+        plain = {name: json_value(value) for name, value in fields.items()}
+        return {**plain, "eigenvalue": [one.real, one.imag] if np.isfinite(one) else None}
 
 
 class _Kind(NamedTuple):
