@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lopt.monitor.krylov.values import Value
-from nqm.conditions.condition import Condition, Statement
+from nqm.conditions.condition import Condition
 from nqm.conditions.theorem1 import SYMMETRIC_ONLY, THEOREM1
 from nqm.conditions.theorem1_prime import THEOREM1_PRIME
 from nqm.json_values import json_value
@@ -118,15 +118,16 @@ def theorem_margins(
     parts = (h, low, smallest_response, largest_response, asymmetry)
     lower, upper = smallest_response.value - alpha, largest_response.value - alpha
     theorem1 = _settled(
-        _evaluated(
-            THEOREM1, first, lower=bounds[0], upper=bounds[1], smallest=lower, largest=upper
+        _unless(
+            first,
+            THEOREM1.applied(lower=bounds[0], upper=bounds[1], smallest=lower, largest=upper),
         ),
         float(np.maximum(smallest_response.error, largest_response.error + 2 * inverse_error)),
         all(part.converged for part in parts),
     )
     radius = 1 / h.value if h.value > 0 else NAN
     prime = _settled(
-        _evaluated(THEOREM1_PRIME, reason, upper=radius, largest=distance.value),
+        _unless(reason, THEOREM1_PRIME.applied(upper=radius, largest=distance.value)),
         # h moves both |M - I/h| and 1/h.
         float(distance.error + 2 * inverse_error),
         all(part.converged for part in (h, low, distance)),
@@ -134,27 +135,9 @@ def theorem_margins(
     return theorem1, prime
 
 
-def _evaluated(
-    statement: Statement,
-    reason: str,
-    *,
-    lower: float = NAN,
-    upper: float = NAN,
-    smallest: float = NAN,
-    largest: float = NAN,
-) -> Condition:
-    """The condition with its numbers; where there is a reason it does not apply."""
-    return Condition(
-        name=statement.name,
-        source=statement.source,
-        quantity=statement.quantity,
-        applies=not reason,
-        reason=reason,
-        lower=lower,
-        upper=upper,
-        smallest=smallest,
-        largest=largest,
-    )
+def _unless(reason: str, condition: Condition) -> Condition:
+    """The condition, which does not apply where there is a reason."""
+    return replace(condition, applies=False, reason=reason) if reason else condition
 
 
 def _settled(condition: Condition, error: float, converged: bool) -> Margin:
