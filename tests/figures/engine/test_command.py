@@ -176,7 +176,7 @@ def test_the_duration_is_said_beforehand(
     assert command.main(["counting", "--recompute", "--out", str(tmp_path)]) == 130
     out, err = capsys.readouterr()
     assert "when last computed" in out
-    assert "goes on" in err
+    assert "interrupted; the same command resumes" in err
 
 
 def test_the_hash_is_of_the_values_not_of_their_order() -> None:

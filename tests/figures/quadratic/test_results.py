@@ -22,7 +22,9 @@ from figures.quadratic.regions import preconditioner
 from lopt.meta.estimators.exact import expected_meta_gradient, expected_meta_loss
 from nqm import (
     example,
+    heavy_ball_ellipse,
     meta_gradient_variance,
+    nominal_step_intervals,
     perturbed_preconditioner,
     preconditioned_update_matrix,
     spectral_radius,
@@ -70,6 +72,9 @@ def test_interventions_end_where_nqm_says() -> None:
         outside.append(int(np.sum(np.abs(np.linalg.eigvals(A)) > 1)))
     assert min(outside[:3]) > 0
     assert outside[3] == 0
+    # What the caption says of the nominal term alone and of preconditioning.
+    assert not nominal_step_intervals(H, P)
+    assert np.linalg.det(P) < 0
     assert (
         "decay {1}, preconditioning {2}; at the same strengths all three together leave {3}".format(
             *outside
@@ -173,6 +178,8 @@ def test_momentum_has_the_closed_forms() -> None:
         ):
             assert data[rule]["radius"][i][j] == pytest.approx(np.abs(roots).max(), abs=1e-3)
     assert "3.80 for heavy ball, 1.36 for Nesterov and 2.96 for AggMo" in caption(momentum.FIGURE)
+    cross = [heavy_ball_ellipse(1 + 0.9j, b) < 1 for b in momentum.CONFIG["ellipses"]]
+    assert cross == [True, False, False]  # as the caption says
 
 
 def test_certified_sizes_hold_and_witnesses_refute() -> None:

@@ -95,7 +95,7 @@ def test_outer_steps_count_from_the_first_whole_episode() -> None:
 
 def test_an_unknown_name_is_one_line(capsys) -> None:
     assert inner_runs.main(["adamw"]) == 2
-    assert "nothing is called adamw" in capsys.readouterr().err
+    assert "no run is called adamw" in capsys.readouterr().err
     assert ship.main(["--again"]) == 2
 
 
