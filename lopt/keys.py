@@ -3,7 +3,7 @@
 On a CPU `jax.random` writes the rounds of its generator, Threefry, as a loop over rotations that
 are known at run time only. LLVM copies the body of that loop for every outcome of the tests of
 these rotations and of the axes: a batched draw of a 32 x 10 matrix takes 3 s to compile. With the
-rounds written out, and the rotations constants, it takes 0.1 s and runs several times as fast
+rounds written out, and the rotations constants, it takes a twentieth of that
 (``python -m benchmarks.random_keys``). The numbers are the same, bit for bit.
 """
 
