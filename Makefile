@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO_READY := $(VENV)/.ready-figures
 READY := $(VENV)/.ready-dev
 
-.PHONY: all demo figures docs test quick lint format clean constraints
+.PHONY: all install demo figures docs test quick lint format clean constraints
 
 all: test
 
@@ -21,6 +21,8 @@ $(VENV)/.ready-%: pyproject.toml constraints.txt
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'; \
 	fi
 	@touch $@
+
+install: $(READY)
 
 demo: $(DEMO_READY)
 	@$(BIN)/python -m figures.demo

@@ -16,6 +16,7 @@ import optax
 from figures.engine.figure import PICTURES, RESULTS, Data, Figure
 from figures.engine.store import rounded
 from figures.engine.style import BLUE, GREY, ORANGE, plt, use_style
+from lopt.keys import random_key
 from lopt.monitor import (
     InspectSettings,
     KrylovFactorization,
@@ -88,7 +89,7 @@ def problem(images: int, width: int) -> tuple[Any, Any]:
     inputs = (inputs - inputs.mean()) / inputs.std()
     targets = jax.nn.one_hot(jnp.asarray(data.labels[:images], jnp.int32), 10)
     sizes = (inputs.shape[1], width, 10)
-    keys = jax.random.split(jax.random.key(0), 2)
+    keys = jax.random.split(random_key(0), 2)
     params = [
         {"w": jax.random.normal(key, (fan_in, fan_out)) / fan_in**0.5, "b": jnp.zeros(fan_out)}
         for key, fan_in, fan_out in zip(keys, sizes, sizes[1:], strict=False)
@@ -101,7 +102,7 @@ def _lanczos(params: Any, batch: Any) -> KrylovFactorization:
     """Lanczos on the Hessian, which suffices for descent without a preconditioner."""
     apply = hessian_operator(loss, params, batch)
     flat, unravel = jax.flatten_util.ravel_pytree(params)
-    start = jax.random.normal(jax.random.key(0), flat.shape)
+    start = jax.random.normal(random_key(0), flat.shape)
     product = lambda v: jax.flatten_util.ravel_pytree(apply(unravel(v)))[0]  # noqa: E731
     return arnoldi(product, start, SETTINGS.hessian_vectors)
 

@@ -15,6 +15,7 @@ from figures.engine.figure import Data, Figure
 from figures.engine.markdown import table
 from figures.engine.store import rounded
 from figures.engine.style import GREY, ORANGE, level_line, plt, use_style
+from lopt.keys import random_key
 from lopt.meta.config import TrainConfig
 from lopt.meta.estimators.exact import expected_meta_loss
 from lopt.monitor import QuadraticProbe
@@ -100,7 +101,7 @@ def trained(share: float, spread: float) -> NDArray[np.float64]:
     def stretch(carry: Any, key: jax.Array, start: Any, end: Any) -> Any:
         return jax.lax.fori_loop(start, end, partial(step, key), carry)
 
-    keys = jax.random.split(jax.random.key(CONFIG["seed"]), CONFIG["seeds"])
+    keys = jax.random.split(random_key(CONFIG["seed"]), CONFIG["seeds"])
     carry, ends = jax.vmap(begin)(keys), looks()
     found = [np.asarray(carry[0], np.float64)]
     for start, end in pairwise(ends):

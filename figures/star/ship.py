@@ -23,6 +23,7 @@ from figures.star.experiments import inner
 from figures.star.inner_runs import BIN, HORIZON, binned
 from figures.star.meta_runs import KEPT, TASK, experiments
 from figures.star.outcomes import events, spread
+from lopt.keys import random_key
 from lopt.meta.evaluation.curves import HELD_OUT, meta_loss, training_curves
 from lopt.meta.evaluation.tuning import baselines, tune
 from lopt.optimizers.files.saved import SHIPPED, load, save
@@ -48,7 +49,7 @@ ADAM = "adam"
 
 def measure() -> dict[str, Any]:
     """Measure every optimizer on every task, on new seeds."""
-    keys = jax.random.split(jax.random.key(HELD_OUT + 1), SEEDS)
+    keys = jax.random.split(random_key(HELD_OUT + 1), SEEDS)
     tasks: dict[str, Any] = {}
     for name in TASKS:
         task = make_task(name)

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lopt.checks import require
+from lopt.keys import random_key
 from lopt.meta.config import MOST_INNER_STEPS
 from lopt.meta.run.directory import RunDirectory
 from lopt.monitor import Inspection, InspectSettings, inspect, star_blackbox, update_map
@@ -131,7 +132,7 @@ def look(
     blackbox = None
     if isinstance(saved.config, StarConfig):
         blackbox = star_blackbox(saved.meta_parameters, saved.config)
-    key = jax.random.fold_in(jax.random.key(INSPECT_KEY), seed)
+    key = jax.random.fold_in(random_key(INSPECT_KEY), seed)
     init_key, batch_key, examples_key, loss_key = jax.random.split(key, 4)
 
     def loss(params: Params, batch: Batch) -> jax.Array:

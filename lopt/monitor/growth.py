@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from jax import Array
 
+from lopt.keys import random_key
 from lopt.monitor.derivatives.joint import scaled_step, update_map
 from lopt.monitor.derivatives.step import (
     Batch,
@@ -158,7 +159,7 @@ def growth(
             f"{sorted(lengths)}. Stack the batches with jax.tree.map(lambda *b: jnp.stack(b), ...)."
         )
     run = _compiled(loss, transformation, vectors, starts)
-    seen = jax.device_get(run(params, state, batches, jax.random.key(seed)))
+    seen = jax.device_get(run(params, state, batches, random_key(seed)))
     (steps,) = lengths.pop()
     logs = np.log(np.abs(seen.diagonals.astype(np.float64)))
     with np.errstate(divide="ignore"):

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
+from lopt.keys import random_key
 from lopt.meta.estimators.interface import pairs_at_once
 from lopt.optimizers.compiling import compiler_options
 from lopt.tasks.task import Task
@@ -22,7 +23,7 @@ CHUNK = 500
 
 def held_out_keys(seeds: int) -> jax.Array:
     """One key for each of the first `seeds` held-out runs."""
-    return jax.random.split(jax.random.key(HELD_OUT), seeds)
+    return jax.random.split(random_key(HELD_OUT), seeds)
 
 
 def training_curves(

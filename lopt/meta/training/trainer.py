@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from lopt.keys import random_key
 from lopt.meta.config import TrainConfig
 from lopt.meta.estimators import Estimate
 from lopt.meta.estimators.interface import pairs_at_once
@@ -42,7 +43,7 @@ class Trainer:
         self.devices = config.devices or config.spread(self._worth_using())
         self.config = config = replace(config, devices=self.devices)
         self.meta_optimizer = config.make_meta_optimizer()
-        self.key = jax.random.key(config.seed)
+        self.key = random_key(config.seed)
         self.mesh = _mesh(self.devices)
         self.everywhere = NamedSharding(self.mesh, PartitionSpec())
         spread = NamedSharding(self.mesh, PartitionSpec(AXIS))
@@ -68,7 +69,7 @@ class Trainer:
         run as one there, and all cores take part in it (`python -m benchmarks.scaling`).
         """
         if jax.default_backend() == "cpu" and jax.process_count() == 1:
-            key = jax.random.key(0)
+            key = random_key(0)
             state = jax.eval_shape(
                 lambda: self.estimator.init(self.config.optimizer_config.init(key), key)
             )

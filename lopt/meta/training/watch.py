@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from lopt.keys import random_key
 from lopt.meta.config import TrainConfig
 from lopt.monitor import (
     Probe,
@@ -54,7 +55,7 @@ def probe(config: TrainConfig, task: Task, examples: int = EXAMPLES) -> Probe | 
         return QuadraticProbe(task.quadratic, config.optimizer_config.nominal_step)
     horizon = config.horizon
     loss, params, batch = held(task, examples)
-    batch_key, loss_key = jax.random.split(jax.random.fold_in(jax.random.key(PROBE_KEY), 1))
+    batch_key, loss_key = jax.random.split(jax.random.fold_in(random_key(PROBE_KEY), 1))
     return Probe(
         make_transformation=partial(config.make_optimizer, fused=False),
         loss=loss,
@@ -71,7 +72,7 @@ def probe(config: TrainConfig, task: Task, examples: int = EXAMPLES) -> Probe | 
 
 def held(task: Task, examples: int = EXAMPLES) -> Held:
     """Initial parameters and a batch of `examples` examples that are the task's alone."""
-    init_key, examples_key, loss_key = jax.random.split(jax.random.key(PROBE_KEY), 3)
+    init_key, examples_key, loss_key = jax.random.split(random_key(PROBE_KEY), 3)
 
     def loss(params: Params, batch_and_key: tuple[Batch, jax.Array]) -> jax.Array:
         batch, key = batch_and_key

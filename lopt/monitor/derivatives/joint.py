@@ -9,6 +9,7 @@ import optax
 from jax import Array
 
 from lopt.arrays import flat_vector
+from lopt.keys import random_key
 from lopt.monitor.derivatives.step import (
     Batch,
     Cause,
@@ -183,7 +184,7 @@ def held_coordinates(step: StepDerivative) -> Array:
     """Where the step has no finite derivative; see `JointOperator`."""
     ones = jnp.ones_like(step.scale)
     everything = scaled_step(step, jnp.zeros(ones.shape, bool), ones)
-    return ~jnp.isfinite(everything(random_signs(jax.random.key(0), ones)))
+    return ~jnp.isfinite(everything(random_signs(random_key(0), ones)))
 
 
 def scaled_step(step: StepDerivative, held: Array, scale: Array) -> Callable[[Array], Array]:
@@ -251,7 +252,7 @@ def balance(
 
     def sweep(index: Array, scale: Array) -> Array:
         apply, transpose = operator(scale)
-        signs = random_signs(jax.random.fold_in(jax.random.key(1), index), scale)
+        signs = random_signs(jax.random.fold_in(random_key(1), index), scale)
         return balancing_sweep(index, scale, apply(signs), transpose(signs))
 
     return jax.lax.fori_loop(0, sweeps, sweep, scale)

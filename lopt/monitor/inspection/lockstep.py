@@ -9,6 +9,7 @@ import optax
 from jax import Array
 
 from lopt.arrays import flat_vector
+from lopt.keys import random_key
 from lopt.monitor.derivatives.joint import balancing_sweep, random_signs
 from lopt.monitor.derivatives.mapped import mapped
 from lopt.monitor.derivatives.step import (
@@ -84,7 +85,7 @@ def factorize_step(
     """
     step = linearize_step(transformation, loss, params, state, batch, blackbox)
     n = step.params.shape[0]
-    key = jax.random.key(settings.seed + 2)
+    key = random_key(settings.seed + 2)
     start = start_vector(settings, step.scale)
     both = [name for name in names if name == "joint" or name in FREE]
     starts = {name: start if name == "joint" else start[:n] for name in names}

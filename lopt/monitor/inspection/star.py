@@ -12,6 +12,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from lopt.arrays import flat_vector
+from lopt.keys import random_key
 from lopt.monitor.derivatives.joint import random_signs
 from lopt.monitor.derivatives.step import (
     Batch,
@@ -196,7 +197,7 @@ def _off_diagonal(
     maps: _ResponseMaps, nominal: Array, unravel: Callable[[Array], Params], seed: int
 ) -> Array:
     """What the nominal part of M has off its diagonal `nominal`, relatively, by random signs."""
-    signs = random_signs(jax.random.key(seed), nominal)
+    signs = random_signs(random_key(seed), nominal)
     moved = maps.response(maps.free(unravel(signs)))
     change = jax.tree.map(jnp.subtract, moved.blackbox, moved.update)
     probed = signs * flat_vector(maps.free(change))

@@ -9,6 +9,7 @@ import optax
 from jax import Array
 
 from lopt.arrays import flat_vector
+from lopt.keys import random_key
 from lopt.monitor.derivatives.joint import random_signs, random_uniform
 from lopt.monitor.derivatives.mapped import is_short, mapped
 from lopt.monitor.derivatives.step import (
@@ -149,7 +150,7 @@ def survey(
     """
     step = linearize_step(transformation, loss, params, state, batch, blackbox)
     n = step.params.shape[0]
-    start, probe_key = start_vector(settings, step.params), jax.random.key(settings.seed + 1)
+    start, probe_key = start_vector(settings, step.params), random_key(settings.seed + 1)
     tilted = toward(start, step.gradient)
     hessian = symmetric_factorization(
         step.tree_hessian, step.unravel(tilted), min(settings.hessian_vectors, n), TILTED
@@ -181,7 +182,7 @@ def survey(
 
 def start_vector(settings: InspectSettings, like: Array) -> Array:
     """The first Krylov vector of every process over the coordinates of `like`."""
-    return random_uniform(jax.random.key(settings.seed), like)
+    return random_uniform(random_key(settings.seed), like)
 
 
 def toward(start: Array, gradient: Array) -> Array:

@@ -12,6 +12,7 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from lopt.arrays import flat_vector
+from lopt.keys import random_key
 from lopt.monitor.derivatives.joint import hessian_operator, joint_operator
 from lopt.monitor.derivatives.step import Batch, Loss, Params, State
 from lopt.monitor.krylov.arnoldi import KrylovFactorization, arnoldi
@@ -122,7 +123,7 @@ def factorize(
         )
     # The frozen map is the joint map between the parameters alone: one loop serves both.
     parts = jnp.stack([jnp.ones(n_joint, bool), jnp.arange(n_joint) < n])
-    key, hessian_key = jax.random.split(jax.random.key(settings.seed))
+    key, hessian_key = jax.random.split(random_key(settings.seed))
     start = jax.random.normal(key, (n_joint,), operator.scale.dtype)
 
     def factor(apply: Callable[[Array], Array]) -> KrylovFactorization:

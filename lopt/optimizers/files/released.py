@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
+from lopt.keys import random_key
 from lopt.optimizers.files.configuration import MOST_ENTRIES, typed
 from lopt.optimizers.linear import LinearConfig
 from lopt.optimizers.parts.network import Network
@@ -150,7 +151,7 @@ def check_shapes(theta: Any, config: StarConfig | LinearConfig) -> None:
     """Raise where meta-parameters are not of their configuration's shapes; the last layer may have
     the heads of a released one.
     """
-    needed = jax.eval_shape(lambda: config.init(jax.random.key(0)))
+    needed = jax.eval_shape(lambda: config.init(random_key(0)))
     leaves = jax.tree_util.tree_leaves_with_path(needed)
     given = jax.tree.leaves(theta)
     if len(given) != len(leaves):

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lopt.files import written_whole
+from lopt.keys import random_key
 from lopt.optimizers.files.configuration import from_fields, typed
 from lopt.optimizers.files.released import check_shapes
 from lopt.optimizers.linear import LinearConfig
@@ -116,7 +117,7 @@ def load(name_or_path: str | os.PathLike[str]) -> Saved:
             if not np.all(np.isfinite(array)):
                 raise ValueError(f"a value is not finite in {one_line(name, 60)}")
         theta = jax.tree.unflatten(
-            jax.tree.structure(jax.eval_shape(lambda: config.init(jax.random.key(0)))),
+            jax.tree.structure(jax.eval_shape(lambda: config.init(random_key(0)))),
             [jnp.asarray(a) for a in arrays],
         )
         return Saved(theta, config, as_object(header.get("origin", {}), "origin"))
