@@ -1,12 +1,12 @@
 """Training to the edge of stability: a small version of figures/monitor/edge.py."""
 
-import json
 import math
 
 import numpy as np
 import pytest
 
-from figures.monitor.edge import PICTURE, RESULTS_FILE, RUNS, Run, measure
+from figures.engine.store import load
+from figures.monitor.edge import FIGURE, RUNS, Run, measure
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,7 @@ def test_thresholds() -> None:
 
 
 def test_the_committed_measurements_are_those_of_the_runs_and_show_it() -> None:
-    data = json.loads(RESULTS_FILE.read_text())["parts"]
-    assert PICTURE.exists()
+    data = load(FIGURE)["parts"]
     assert list(data) == [f"{run.optimizer} {run.step:g}" for run in RUNS]
     for run in RUNS:
         found = data[f"{run.optimizer} {run.step:g}"]

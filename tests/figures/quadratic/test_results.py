@@ -147,7 +147,7 @@ def test_the_regions_end_where_the_radius_is_one(panel: str) -> None:
 def test_what_theorem_1_as_printed_claims_falsely() -> None:
     """The share agrees with that of unstable random draws that satisfy (9) and (10)."""
     rng, H = np.random.default_rng(1), regions.hessian("triangular")
-    count, share = 3000, regions.false_share("triangular", parts(regions.FIGURE)["triangular"])
+    count, share = 3000, regions.false_share(parts(regions.FIGURE)["triangular"])
     draws = zip(rng.uniform(-3, 3, count), rng.uniform(0, 2 / 3 - 1 / 2, count), strict=True)
     unstable = np.mean(
         [radius(H, preconditioner("triangular", c), alpha) > 1 for c, alpha in draws]
