@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from figures.engine.figure import PICTURES, RESULTS, Data, Figure
+from figures.engine.figure import Data, Figure
 from figures.engine.store import rounded
 from figures.engine.style import BLUE, GREY, ORANGE, plt, use_style
 from lopt.keys import random_key
@@ -28,7 +28,6 @@ from lopt.monitor import (
 )
 from lopt.tasks.data.datasets import fashion_mnist_8x8
 
-RESULTS_FILE, PICTURE = RESULTS / "edge.json", PICTURES / "edge.png"
 SETTINGS = InspectSettings(hessian_vectors=24, vectors=16)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import lopt
 from figures.engine.averages import smooth
-from figures.engine.figure import PICTURES, RESULTS, Data, Figure
+from figures.engine.figure import PICTURES, Data, Figure
 from figures.engine.style import BLUE, GREY, ORANGE, PURPLE, plt, use_style
 from figures.monitor.association import survival
 from figures.monitor.prediction_page import page, summary
@@ -30,7 +30,6 @@ from lopt.tasks.data.datasets import fashion_mnist_8x8
 from lopt.tasks.images import image_task
 from lopt.tasks.networks import MLP
 
-RESULTS_FILE, PICTURE = RESULTS / "predictions.json", PICTURES / "predictions.png"
 PAGE = PICTURES.parent / "predictions.md"
 OUTER_STEPS = (0, 50, 150, 400)
 HORIZON, HORIZONS, SEEDS = 200, 10, 6

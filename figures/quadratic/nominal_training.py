@@ -204,8 +204,8 @@ stays within a given distance of the optimum:
 
 {rows}
 
-"Random" draws the first P from N(0, {CONFIG["starts"]["random"]:g}²). Its spectral radius, averaged
-over the seeds, is {wild[CONFIG["shares"][0]][0]:.2f} for α = 0 and
+"Random" draws the first P from N(0, {CONFIG["starts"]["random"]:g}²). The spectral radius of the
+first A, averaged over the seeds, is {wild[CONFIG["shares"][0]][0]:.2f} for α = 0 and
 {wild[CONFIG["shares"][-1]][0]:.2f} for the largest α. All runs have {last:,} iterations.
 
 **Paper.** Figure 2b and c: a larger α gives smaller eigenvalues; with it the meta-loss is

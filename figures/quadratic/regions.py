@@ -72,16 +72,18 @@ def compute(panel: str) -> Any:
     return rounded(found, 5)
 
 
-def false_share(panel: str, rows: list[dict[str, Any]]) -> float:
+def _length(low: float, high: float) -> float:
+    """The length of the part of an interval with alpha >= 0."""
+    return max(0.0, high - max(low, 0.0))
+
+
+def false_share(rows: list[dict[str, Any]]) -> float:
     """The share of the area that Theorem 1 as printed certifies which is unstable."""
-    claimed = unstable = 0.0
-    for row in rows:
-        low, high = row["printed"] or (0.0, 0.0)
-        low = max(low, 0.0)
-        claimed += max(high - low, 0.0)
-        stable = sum(max(0.0, min(b, high) - max(a, low)) for a, b in row["stable"])
-        unstable += max(high - low - stable, 0.0)
-    return unstable / claimed if claimed else 0.0
+    claims = [(row["printed"], row["stable"]) for row in rows if row["printed"]]
+    stable = sum(
+        _length(max(a, low), min(b, high)) for (low, high), ends in claims for a, b in ends
+    )
+    return 1 - stable / sum(_length(*claim) for claim, _ in claims)
 
 
 def draw(data: Data) -> Any:
@@ -151,8 +153,8 @@ def _words(axes: Any) -> None:
 
 def caption(data: Data) -> str:
     """Describe the picture, the paper's theorem, and the differences."""
-    area = {panel: _areas(panel, data[panel]) for panel in PANELS}
-    share = false_share("triangular", data["triangular"])
+    area = {panel: _areas(data[panel]) for panel in PANELS}
+    share = false_share(data["triangular"])
     flat = data["symmetric"]
     c = parameters("symmetric")
     last = {
@@ -190,15 +192,11 @@ def _covers(row: dict[str, Any], name: str) -> bool:
     return any(high >= max(low, 0.0) for low, high in intervals)
 
 
-def _areas(panel: str, rows: list[dict[str, Any]]) -> dict[str, float]:
+def _areas(rows: list[dict[str, Any]]) -> dict[str, float]:
     """The areas that the theorems certify, as shares of the stable area with alpha >= 0."""
-
-    def length(low: float, high: float) -> float:
-        return max(0.0, high - max(low, 0.0))
-
-    stable = sum(length(*ends) for row in rows for ends in row["stable"])
+    stable = sum(_length(*ends) for row in rows for ends in row["stable"])
     return {
-        name: sum(length(*row[name]) for row in rows if row[name]) / stable
+        name: sum(_length(*row[name]) for row in rows if row[name]) / stable
         for name in ("printed", "prime")
     }
 

@@ -97,63 +97,40 @@ def _strips(axes: Any, data: Data) -> None:
 def caption(data: Data) -> str:
     """Describe the picture, the paper's lemma, and the differences."""
     rows = data[CURVE]
-    by_status = {
-        status: [
-            s for s, row in zip(sizes().tolist(), rows, strict=True) if row["status"] == status
-        ]
-        for status in STATUSES
-    }
+    status = np.array([row["status"] for row in rows])
+    certified = sizes()[status == "certified"].max()
     printed = max(s for s, row in zip(sizes().tolist(), rows, strict=True) if row["printed"])
     at = next(row for s, row in zip(sizes(), rows, strict=True) if s >= printed)
     d = data[BOX]["witness"]
-    counts = {n: _counts(data, names) for n, names in problems().items()}
-    arguments = Counter(
-        by.partition(",")[0]
-        for names in problems().values()
-        for name in names
-        for status, by in data[name]
-        if status == "certified"
+    answers = {n: np.array([data[name] for name in names]) for n, names in problems().items()}
+    unknown = {n: np.sum(found[..., 0] == "unknown") for n, found in answers.items()}
+    listed = " and ".join(
+        f"{count} of {answers[n][..., 0].size} at N = {n}" for n, count in unknown.items() if count
     )
-    unknown = {n: c["unknown"] for n, c in counts.items() if c["unknown"]}
-    open_ = " and ".join(
-        f"{number} of {counts[n].total()} at N = {n}" for n, number in unknown.items()
-    )
+    every = np.concatenate(list(answers.values()))
+    sure = every[..., 0] == "certified"
+    below = fractions()[np.logical_and.accumulate(sure.all(axis=0))].max()
+    arguments = Counter(by.partition(",")[0] for by in every[sure, 1])
     rests = ", ".join(f"{name} ({count})" for name, count in arguments.most_common())
-    below = [f for f in fractions().tolist() if _all_certified(data, f)]
     return f"""
 **Seen.** Is I - αH - Δ P̃ H stable for every Δ = diag(d), 0 < dᵢ ≤ d̄ᵢ, of (15)? The answer is
 certified, refuted or, rarely, unknown. (a) The counterexample of docs/errata.md with P̃ ≥ 0 is
-certified up to d̄ = {max(by_status["certified"]):.2f} and refuted from
-{min(by_status["refuted"]):.2f} on; in the grey range (16) and (17) hold. (b) The box of
-disturbances with d̄ = 1: the unstable region, and the witness that the search found, d =
-({d[0]:.3g}, {d[1]:.1g}), whose instability is proved in rational arithmetic. (c)
-{CONFIG["problems"]} random problems for each N, a row each, over the size of d̄ in units of the
-smallest that is refuted: blue is certified, grey unknown, orange refuted. Up to {max(below):.3g} of
-the smallest refuted size every problem is certified; the answer is unknown for {open_}.
+certified up to d̄ = {certified:.2f} and refuted from {sizes()[status == "refuted"].min():.2f} on;
+in the grey range (16) and (17) hold. (b) The box of disturbances with d̄ = 1: the unstable region,
+and the witness that the search found, d = ({d[0]:.3g}, {d[1]:.1g}), whose instability is proved in
+rational arithmetic. (c) {CONFIG["problems"]} random problems for each N, a row each, over the size
+of d̄ in units of the smallest that is refuted: blue is certified, grey unknown, orange refuted. Up
+to {below:.3g} of the smallest refuted size every problem is certified; the answer is unknown for
+{listed}.
 
 **Paper.** Lemma 3: (16) and (17) suffice if P̃ commutes with every Δ, that is, for diagonal P̃.
 There is no figure.
 
 **Differs.** In (a) the matrices do not commute, and (16) and (17) hold up to d̄ = {printed:.2f},
-where the radius reaches {at["worst_radius"]:.3f}. This is
-{printed / max(by_status["certified"]):.1f} times the largest certified size. The answers in (c)
-need no commutation. They rest on these arguments, with the number of answers: {rests}.
+where the radius reaches {at["worst_radius"]:.3f}. This is {printed / certified:.1f} times the
+largest certified size. The answers in (c) need no commutation. They rest on these arguments, with
+the number of answers: {rests}.
 """
-
-
-def _counts(data: Data, names: list[str]) -> Counter[str]:
-    return Counter(status for name in names for status, _ in data[name])
-
-
-def _all_certified(data: Data, fraction: float) -> bool:
-    """Whether every problem is certified up to this fraction."""
-    last = int(np.argmin(np.abs(fractions() - fraction)))
-    return all(
-        status == "certified"
-        for names in problems().values()
-        for name in names
-        for status, _ in data[name][: last + 1]
-    )
 
 
 FIGURE = Figure(

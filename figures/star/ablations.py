@@ -6,9 +6,9 @@ from figures.engine.figure import Data, Figure
 from figures.engine.style import BLUE, GREEN, GREY, ORANGE, PLUM, PURPLE
 from figures.star.curves import Curve, draw
 from figures.star.experiments import collect
-from figures.star.fig3 import DIFFERS, KINDS, config, setting
+from figures.star.fig3 import KINDS, config
 from figures.star.inner_runs import SEEDS, STEPS
-from figures.star.outcomes import described
+from figures.star.outcomes import brief_table
 
 STAR = Curve("STAR, weight decay 0.1", KINDS["star-wd0.1"], BLUE)
 ADAM = Curve("tuned Adam", ("adam",), GREY, "--")
@@ -21,14 +21,15 @@ def _figure(
     runs = tuple(run for curve in curves for run in curve.runs)
 
     def caption(data: Data) -> str:
-        losses = "; ".join(described(data, curve.label, curve.runs) for curve in curves)
         return f"""
-**Seen.** {message} {setting()} Left: the meta-loss. Right: training losses to {STEPS:,} inner
-steps, means over {SEEDS} held-out seeds. {losses}.
+**Seen.** {message} The setting is that of Figure 3 (`fig3`). Left: the meta-loss. Right: training
+losses to {STEPS:,} inner steps, means over {SEEDS} held-out seeds.
+
+{brief_table(data, {curve.label: curve.runs for curve in curves})}
 
 **Paper.** {paper}
 
-**Differs.** {DIFFERS} Variants with a single line have one seed of meta-training.
+**Differs.** As in Figure 3 (`fig3`). Variants with a single line have one seed of meta-training.
 """
 
     return Figure(

@@ -10,7 +10,7 @@ from figures.engine.figure import PICTURES, Data, Figure
 from figures.engine.style import BLUE, GREY, plt, use_style
 from figures.star.curves import plain
 from figures.star.experiments import collect
-from figures.star.fig3 import CURVES, DIFFERS, KINDS, config, setting
+from figures.star.fig3 import CURVES, KINDS, config
 from figures.star.inner_runs import SEEDS, STEPS
 from figures.star.outcomes import clipped_losses
 from figures.star.verdicts import page
@@ -70,19 +70,19 @@ def caption(data: Data) -> str:
     """Describe the picture, the paper's section, and the differences."""
     means = {label: clipped_losses(data, runs, "meta_loss").mean() for label, runs in ROWS.items()}
     best = sorted((label for label in means), key=means.__getitem__)[:3]
-    said = ", ".join(f"{label} ({means[label]:.3f})" for label in best)
+    said = "; ".join(f"{label} ({means[label]:.3f})" for label in best)
     return f"""
 **Seen.** Within the horizon, STAR with AdamAggMo and Hyperparam are below tuned Adam; Blackbox and
-STAR with another nominal term, or none, are above it. {setting()} Every variant uses the same
-{SEEDS} held-out seeds. Left is the mean loss over the horizon and right the loss after ten
-horizons, each divided by tuned Adam's on the same seed; there is a dot for each seed of
-meta-training and of use, and a bar at the median. The lowest mean losses over the horizon are those
-of {said}; tuned Adam has {means["tuned Adam"]:.3f}. The verdicts on the claims of section 5.3, with
-all numbers, are in docs/experiments.md.
+STAR with another nominal term, or none, are above it. The setting is that of Figure 3 (`fig3`),
+with the same {SEEDS} held-out seeds for every variant. Left is the mean loss over the horizon and
+right the loss after ten horizons, each divided by tuned Adam's on the same seed; there is a dot for
+each seed of meta-training and of use, and a bar at the median. The lowest mean losses over the
+horizon are those of {said}; tuned Adam has {means["tuned Adam"]:.3f}. The verdicts on the claims of
+section 5.3, with all numbers, are in docs/experiments.md.
 
 **Paper.** Section 5.3 and Appendix C.2 state the claims in words; there is no such figure.
 
-**Differs.** {DIFFERS}
+**Differs.** As in Figure 3 (`fig3`).
 """
 
 

@@ -1,6 +1,5 @@
 """The outcomes of the meta-training runs and of their use beyond the horizon."""
 
-import json
 from itertools import pairwise
 from typing import Any
 
@@ -24,25 +23,21 @@ def collect(name: str) -> dict[str, Any]:
         meta_runs.do(name, known[name])
     if not inner_runs.is_kept(name):
         inner_runs.do(name)
-    found = inner(json.loads(_file(f"{name}.inner")))
+    found = inner(meta_runs.kept(f"{name}.inner"))
     if inner_runs.is_kept(f"{name}{inner_runs.FAR}"):
-        found["far"] = inner(json.loads(_file(f"{name}{inner_runs.FAR}.inner")))
+        found["far"] = inner(meta_runs.kept(f"{name}{inner_runs.FAR}.inner"))
     return {**found, **outer(name)} if name in known else found
 
 
 def outer(name: str) -> dict[str, Any]:
     """Return the meta-losses of a kept run: smoothed, their level, and the share that is cut."""
-    run = json.loads(_file(name))
+    run = meta_runs.kept(name)
     losses = np.array(run["meta_loss"])
     return {
         "outer": rounded(moving_average(losses)[9::10], 4),
         "level": rounded(smooth(losses, EPISODE), 4),
         "lost": run["diverged"],
     }
-
-
-def _file(name: str) -> str:
-    return (meta_runs.KEPT / f"{name}.json").read_text("utf-8")
 
 
 def inner(kept: dict[str, Any]) -> dict[str, Any]:

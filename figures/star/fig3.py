@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from figures.engine.figure import Data, Figure
+from figures.engine.markdown import table
 from figures.engine.style import BLUE, GREEN, GREY, ORANGE, PURPLE, plt, use_style
 from figures.star.curves import FINE, Curve, cut, draw, mark_horizon, plain
 from figures.star.experiments import collect
 from figures.star.inner_runs import DRAWS, FINALISTS, HORIZON, LONG, SEEDS, STEPS
 from figures.star.meta_runs import BUDGET, experiments
-from figures.star.outcomes import described, events, happened
+from figures.star.outcomes import brief_table, events, happened
 
 KINDS = {
     kind: tuple(f"{kind}-{seed}" for seed in range(3))
@@ -41,44 +42,31 @@ def config(runs: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def setting() -> str:
-    """Describe the task, the budget and the constants."""
-    return (
-        f"The task is 28x28 Fashion-MNIST with a 784-128-128-10 ReLU MLP, batch 128 and horizon "
-        f"{HORIZON:,}; meta-training uses PES with truncation 50 and σ = 0.01, AdamW, clip 1, and "
-        f"{BUDGET['outer_steps']} outer steps of {BUDGET['pairs']} antithetic pairs."
-    )
-
-
-DIFFERS = (
-    "The paper prints neither outer steps nor particles; ours are few. The learning rate of "
-    f"meta-training is {BUDGET['learning_rate']:g} and falls to a tenth, instead of 1e-4. β₁ is "
-    "0.003 and, if v divides the blackbox term, β₃ is 1e-5, instead of 1e-3. The last layer of the "
-    "network starts at zero. Meta-losses are smoothed as in the paper (0.98); training losses are "
-    "means over 50 or more steps."
-)
-
-
 def caption(data: Data) -> str:
     """Describe the picture, the paper's figure, and the differences."""
-    parts = [
-        f"{described(data, curve.label, curve.runs)}, diverges in "
-        f"{events(happened(data, curve.runs, 'diverges'))}"
-        for curve in CURVES
-    ]
     return f"""
-**Seen.** STAR and Hyperparam stay stable beyond the horizon; Blackbox rises for some seeds.
-{setting()} Left: the meta-loss of three seeds of meta-training each (thin) and their median; the
-lines of the baselines are their mean loss over the horizon. Right: training losses of {SEEDS}
-held-out seeds to {STEPS:,} inner steps, ten horizons, and for one seed of STAR to {LONG:,}.
-{"; ".join(parts)}.
+**Seen.** STAR and Hyperparam stay stable beyond the horizon; Blackbox rises for some seeds. The
+task is 28x28 Fashion-MNIST with a 784-128-128-10 ReLU MLP, batch 128 and horizon {HORIZON:,};
+meta-training uses PES with truncation 50 and σ = 0.01, AdamW, clip 1, and {BUDGET["outer_steps"]}
+outer steps of {BUDGET["pairs"]} antithetic pairs. Left: the meta-loss of three seeds of
+meta-training each (thin) and their median; the lines of the baselines are their mean loss over the
+horizon. Right: training losses of {SEEDS} held-out seeds to {STEPS:,} inner steps, ten horizons,
+and for one seed of STAR to {LONG:,}. The table gives mean ± standard deviation over all seeds;
+docs/experiments.md defines rises.
+
+{brief_table(data, {curve.label: curve.runs for curve in CURVES})}
 
 **Paper.** Figure 3a, c: STAR meta-trains faster and to a lower meta-loss than Blackbox and
 Hyperparam, and stays stable beyond the horizon, where Blackbox diverges.
 
-**Differs.** {DIFFERS} Adam's rate is the best of eight half-decades on the evaluation seeds. NAdamW
-is the best of {DRAWS} random draws (the paper has 1,000), which were judged on one seed, and the
-best {FINALISTS} of them on all.
+**Differs.** Blackbox diverges in {events(happened(data, KINDS["blackbox"], "diverges"))} uses. The
+paper prints neither outer steps nor particles; ours are few. The learning rate of meta-training is
+{BUDGET["learning_rate"]:g} and falls to a tenth, instead of 1e-4. β₁ is 0.003 and, if v divides the
+blackbox term, β₃ is 1e-5, instead of 1e-3. The last layer of the network starts at zero.
+Meta-losses are smoothed as in the paper (0.98); training losses are means over 50 or more steps.
+Adam's rate is the best of eight half-decades on the evaluation seeds. NAdamW is the best of {DRAWS}
+random draws (the paper has 1,000), which were judged on one seed, and the best {FINALISTS} of them
+on all.
 """
 
 
@@ -123,21 +111,21 @@ def draw_seeds(data: Data) -> Any:
 
 def seeds_caption(data: Data) -> str:
     """Describe the picture, the paper's figure, and the differences."""
-    apart = "; ".join(
-        f"{curve.label}: {worst(data, curve.runs)}, rises for good in "
-        f"{events(happened(data, curve.runs, 'rises'))}"
-        for curve in LEARNED
+    ranges = table(
+        ("optimizer", "range of the final meta-loss", "rises for good"),
+        [(c.label, worst(data, c.runs), events(happened(data, c.runs, "rises"))) for c in LEARNED],
     )
     return f"""
 **Seen.** The seeds of Blackbox differ widely; those of STAR and Hyperparam hardly differ within the
-horizon. {setting()} Above: the meta-loss of three seeds of meta-training, a shade each. Below: the
-training losses of {SEEDS} held-out seeds for each of them to {STEPS:,} inner steps; the dashed line
-is the horizon. The range of the final meta-loss over the seeds of meta-training is, for each
-optimizer: {apart}.
+horizon. The setting is that of Figure 3 (`fig3`). Above: the meta-loss of three seeds of
+meta-training, a shade each. Below: the training losses of {SEEDS} held-out seeds for each of them
+to {STEPS:,} inner steps; the dashed line is the horizon.
+
+{ranges}
 
 **Paper.** Figure App.1a, c: seeds that do badly often do very badly, and diverge or oscillate.
 
-**Differs.** {DIFFERS}
+**Differs.** As in Figure 3 (`fig3`).
 """
 
 

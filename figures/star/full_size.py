@@ -1,6 +1,5 @@
 """The paper's Fashion-MNIST task at full size: a meta-training run and its evaluation."""
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +10,7 @@ from figures.engine.averages import smooth
 from figures.engine.figure import Data, Figure
 from figures.engine.store import rounded
 from figures.engine.style import BLUE, GREY, ORANGE, level_line, plt, use_style
-from figures.star.meta_runs import KEPT, PLACE, do, experiments
+from figures.star.meta_runs import PLACE, do, experiments, kept
 from lopt.meta.evaluation.comparison import Evaluation, evaluate, find
 from lopt.meta.evaluation.tuning import baselines
 
@@ -24,7 +23,7 @@ def compute(part: str) -> Any:
     """Meta-train, or compare the result with tuned Adam."""
     do(NAME, RUN)
     if part == "run":
-        found = json.loads((KEPT / f"{NAME}.json").read_text("utf-8"))
+        found = kept(NAME)
         return {name: found[name] for name in ("meta_loss", "skipped", "monitor")}
     steps = CONFIG["horizons"] * RUN.horizon
     found = find(str(PLACE / NAME))

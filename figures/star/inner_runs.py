@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from figures.engine import listing
 from figures.engine.store import rounded, write
 from figures.star.meta_runs import KEPT, TASK, experiments
-from lopt.meta.config import TrainConfig
 from lopt.meta.evaluation.curves import held_out_keys, meta_loss, training_curves
 from lopt.meta.evaluation.tuning import Baseline, baselines, tune
 from lopt.meta.training.watch import probe
@@ -86,7 +85,7 @@ def binned(curves: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _learned(name: str, length: int) -> dict[str, Any]:
     """Return the curves of a meta-trained optimizer and the monitor's results."""
-    config, theta = _theta(name)
+    config, theta = experiments()[name], load(KEPT / f"{name}.npz").meta_parameters
     found = training_curves(
         _task(),
         config.optimizer_config.make,
@@ -102,10 +101,6 @@ def _learned(name: str, length: int) -> dict[str, Any]:
     shown = ("inner_step", "verdict", "radius", "oscillatory_radius", "ascent_radius", "sharpness")
     points = [{key: point[key] for key in shown} for point in report["points"]]
     return {"curves": found, "monitor": rounded(points, 5)}
-
-
-def _theta(name: str) -> tuple[TrainConfig, Any]:
-    return experiments()[name], load(KEPT / f"{name}.npz").meta_parameters
 
 
 def _baseline(name: str, length: int) -> dict[str, Any]:

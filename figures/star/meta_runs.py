@@ -102,6 +102,11 @@ def do(name: str, config: TrainConfig) -> None:
     write(KEPT / f"{name}.json", json.dumps(summary(run)) + "\n")
 
 
+def kept(name: str) -> Any:
+    """Read a record that is kept."""
+    return json.loads((KEPT / f"{name}.json").read_text("utf-8"))
+
+
 def summary(run: RunDirectory) -> dict[str, Any]:
     """The results of a complete run that are kept."""
     lines = run.read_metrics()

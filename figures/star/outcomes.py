@@ -24,12 +24,20 @@ def clipped_losses(data: Data, runs: Sequence[str], key: str) -> Any:
     return clipped(np.array([data[run][key] for run in runs], float), data[runs[0]]["ceiling"])
 
 
-def described(data: Data, label: str, runs: Sequence[str]) -> str:
-    """Describe the losses of an optimizer within and beyond the horizon, and its rises."""
-    return (
-        f"{label}: {spread(pooled(data, runs, 'meta_loss'))} over the horizon, "
-        f"{spread(pooled(data, runs, 'final'), 4)} at step {STEPS:,}, rises for good in "
-        f"{events(happened(data, runs, 'rises'))}"
+def brief_table(data: Data, kinds: Kinds) -> str:
+    """A Markdown table of losses within and beyond the horizon and of rises, for a caption."""
+    head = ("optimizer", "mean loss over the horizon", f"loss at step {STEPS:,}", "rises for good")
+    return markdown.table(
+        head,
+        [
+            (
+                label,
+                spread(pooled(data, runs, "meta_loss")),
+                spread(pooled(data, runs, "final"), 4),
+                events(happened(data, runs, "rises")),
+            )
+            for label, runs in kinds.items()
+        ],
     )
 
 

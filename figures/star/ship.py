@@ -21,7 +21,7 @@ from figures.engine.markdown import filled, table
 from figures.engine.store import rounded, versions, write
 from figures.star.experiments import inner
 from figures.star.inner_runs import BIN, HORIZON, binned
-from figures.star.meta_runs import KEPT, TASK, experiments
+from figures.star.meta_runs import KEPT, TASK, experiments, kept
 from figures.star.outcomes import events, spread
 from lopt.keys import random_key
 from lopt.meta.evaluation.curves import HELD_OUT, meta_loss, training_curves
@@ -67,11 +67,11 @@ def measure() -> dict[str, Any]:
 
 
 def _outcome(curve: Any, ceiling: float) -> dict[str, Any]:
-    kept = {
+    record = {
         "losses": binned(curve), "horizon": HORIZON, "bin": BIN, "steps": curve.shape[1],
         "ceiling": ceiling, "meta_loss": rounded(meta_loss(curve, HORIZON, ceiling), 5),
     }  # fmt: skip
-    found = inner(kept)
+    found = inner(record)
     return {key: value for key, value in found.items() if key not in ("curves", "at")}
 
 
@@ -133,7 +133,7 @@ def card(name: str, evidence: Mapping[str, Any]) -> str:
     """The card, with its numbers taken from the run and from the evidence."""
     run, tasks = CHOSEN[name], evidence["tasks"]
     saved = load(KEPT / f"{run}.npz")
-    config, beyond = saved.origin["run"], inner(_kept(f"{run}.inner"))
+    config, beyond = saved.origin["run"], inner(kept(f"{run}.inner"))
     own, adam = (_losses(tasks[TASK][key]) for key in (name, ADAM))
     gap = own - adam  # losses are cut at the ceiling, so they are finite
     compared: dict[bool, list[str]] = {True: [], False: []}
@@ -152,7 +152,7 @@ def card(name: str, evidence: Mapping[str, Any]) -> str:
         config=config,
         last_rate=config["learning_rate"] * config["final_learning_rate"],
         constants=saved.config,
-        skipped=_kept(run)["skipped"],
+        skipped=kept(run)["skipped"],
         made=saved.origin["versions"],
         seeds=SEEDS,
         horizon=HORIZON,
@@ -182,10 +182,6 @@ def _measured(task: str, found: Any, name: str) -> list[tuple[str, ...]]:
         (task, label, *(spread(_losses(found[key], what)) for what in ("meta_loss", "at_horizon")))
         for key, label in ((name, "this"), (ADAM, adam))
     ]
-
-
-def _kept(name: str) -> Any:
-    return json.loads((KEPT / f"{name}.json").read_text("utf-8"))
 
 
 def _losses(found: Any, key: str = "meta_loss") -> Any:
