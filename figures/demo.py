@@ -28,8 +28,8 @@ from figures.engine.style import (
     unit_circle,
     use_style,
 )
-from lopt.cli.display import table_console
 from lopt.cli.evaluate import table
+from lopt.cli.tables import table_console
 from lopt.meta.evaluation.comparison import Evaluation, evaluate_run, find
 from lopt.meta.evaluation.curves import clipped, held_out_keys
 from lopt.meta.run.directory import RunDirectory

@@ -6,6 +6,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from lopt import startup  # before JAX: it says what XLA logs
+
+# isort: split
 from lopt.cli import convert, data, evaluate, inspect, monitor, runs, shipped, train
 from lopt.meta.run.directory import RunError
 from lopt.meta.training.processes import several
@@ -46,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = join_negative_values(sys.argv[1:] if arguments is None else arguments)
     options = build_parser().parse_args(words)
+    startup.use_compilation_cache()
     try:
         return int(options.run_command(options))
     except RunError as error:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.markup import escape
-from rich.progress import Progress
-from rich.table import Table
+from rich.text import Text
 
 from lopt.checks import require
-from lopt.cli.display import table_console
+from lopt.cli.display import Work
+from lopt.cli.stop import Stop
+from lopt.cli.tables import WordTable
 from lopt.files import written_whole
 from lopt.meta.config import MOST_INNER_STEPS
 from lopt.meta.evaluation.comparison import HORIZON, Evaluation, evaluate, find
@@ -68,24 +68,21 @@ def run_command(options: argparse.Namespace) -> int:
             require(f"--{name}", value, value <= most, f"at most {most}")
     if options.json and not os.path.isdir(options.json.absolute().parent):
         raise ValueError(f"the folder of --json {options.json} does not exist. Make it first.")
-    subject = find(options.run, options.task, options.horizon)
-    steps = options.steps or options.horizons * subject.horizon
-    require(
-        "--horizons",
-        options.horizons,
-        steps <= MOST_INNER_STEPS,
-        f"{MOST_INNER_STEPS} steps or fewer together",
-    )
-    console = table_console()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Work("evaluate", "reading") as work, Stop(work.interrupted):
+        subject = find(options.run, options.task, options.horizon)
+        steps = options.steps or options.horizons * subject.horizon
+        require(
+            "--horizons",
+            options.horizons,
+            steps <= MOST_INNER_STEPS,
+            f"{MOST_INNER_STEPS} steps or fewer together",
+        )
         compared = baselines(options.search)
         total = len(subject.thetas) * steps
         total += sum(b.steps(min(subject.horizon, steps), steps) for b in compared)
-        row = bar.add_task("training", total=total)
-        evaluation = evaluate(
-            subject, compared, options.seeds, steps, lambda n: bar.advance(row, n)
-        )
-    console.print(table(evaluation))
+        work.now("compiling and training", total)
+        evaluation = evaluate(subject, compared, options.seeds, steps, work.advance)
+    table(evaluation).print()
     if options.json:
         _write(options.json, evaluation)
     return 0
@@ -99,31 +96,32 @@ def _write(path: Path, evaluation: Evaluation) -> None:
         raise ValueError(f"--json {path} cannot be written ({error.strerror}).") from None
 
 
-def table(evaluation: Evaluation) -> Table:
+def table(evaluation: Evaluation) -> WordTable:
     """The comparison as a table: means over the seeds with their standard deviation."""
     horizon = evaluation.horizon
     seeds, steps = next(iter(evaluation.curves.values())).shape
-    result = Table(
-        title=f"Training loss of {seeds} held-out seeds of {evaluation.task} "
-        "(mean ± standard deviation)",
-        caption=f"meta-loss: mean over steps 1 to {horizon}. rise: seeds whose loss at step "
+    return WordTable(
+        ("optimizer", "meta-loss", f"at step {horizon}", f"at step {steps}", "rise", "diverged"),
+        [
+            (
+                s.name,
+                _spread(s.meta_loss),
+                _spread(s.at_horizon),
+                _spread(s.at_end),
+                str(s.rises),
+                Text(str(s.diverged), style="red" if s.diverged else ""),
+            )
+            for s in evaluation.summaries()
+        ],
+        prose={0},
+        right=True,
+        title=f"Training loss of {seeds} held-out {'seed' if seeds == 1 else 'seeds'} of "
+        f"{evaluation.task} (mean ± standard deviation)",
+        note=f"meta-loss: mean over steps 1 to {horizon}. rise: seeds whose loss at step "
         f"{steps} is above that at step {horizon}, or not finite. diverged: seeds whose loss at "
         f"step {steps} is not finite or above {evaluation.ceiling:.3g}; means leave out what is "
         "not finite.",
     )
-    result.add_column("optimizer")
-    for name in ("meta-loss", f"at step {horizon}", f"at step {steps}", "rise", "diverged"):
-        result.add_column(name, justify="right", no_wrap=True)
-    for s in evaluation.summaries():
-        result.add_row(
-            escape(s.name),
-            _spread(s.meta_loss),
-            _spread(s.at_horizon),
-            _spread(s.at_end),
-            str(s.rises),
-            f"[red]{s.diverged}[/]" if s.diverged else "0",
-        )
-    return result
 
 
 def _spread(values: NDArray[np.float64]) -> str:

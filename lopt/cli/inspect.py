@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,11 +10,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from lopt.checks import require
+from lopt.cli.display import Work
+from lopt.cli.stop import Stop
+from lopt.cli.tables import WordTable, say, table_console
 from lopt.keys import random_key
 from lopt.meta.config import MOST_INNER_STEPS
 from lopt.meta.run.directory import RunDirectory
@@ -29,6 +30,8 @@ from nqm.untrusted import quoted
 INSPECT_KEY = 0x1115
 # Far beyond what fits into memory or time.
 MOST_EXAMPLES, MOST_VECTORS = 2**20, 2**12
+# Beyond this an eigenvalue of P is explained.
+FAR = 1e3
 DEFAULT_TASK = "fashion-mnist-8x8-mlp"
 DEFAULTS = InspectSettings(vectors=40, hessian_vectors=24, joint=True)
 
@@ -97,16 +100,18 @@ def run_command(options: argparse.Namespace) -> int:
     )
     if options.task is not None:
         parse_task_name(options.task)
-    saved, own_task = _source(options.source)
-    task = make_task(options.task or own_task)
-    looks = look(saved, task, steps, options.examples, settings, options.seed)
+    with Work("inspect", "reading") as work, Stop(work.interrupted):
+        saved, own_task = _source(options.source)
+        task = make_task(options.task or own_task)
+        looks = look(saved, task, steps, options.examples, settings, options.seed, work.now)
     if options.json:
         print(json.dumps([{"inner_step": x.inner_step, **x.found.to_json()} for x in looks]))
         return 0
-    Console().print(table(f"{escape(options.source)} on {task.name}, seed {options.seed}", looks))
+    table(f"{options.source} on {task.name}, seed {options.seed}", looks).print()
+    console = table_console()
     for one in looks:
         for margin in (one.found.theorem1, one.found.theorem1_prime):
-            print(f"step {one.inner_step}: {margin.text()}")
+            say(console, f"step {one.inner_step}: {margin.text()}")
     return 0
 
 
@@ -126,8 +131,11 @@ def look(
     examples: int,
     settings: InspectSettings,
     seed: int = 0,
+    tell: Callable[[str], None] = lambda doing: None,
 ) -> list[Look]:
-    """Inspections along one trajectory from fixed parameters over fixed minibatches."""
+    """Inspections along one trajectory from fixed parameters over fixed minibatches; `tell` is
+    told what is done next.
+    """
     optimizer = saved.config.make(saved.meta_parameters, fused=False)
     blackbox = None
     if isinstance(saved.config, StarConfig):
@@ -152,7 +160,11 @@ def look(
         task.data, jax.random.randint(examples_key, (examples,), 0, task.examples, jnp.int32)
     )
     for end in steps:
+        first = "compiling, then " if not looks else ""
+        tell(f"{first}training to inner step {end}")
         carry, at = advance(carry, task.data, at, end), end
+        jax.block_until_ready(carry)
+        tell(f"{first}inspecting at inner step {end}")
         found = inspect(
             optimizer, loss, carry[0], carry[1], batch, blackbox=blackbox, settings=settings
         )
@@ -160,12 +172,8 @@ def look(
     return looks
 
 
-def table(title: str, looks: list[Look]) -> Table:
+def table(title: str, looks: list[Look]) -> WordTable:
     """A row for each quantity, a column for each inner step."""
-    result = Table(title=title, caption="? has not converged. Edge of a radius: 1.")
-    result.add_column("at inner step", no_wrap=True)
-    for one in looks:
-        result.add_column(str(one.inner_step), justify="right", no_wrap=True)
     found = [one.found for one in looks]
     rows: dict[str, list[str]] = {
         "loss": [f"{f.loss:.4g}" for f in found],
@@ -181,9 +189,24 @@ def table(title: str, looks: list[Look]) -> Table:
         rows["blackbox P, smallest"] = [_short(p.smallest) for p in parts]
         rows["blackbox P, largest"] = [_short(p.largest) for p in parts]
         rows["blackbox P, asymmetry"] = [_short(p.asymmetry) for p in parts]
-    for name, cells in rows.items():
-        result.add_row(name, *cells)
-    return result
+    return WordTable(
+        ("at inner step", *(str(one.inner_step) for one in looks)),
+        [(name, *cells) for name, cells in rows.items()],
+        right=True,
+        title=title,
+        note=" ".join(_notes(found)),
+    )
+
+
+def _notes(found: list[Inspection]) -> Iterator[str]:
+    yield "?: has not converged. Edge of a radius: 1."
+    responses = [f.blackbox for f in found if f.blackbox is not None]
+    if any(abs(part.value) > FAR for p in responses for part in (p.smallest, p.largest)):
+        yield (
+            "Extremes of P as large as these belong to weights that get no gradient: their second "
+            "moment is tiny, and the blackbox term divides by its root. They do not move, and the "
+            "radii do not see them."
+        )
 
 
 def _short(value: Value) -> str:

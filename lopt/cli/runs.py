@@ -9,10 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
-from lopt.cli.display import table_console
+from lopt.cli.tables import WordTable
 from lopt.meta.config import TrainConfig
 from lopt.meta.run.directory import RunDirectory
 from nqm.untrusted import one_line
@@ -76,7 +73,7 @@ def run_command(options: argparse.Namespace) -> int:
         ]
         print(json.dumps(document, indent=2))
         return 0
-    table_console().print(_differences(rows, differences) if options.diff else _list(rows))
+    (_differences(rows, differences) if options.diff else _list(rows)).print()
     return 0
 
 
@@ -128,28 +125,50 @@ def differing(configs: Sequence[TrainConfig]) -> dict[str, list[Any]]:
     return {name: values for name, values in columns.items() if len(set(map(repr, values))) > 1}
 
 
-def _list(rows: Sequence[RunSummary]) -> Table:
-    table = Table("run", "optimizer", "task", "outer steps", "state", "meta-loss", "eigenvalues")
-    for row in rows:
-        table.add_row(
-            Text(one_line(row.name)),
-            row.optimizer,
-            Text(row.task),
-            f"{row.outer_step}/{row.outer_steps}",
-            row.state,
-            _number(row.meta_loss),
-            Text(one_line(row.verdict or "", 60)),
-        )
-    return table
+def _list(rows: Sequence[RunSummary]) -> WordTable:
+    """A run in each row."""
+    return WordTable(
+        ("run", "optimizer", "task", "outer steps", "state", "meta-loss", "eigenvalues"),
+        [
+            (one_line(row.name), row.optimizer, row.task, *_progress(row), _verdict(row))
+            for row in rows
+        ],
+        prose={6},
+    )
 
 
-def _differences(rows: Sequence[RunSummary], differences: dict[str, list[Any]]) -> Table:
-    """The fields that differ, a run a row."""
-    table = Table("run", *differences, "meta-loss")
-    for k, row in enumerate(rows):
-        values = (Text(str(values[k])) for values in differences.values())
-        table.add_row(Text(one_line(row.name)), *values, _number(row.meta_loss))
-    return table
+def _differences(rows: Sequence[RunSummary], differences: dict[str, list[Any]]) -> WordTable:
+    """How far each run is, and every field in which they differ: a run in each column."""
+    names = ("outer steps", "state", "meta-loss")
+    progress = zip(names, zip(*map(_progress, rows), strict=True), strict=True)
+    lines = [
+        *((name, *values) for name, values in progress),
+        ("eigenvalues", *map(_verdict, rows)),
+        *((name, *(_shown(name, v) for v in values)) for name, values in differences.items()),
+    ]
+    note = "" if len(rows) > 1 else "There is one run, and nothing to compare it with."
+    if len(rows) > 1 and not differences:
+        note = "The configurations are the same."
+    columns = ("", *(one_line(row.name) for row in rows))
+    return WordTable(columns, lines, prose=range(1, len(columns)), listed=True, note=note)
+
+
+def _progress(row: RunSummary) -> tuple[str, str, str]:
+    """Outer steps, state and meta-loss of a run."""
+    return f"{row.outer_step}/{row.outer_steps}", row.state, _number(row.meta_loss)
+
+
+def _verdict(row: RunSummary) -> str:
+    return one_line(row.verdict or "", 60)
+
+
+def _shown(name: str, value: Any) -> str:
+    """A field's value; where it is not set, what that stands for."""
+    if value is None or value == ():
+        return str(TrainConfig.__dataclass_fields__[name].metadata["unset"])
+    if isinstance(value, tuple):
+        return "; ".join(map(str, value))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _number(value: float | None) -> str:

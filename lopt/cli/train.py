@@ -3,6 +3,8 @@
 import argparse
 import json
 import os
+import sys
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,9 +16,10 @@ from lopt.cli.display import Display
 from lopt.cli.flags import add_flags, configuration, given, preset_text
 from lopt.cli.stop import Stop
 from lopt.meta.config import TrainConfig
+from lopt.meta.run.checkpoint import steps
 from lopt.meta.run.directory import RunDirectory
 from lopt.meta.training.loop import train
-from lopt.meta.training.processes import join, writes
+from lopt.meta.training.processes import join, several, writes
 from lopt.meta.training.watch import Watch
 
 # A processor appears as at most so many devices, whatever a configuration says.
@@ -61,7 +64,7 @@ def add_parser(commands: Any) -> None:
 
 def run_command(options: argparse.Namespace) -> int:
     """Start or resume, show progress, and end well on SIGINT and SIGTERM."""
-    with Stop() as stop:
+    with Stop(lambda: print("lopt train: interrupted", file=sys.stderr)) as stop:
         config, run = _what(options)
         if options.show_config:
             print(json.dumps(asdict(config), indent=2))
@@ -75,6 +78,11 @@ def run_command(options: argparse.Namespace) -> int:
         use_devices(config, options)
         task = config.make_task()
         with Display(config, run.path) if writes() else nullcontext() as display:
+            if display is None or several():  # they agree after an outer step
+                stop.waits = lambda: True
+            else:
+                stop.waits = lambda: display.is_begun
+                stop.farewell = _farewell(config, run, display)
             done = train(
                 config,
                 run,
@@ -89,11 +97,28 @@ def run_command(options: argparse.Namespace) -> int:
     if done == config.outer_steps:
         print(f"Wrote {run.result}")
         return 0
-    print(
-        f"Stopped after {done} of {config.outer_steps} outer steps. Go on with: "
-        f"lopt train --resume {run.path}"
-    )
+    _say_how_to_go_on(config, run, done)
     return 1 if stop.signal is None else 128 + stop.signal
+
+
+def _farewell(config: TrainConfig, run: RunDirectory, display: Display) -> Callable[[], None]:
+    """What to say where a signal ends the process at once: before the first outer step, or when it
+    is the second one.
+    """
+
+    def say_it() -> None:
+        display.close()
+        if run.config_file.exists():
+            _say_how_to_go_on(config, run, max(steps(run.checkpoints), default=0))
+        else:
+            print("lopt train: interrupted", file=sys.stderr)
+
+    return say_it
+
+
+def _say_how_to_go_on(config: TrainConfig, run: RunDirectory, done: int) -> None:
+    count = "1 outer step" if config.outer_steps == 1 else f"{config.outer_steps} outer steps"
+    print(f"Stopped after {done} of {count}. Go on with:\n  lopt train --resume {run.path}")
 
 
 def _what(options: argparse.Namespace) -> tuple[TrainConfig, RunDirectory | None]:
