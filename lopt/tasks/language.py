@@ -43,9 +43,10 @@ def language_task(
     >>> from lopt.tasks.models.recurrent import RecurrentLM
     >>> rows = token_rows(load_text("tinyshakespeare").test, 9, Bytes(), lines=False)
     >>> task = language_task("tiny", rows, RecurrentLM("gru", 8, 4, 259), 259, batch_size=16)
-    >>> params = task.init(jax.random.key(0))
-    >>> loss = task.loss(params, jax.random.key(1), task.sample(jax.random.key(2), task.data))
-    >>> bool(abs(loss - math.log(259)) < 0.2)
+    >>> shapes = jax.eval_shape(task.init, jax.random.key(0))
+    >>> zero = jax.tree.map(lambda x: jnp.zeros(x.shape), shapes)
+    >>> loss = task.loss(zero, jax.random.key(1), task.data[:16])
+    >>> bool(jnp.isclose(loss, math.log(259)))
     True
     """
     data = jnp.asarray(rows)

@@ -33,8 +33,8 @@ class RecurrentLM(nn.Module):
     --------
     >>> network = RecurrentLM("gru", units=4, embedding=2, vocabulary=5)
     >>> tokens = jnp.array([[1, 2, 3]])
-    >>> params = network.init(jax.random.key(0), tokens)["params"]
-    >>> network.apply({"params": params}, tokens).shape
+    >>> logits, _ = jax.eval_shape(network.init_with_output, jax.random.key(0), tokens)
+    >>> logits.shape
     (1, 3, 5)
     """
 

@@ -22,10 +22,9 @@ class ResNet(nn.Module):
     Examples
     --------
     >>> network = ResNet(channels=(8, 16), classes=3)
-    >>> images = jnp.ones((2, 8, 8, 3))
-    >>> params = jax.jit(network.init)(jax.random.key(0), images)["params"]
-    >>> network.apply({"params": params}, images).tolist()
-    [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    >>> shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.ones((2, 8, 8, 3)))["params"]
+    >>> shapes["Bottleneck_1"]["Conv_2"]["kernel"].shape, shapes["Dense_0"]["kernel"].shape
+    ((3, 3, 4, 4), (16, 3))
     """
 
     channels: tuple[int, ...] = (128, 256, 512, 512)

@@ -31,8 +31,8 @@ class TransformerLM(nn.Module):
     --------
     >>> network = TransformerLM(layers=1, width=8, heads=2, head_width=4, vocabulary=5)
     >>> tokens = jnp.array([[1, 2, 3]])
-    >>> params = network.init(jax.random.key(0), tokens)["params"]
-    >>> network.apply({"params": params}, tokens, rngs={"dropout": jax.random.key(1)}).shape
+    >>> logits, _ = jax.eval_shape(network.init_with_output, jax.random.key(0), tokens)
+    >>> logits.shape
     (1, 3, 5)
     """
 
