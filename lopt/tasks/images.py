@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from flax import linen as nn
 
 from lopt.checks import require_member
 from lopt.tasks.data.datasets import Images
-from lopt.tasks.models.layers import dropout
+from lopt.tasks.models.layers import outputs
 from lopt.tasks.task import Task
 
 # Half again as much as guessing uniformly costs: above it an inner run counts as diverged.
@@ -67,7 +68,7 @@ def image_task(
 
     def loss(params: nn.FrozenDict, key: jax.Array, batch: Images) -> jax.Array:
         labels = jnp.asarray(batch.labels).astype(jnp.int32)
-        logits = network.apply({"params": params}, _inputs(batch.images), rngs=dropout(key))
+        logits = outputs(network, params, _inputs(batch.images), key)
         if objective == "mse":
             return jnp.mean((logits - jax.nn.one_hot(labels, classes)) ** 2)
         losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels)
@@ -111,18 +112,18 @@ def autoencoder_task(name: str, images: Images, network: nn.Module, batch_size: 
 
     def loss(params: nn.FrozenDict, key: jax.Array, batch: jax.Array) -> jax.Array:
         pixels = _inputs(batch)
-        outputs = network.apply({"params": params}, pixels, rngs=dropout(key))
-        return jnp.mean((jax.nn.sigmoid(outputs) - pixels.reshape(outputs.shape)) ** 2)
+        logits = outputs(network, params, pixels, key)
+        return jnp.mean((jax.nn.sigmoid(logits) - pixels.reshape(logits.shape)) ** 2)
 
     return Task(name, _initial(network, data), loss, data, batch_size, CEILING_OF_SQUARES)
 
 
-def _inputs(images: jax.Array) -> jax.Array:
+def _inputs(images: Any) -> jax.Array:
     """Images scaled to [0, 1]."""
     return jnp.asarray(images).astype(jnp.float32) / 255.0
 
 
-def _initial(network: nn.Module, images: jax.Array) -> Callable[[jax.Array], nn.FrozenDict]:
+def _initial(network: nn.Module, images: Any) -> Callable[[jax.Array], nn.FrozenDict]:
     """Draws the parameters of a network for such images."""
 
     def init(key: jax.Array) -> nn.FrozenDict:

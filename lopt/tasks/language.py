@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from lopt.tasks.data.tokens import PADDING
 from lopt.tasks.images import CEILING_OVER_CHANCE
-from lopt.tasks.models.layers import dropout
+from lopt.tasks.models.layers import outputs
 from lopt.tasks.task import Task
 
 
@@ -58,7 +58,7 @@ def language_task(
     def loss(params: nn.FrozenDict, key: jax.Array, batch: jax.Array) -> jax.Array:
         tokens = jnp.asarray(batch).astype(jnp.int32)
         read, following = tokens[:, :-1], tokens[:, 1:]
-        logits = network.apply({"params": params}, read, rngs=dropout(key))
+        logits = outputs(network, params, read, key)
         losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, following)
         counts = read != PADDING
         return jnp.sum(jnp.where(counts, losses, 0.0)) / jnp.maximum(jnp.sum(counts), 1)

@@ -110,14 +110,14 @@ def reparametrized(task: Task, scale: Any) -> Task:
             good = bool(np.all((values > 0) & np.isfinite(values)))
             shown = values.item() if values.ndim == 0 else float(values.min())
             require("scale", shown, good, "positive and finite everywhere")
-    whole = jax.tree.structure(scale) == jax.tree.structure(0)
+    structure: Any = jax.tree.structure
+    whole = structure(scale) == structure(0)
 
     def scaled(params: Params, divide: bool = False) -> Params:
-        if not whole and jax.tree.structure(scale) != jax.tree.structure(params):
+        if not whole and structure(scale) != structure(params):
             raise ValueError(
-                f"scale has the structure {jax.tree.structure(scale)}, but the parameters of "
-                f"{task.name} have {jax.tree.structure(params)}; give one number or one for each "
-                "tensor."
+                f"scale has the structure {structure(scale)}, but the parameters of {task.name} "
+                f"have {structure(params)}; give one number or one for each tensor."
             )
         factors = jax.tree.map(lambda _: scale, params) if whole else scale
 

@@ -78,6 +78,11 @@ def normalization(kind: str | None) -> nn.Module | None:
     return layer_norm() if kind == "layer" else BatchNorm()
 
 
-def dropout(key: jax.Array | None) -> dict[str, jax.Array] | None:
-    """Return the random streams of a network whose loss has this key; none without a key."""
-    return None if key is None else {"dropout": key}
+def outputs(network: nn.Module, params: Any, inputs: jax.Array, key: jax.Array | None) -> jax.Array:
+    """Return what a network gives for its inputs; dropout draws from `key`, which may be None
+    without any.
+    """
+    found: Any = network.apply(
+        {"params": params}, inputs, rngs=None if key is None else {"dropout": key}
+    )
+    return found

@@ -1,6 +1,7 @@
 """The sixteen tasks by name: their sizes, their first losses, and a step of each."""
 
 import math
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +42,7 @@ T5 = 32_100  # ids of the vocabulary with 32,000 pieces
 
 def dense(*widths: int) -> int:
     """Parameters of dense layers, or of 3x3 convolutions where an input is given ninefold."""
-    return sum((a + 1) * b for a, b in zip(widths, widths[1:], strict=False))
+    return sum((a + 1) * b for a, b in pairwise(widths))
 
 
 # The published number of thousands, and the sum over the layers; language models are over bytes.
