@@ -160,7 +160,8 @@ def look(
         return jax.lax.fori_loop(begin, end, step, carry)
 
     params = task.init(init_key)
-    carry, at, looks = (params, optimizer.init(params)), 0, []
+    looks: list[Look] = []
+    carry, at = (params, optimizer.init(params)), 0
     batch = take(
         task.data, jax.random.randint(examples_key, (examples,), 0, task.examples, jnp.int32)
     )
