@@ -48,6 +48,8 @@ NOMINAL: dict[str, NominalTerm | None] = {**{term: term for term in NOMINAL_TERM
 BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent")
 STAR_FIELDS = ("nominal_term", "precondition", *BETAS, "initial_head_scale")
 EXACT = "exact"
+# Tuned Adam's learning rate on the embedded images (`lopt evaluate`).
+EMBEDDED_STEP = 0.01
 # A checkpoint's name has eight digits.
 MOST_OUTER_STEPS = 10**8 - 1
 # Far beyond what fits into memory or time, and within an int32.
@@ -80,7 +82,12 @@ class TrainConfig:
         None, "direction of the nominal term; 'none' leaves it out", "AdamAggMo"
     )
     precondition: bool | None = setting(None, "whether v divides the blackbox term", "yes")
-    nominal_step: float | None = setting(None, "beta_1", 1e-3)
+    nominal_step: float | None = setting(
+        None,
+        "beta_1, the learning rate of the nominal term; without --preset and --config it is "
+        f"{EMBEDDED_STEP} on the embedded images, which is tuned Adam's",
+        1e-3,
+    )
     nominal_exponent: float | None = setting(None, "beta_2", 1e-3)
     blackbox_step: float | None = setting(None, "beta_3", 1e-3)
     blackbox_exponent: float | None = setting(None, "beta_4", 1e-3)
@@ -107,12 +114,12 @@ class TrainConfig:
     truncation: int = setting(
         50, "inner steps between two outer steps; the full estimators take an episode", 50
     )
-    pairs: int = setting(16, "antithetic pairs of particles; particles for backpropagation")
+    pairs: int = setting(8, "antithetic pairs of particles; particles for backpropagation")
     sigma: float = setting(0.01, "standard deviation of a perturbation", 0.01)
-    outer_steps: int = setting(1500, "steps of meta-training")
-    learning_rate: float = setting(1e-3, "of AdamW on the meta-parameters", 1e-4)
+    outer_steps: int = setting(400, "steps of meta-training")
+    learning_rate: float = setting(5e-3, "of AdamW on the meta-parameters", 1e-4)
     final_learning_rate: float = setting(
-        1.0, "cosine decay to this fraction; 1 keeps it constant", 1.0
+        0.05, "cosine decay to this fraction; 1 keeps it constant", 1.0
     )
     weight_decay: float = setting(
         0.1, "of the network's weights, times the learning rate", "0.1 and 0.5; elsewhere 0"
