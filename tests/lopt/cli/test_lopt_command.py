@@ -25,7 +25,6 @@ from lopt.meta.run.checkpoint import steps
 from lopt.meta.run.directory import RunDirectory, RunError
 from tests.lopt.meta.quick import bowl
 
-pytestmark = pytest.mark.xdist_group("run")
 TINY = [
     *("--optimizer", "hyperparam", "--horizon", "10", "--truncation", "4", "--pairs", "2"),
     *("--outer-steps", "400", "--checkpoint-every", "5", "--monitor-every", "0"),
