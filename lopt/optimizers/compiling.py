@@ -6,6 +6,15 @@ import jax
 
 # XLA keeps to 256 bits where a CPU has 512; STAR's elementwise loops gain from all of them.
 CPU = {"xla_cpu_prefer_vector_width": 512}
+# XLA's plainer generator of code without optimization: a third of the time to compile, and loops
+# over many elements run several times as long.
+QUICK = {
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+}
+# Below so many parameters a program that runs now and then takes longer to compile than to run.
+FEW_PARAMETERS = 2**14
 
 
 def compiler_options() -> dict[str, Any] | None:
@@ -21,3 +30,12 @@ def compiler_options() -> dict[str, Any] | None:
     2.0
     """
     return dict(CPU) if jax.default_backend() == "cpu" else None
+
+
+def quick_options(parameters: int) -> dict[str, Any] | None:
+    """Return the options for a program over so many parameters that runs seldom.
+
+    On a CPU with few parameters they make it compile quickly; None elsewhere.
+    """
+    few = parameters < FEW_PARAMETERS and jax.default_backend() == "cpu"
+    return dict(QUICK) if few else None

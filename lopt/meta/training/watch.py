@@ -19,6 +19,7 @@ from lopt.monitor import (
     resolve,
     update_map,
 )
+from lopt.optimizers.compiling import quick_options
 from lopt.optimizers.linear import LinearConfig
 from lopt.tasks.task import Batch, Params, Task, take
 
@@ -210,7 +211,8 @@ class Watch:
             optimizer = self.config.make_optimizer(theta, fused=False)
             return factorize(optimizer, fixed.loss, params, state, batch, self.settings)
 
-        return partial(jax.jit(point), batch=fixed.batch)
+        size = sum(x.size for x in jax.tree.leaves(fixed.params))
+        return partial(jax.jit(point, compiler_options=quick_options(size)), batch=fixed.batch)
 
     @cached_property
     def _warm(self) -> Callable[..., Any]:

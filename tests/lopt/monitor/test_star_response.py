@@ -42,8 +42,8 @@ def both(name, seed):
 
     params, optimizer = tree(keys[2], 1.0), lopt.star(theta, config, fused=False)
     state, blackbox = optimizer.init(params), star_blackbox(theta, config)
-    for key in keys[3:6]:
-        state = optimizer.update(tree(key, 0.1), state, params)[1]
+    step = lambda state, key: (optimizer.update(tree(key, 0.1), state, params)[1], None)  # noqa: E731
+    state, _ = jax.lax.scan(step, state, keys[3:6])
     gradient = tree(keys[6], 0.1)
     point, unravel = ravel_pytree((params, gradient))
 
