@@ -13,11 +13,12 @@ from rich.text import Text
 from lopt.checks import require
 from lopt.cli.display import Work
 from lopt.cli.stop import Stop
-from lopt.cli.tables import WordTable
+from lopt.cli.tables import WordTable, say
 from lopt.files import written_whole
 from lopt.meta.config import MOST_INNER_STEPS
 from lopt.meta.evaluation.comparison import HORIZON, Evaluation, evaluate, find
 from lopt.meta.evaluation.tuning import baselines
+from nqm.untrusted import one_line
 
 # Of one kind: held-out seeds, or draws of the search.
 MOST_RUNS = 2**20
@@ -70,6 +71,8 @@ def run_command(options: argparse.Namespace) -> int:
         raise ValueError(f"the folder of --json {options.json} does not exist. Make it first.")
     with Work("evaluate", "reading") as work, Stop(work.interrupted):
         subject = find(options.run, options.task, options.horizon)
+        for sentence in subject.told:
+            say(work.console, one_line(f"lopt evaluate: {sentence}"))
         steps = options.steps or options.horizons * subject.horizon
         require(
             "--horizons",

@@ -110,7 +110,11 @@ def write_checkpoint(folder: Path, outer_step: int, state: Any) -> Path:
 
 
 def read_checkpoint(
-    folder: Path, outer_step: int, template: Any, written_by: Mapping[str, str] | None = None
+    folder: Path,
+    outer_step: int,
+    template: Any,
+    written_by: Mapping[str, str] | None = None,
+    part: str = "",
 ) -> Any:
     """The state written at `outer_step` as NumPy arrays, in the structure of `template`.
 
@@ -122,6 +126,8 @@ def read_checkpoint(
         A pytree of arrays of the same shapes and dtypes.
     written_by
         The versions to name where a checkpoint of format 1, which names none, does not fit.
+    part
+        Where in the state `template` belongs, as ``".theta"``; the rest is not returned.
 
     Raises
     ------
@@ -140,9 +146,10 @@ def read_checkpoint(
     if about is not None and about.outer_step != outer_step:
         raise _damaged(path, f"it was written after outer step {about.outer_step}")
     checkpointer = _checkpointer()
-    needed = {name: x for name, x in _named(template).items() if x.size}
+    needed = {part + name: x for name, x in _named(template).items() if x.size}
     try:
         held = checkpointer.metadata(path.absolute()).item_metadata.tree
+        held = {name: x for name, x in held.items() if name.startswith(part)}
         forms = {name: _form(x) for name, x in held.items()}
         inflated = [name for name, x in held.items() if _has_larger_chunks(x)]
     except Exception as error:  # orbax and tensorstore raise what they like
@@ -155,12 +162,13 @@ def read_checkpoint(
     if inflated:
         raise _damaged(path, f"{one_line(inflated[0], 60)} is stored in chunks beyond its shape")
     host = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in needed}
+    wanted = ocp.args.PyTreeRestore(needed, restore_args=host, partial_restore=bool(part))
     try:
-        arrays = checkpointer.restore(path.absolute(), ocp.args.PyTreeRestore(restore_args=host))
+        arrays = checkpointer.restore(path.absolute(), wanted)
     except Exception as error:
         raise _damaged(path, f"orbax cannot read it ({one_line(reason(error), 80)})") from None
     leaves = [
-        np.asarray(arrays[name]) if name in arrays else np.zeros(x.shape, x.dtype)
+        np.asarray(arrays[part + name]) if part + name in arrays else np.zeros(x.shape, x.dtype)
         for name, x in _named(template).items()
     ]
     return jax.tree.unflatten(jax.tree.structure(template), leaves)
@@ -172,12 +180,13 @@ def read_newest(
     *,
     ends: Mapping[str, int] | None = None,
     written_by: Mapping[str, str] | None = None,
+    part: str = "",
 ) -> Newest:
     """The newest checkpoint that is whole; those that cannot be believed are passed over and named.
 
     Parameters
     ----------
-    folder, template, written_by
+    folder, template, written_by, part
         As in `read_checkpoint`.
     ends
         Outer steps that no checkpoint can be beyond, by what says so.
@@ -194,7 +203,7 @@ def read_newest(
                 if outer_step > end:
                     path = checkpoint_path(folder, outer_step)
                     raise _damaged(path, f"it is beyond {name}, {end}")
-            state = read_checkpoint(folder, outer_step, template, written_by)
+            state = read_checkpoint(folder, outer_step, template, written_by, part)
             return Newest(outer_step, state, tuple(damaged))
         except Damaged as error:
             damaged.append(str(error))

@@ -14,7 +14,7 @@ from typing import Any
 
 from lopt.files import written_whole
 from lopt.meta.config import TrainConfig
-from lopt.meta.run.checkpoint import steps
+from lopt.meta.run.checkpoint import Newest, read_newest, steps
 from lopt.meta.run.lock import holder, locked
 from lopt.meta.run.metrics import Metrics
 from lopt.meta.run.metrics import read as read_lines
@@ -208,6 +208,26 @@ class RunDirectory:
     def read_initial(self, config: TrainConfig) -> Saved:
         """The meta-parameters that the run, whose configuration is `config`, began from."""
         return self._own(self.initial, config)
+
+    def read_trained(self, config: TrainConfig) -> Newest:
+        """The trained meta-parameters of the run, whose configuration is `config`; those of its
+        newest whole checkpoint where it is not complete but has taken an outer step.
+
+        Raises
+        ------
+        ValueError
+            Where the run has taken no outer step, or nothing of it can be read.
+        """
+        if os.path.lexists(self.result) or not any(steps(self.checkpoints)):
+            theta = self.read_result(config).meta_parameters
+            return Newest(config.outer_steps, theta, ())
+        return read_newest(
+            self.checkpoints,
+            self.read_initial(config).meta_parameters,
+            ends={"outer_steps of the configuration": config.outer_steps},
+            written_by=self.read_versions(),
+            part=".theta",
+        )
 
     def _own(self, file: Path, config: TrainConfig) -> Saved:
         saved = load(file)
