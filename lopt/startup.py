@@ -26,10 +26,10 @@ def use_compilation_cache() -> Path | None:
     """
     import jax
 
-    if not jax.config.jax_enable_compilation_cache:
+    if not jax.config.values["jax_enable_compilation_cache"]:
         return None
-    if jax.config.jax_compilation_cache_dir is not None:
-        return Path(jax.config.jax_compilation_cache_dir)
+    if (named := jax.config.values["jax_compilation_cache_dir"]) is not None:
+        return Path(named)
     folder = compilation_cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,6 @@ LOG_EVERY_SECONDS = 10.0
 SMOOTH_OVER = 50
 # Columns from which the live line shows every word and the numbers behind the verdict.
 STYLES = {"stable": "green", "marginal": "yellow", "unstable": "red", "diverged": "bold red"}
-FIRST_TIME = "a minute the first time, on a busy machine longer"
 
 
 def seconds(since: float) -> str:
@@ -109,7 +108,7 @@ class Display:
                 "{task.fields[rate]} inner steps/s" if self.wide else "{task.fields[rate]}/s"
             ),
             TimeRemainingColumn(),
-            before=lambda: Text(self._compiling(), overflow="ellipsis", no_wrap=True),
+            before=lambda: Text(self._compiling(), no_wrap=True),
             is_begun=lambda: self.began is not None,
             console=self.console,
             disable=not self.live,
@@ -181,7 +180,7 @@ class Display:
         return f"[{STYLES[word]}]{text}[/]" if word in STYLES else text
 
     def _compiling(self) -> str:
-        return f"compiling: {seconds(self.entered)} ({FIRST_TIME})"
+        return f"compiling: {seconds(self.entered)}"
 
     def _loss(self) -> float:
         return sum(self.losses) / len(self.losses)
@@ -234,7 +233,7 @@ class Work:
         self.console = Console(stderr=True, highlight=False)
         self.live = self.console.is_terminal
         self.bar = _Live(
-            before=lambda: Text(self._text(), overflow="ellipsis", no_wrap=True),
+            before=lambda: Text(self._text(), no_wrap=True),
             is_begun=lambda: False,
             console=self.console,
             disable=not self.live,

@@ -103,7 +103,8 @@ def _recorded_horizon(saved: Saved) -> int:
 def _of_run(run: RunDirectory, task: str | None, horizon: int | None) -> Subject:
     config = run.read_config()
     name = config.optimizer.upper() if config.optimizer == "star" else config.optimizer
-    newest, told = run.read_trained(config), ()
+    newest = run.read_trained(config)
+    told: tuple[str, ...] = ()
     if newest.outer_step < config.outer_steps:
         told = (
             *newest.damaged,
