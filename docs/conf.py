@@ -1,4 +1,4 @@
-"""Sphinx's configuration. The site needs no network, neither to be built nor to be read."""
+"""The configuration of Sphinx. The site needs no network, neither to build nor to read it."""
 
 import sys
 from importlib.metadata import version as installed_version
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sphinx.util.inspect import TypeAliasForwardRef
 
-# In a union Sphinx writes the object that stands for an alias, not the alias.
+# Within a union, Sphinx would print the repr of an alias object instead of its name.
 TypeAliasForwardRef.__repr__ = lambda alias: alias.name  # type: ignore[method-assign]
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -30,7 +30,7 @@ extensions = [
     "docs.extensions.equations",
 ]
 exclude_patterns = ["extensions", "**/.ipynb_checkpoints"]
-# A name between backticks is a link where it is one of ours; a role that is written must resolve.
+# A name between backticks becomes a link if it is public here; explicit roles must resolve.
 default_role = "py:obj"
 nitpicky = True
 nitpick_ignore_regex = [("py:(obj|class)", ".*"), ("py:data", r"typing\..*|Ellipsis")]
@@ -38,7 +38,7 @@ html_math_renderer = "mathml"
 
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 4
-# Cells run only where the command asks for it: `make docs` does, the tests' build does not.
+# `make docs` runs the cells of the notebooks; the build of the tests does not.
 nb_execution_mode = "off"
 nb_execution_excludepatterns = ["*04-meta-train*"]
 nb_execution_timeout = 300

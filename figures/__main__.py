@@ -1,4 +1,4 @@
-"""``python -m figures``."""
+"""The command ``python -m figures``."""
 
 import sys
 

@@ -92,7 +92,7 @@ def _split(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return jnp.stack(_threefry(key, *_counters(shape)), axis=-1)
 
 
-def _fold_in(key: jax.Array, data: jax.Array) -> jax.Array:
+def _fold_in(key: jax.Array, data: jax.Array | int) -> jax.Array:
     words = jax.random.key_data(jax.random.key(jnp.uint32(data), impl="threefry2x32"))
     return jnp.stack(_threefry(key, words[0], words[1]))
 

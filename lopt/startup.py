@@ -10,6 +10,7 @@ import platform
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -26,10 +27,11 @@ def use_compilation_cache() -> Path | None:
     """
     import jax
 
-    if not jax.config.values["jax_enable_compilation_cache"]:
+    config: Any = jax.config  # whose settings its type does not know
+    if not config.jax_enable_compilation_cache:
         return None
-    if (named := jax.config.values["jax_compilation_cache_dir"]) is not None:
-        return Path(named)
+    if config.jax_compilation_cache_dir is not None:
+        return Path(config.jax_compilation_cache_dir)
     folder = compilation_cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)

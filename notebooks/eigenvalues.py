@@ -1,7 +1,7 @@
-"""One learned optimizer on a quadratic of two parameters: its eigenvalues, and who foresees them.
+"""A learned optimizer on a quadratic of two parameters, and the criteria that judge it.
 
-Letters as in the paper: A = I - H^-q (alpha I + P) H, where q = 0 is (6) and q = 1/2 is (12), and
-P = (1 - w) Delta P~ with weight decay w and disturbance Delta = diag(d), (15).
+The notation is the paper's: A = I - H^-q (alpha I + P) H, where q = 0 is (6) and q = 1/2 is (12),
+and P = (1 - w) Delta P~ with weight decay w and disturbance Delta = diag(d), (15).
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ HESSIAN = nqm.example("theorem1-real-eigenvalues").hessian
 
 @dataclass(frozen=True)
 class Setting:
-    """Where the sliders stand.
+    """The values of the sliders.
 
     Attributes
     ----------
@@ -31,9 +31,9 @@ class Setting:
     coupling : float
         The entry that makes P~ = [[low, coupling], [0, high]] non-normal; 0 is symmetric.
     weight_decay : float
-        w, by which P shrinks.
+        The weight decay w.
     preconditioning : float
-        q.
+        The exponent q.
     d1, d2 : float
         The diagonal of Delta.
     """
@@ -56,14 +56,14 @@ class Setting:
         return np.asarray(nqm.perturbed_preconditioner(self.undisturbed(), [self.d1, self.d2]))
 
     def hessian(self) -> Array:
-        """H^(1-q): since A is similar to I - (alpha I + P) H^(1-q), all that is known about (6)
-        holds with it in the place of H.
+        """H^(1-q), (2, 2): A is similar to I - (alpha I + P) H^(1-q), so the results about (6) hold
+        with this matrix in place of H.
         """
         h, vectors = np.linalg.eigh(HESSIAN)
         return np.asarray((vectors * h ** (1 - self.preconditioning)) @ vectors.T)
 
     def eigenvalues(self) -> NDArray[np.complex128]:
-        """Of A, by decreasing modulus."""
+        """The eigenvalues of A, by decreasing modulus."""
         A = nqm.update_matrix(self.hessian(), self.preconditioner(), self.alpha)
         return np.asarray(nqm.eigenvalues(A), complex)
 
@@ -82,11 +82,11 @@ SETTINGS = {
     "small symmetric P": Setting(alpha=0.1, low=0.0, high=0.3),
     "larger symmetric P": Setting(alpha=0.1, low=0.0, high=0.85),
 }
-"""What to look at, by name: pairs of a setting and what becomes of it."""
+"""Named settings, in pairs: before and after a change."""
 
 
 class Verdict(NamedTuple):
-    """What one criterion says about a setting.
+    """The answer of one criterion for a setting.
 
     Attributes
     ----------
@@ -94,9 +94,9 @@ class Verdict(NamedTuple):
     says : str
         "stable", "unstable" or "no answer".
     why : str
-        The numbers.
+        The numbers that it rests on.
     wrong : bool
-        Whether it contradicts the eigenvalues.
+        Whether the answer contradicts the eigenvalues.
     """
 
     name: str
@@ -106,21 +106,21 @@ class Verdict(NamedTuple):
 
 
 def printed_theorem1(hessian: Array, preconditioner: Array, alpha: float) -> bool | None:
-    """Whether (9) and (10) hold on the eigenvalues of P, which the paper assumes to be real, of a
-    diagonalizable P; None where they are not.
+    """Whether (9) and (10) hold for the eigenvalues of P; None if the eigenvalues are not real or P
+    is not diagonalizable, as the paper assumes.
     """
     p, vectors = np.linalg.eig(preconditioner)
     if np.iscomplexobj(p) or np.linalg.cond(vectors) > 1e10:
         return None
-    # They say of P what they say of the diagonal matrix of its eigenvalues.
+    # Only the eigenvalues of P enter, so a diagonal matrix of them gives the same bounds.
     low, high = nqm.theorem1_interval(hessian, np.diag(p))
     return bool(alpha >= 0 and low <= alpha <= high)
 
 
 def verdicts(setting: Setting) -> list[Verdict]:
-    """What each criterion says: Theorem 1 as printed, Theorem 1', the exact steps, a certificate.
+    """The answers of Theorem 1 as printed, Theorem 1', the exact steps and a certificate.
 
-    The truth they are held against is the spectral radius with its enclosure, `nqm.check`.
+    They are compared with the spectral radius that `nqm.check` encloses.
     """
     H, P, alpha = setting.hessian(), setting.preconditioner(), setting.alpha
     report = nqm.check(H, P, alpha)
@@ -144,7 +144,7 @@ def verdicts(setting: Setting) -> list[Verdict]:
         (
             "Lyapunov certificate",
             "stable" if certificate.valid else "no answer",
-            "X − AᵀXA > 0 with X > 0" if certificate.valid else "found no X > 0",
+            "X − AᵀXA > 0 with X > 0" if certificate.valid else "no X > 0 found",
         ),
     )
     return [
@@ -154,10 +154,10 @@ def verdicts(setting: Setting) -> list[Verdict]:
 
 
 def _printed(hessian: Array, preconditioner: Array, alpha: float) -> tuple[str, str]:
-    """What Theorem 1 as printed says, and its numbers."""
+    """The answer of Theorem 1 as printed, and its numbers."""
     holds = printed_theorem1(hessian, preconditioner, alpha)
     if holds is None:
-        return "no answer", "P has no real eigenvalues, or too few eigenvectors"
+        return "no answer", "P has complex eigenvalues or too few eigenvectors"
     p = np.sort(np.linalg.eigvals(preconditioner).real)
     top = 2 / np.linalg.eigvalsh(hessian)[-1]
     numbers = f"λ(P) = {p[0]:.3g}, {p[1]:.3g}; bounds {0 - alpha:.3g}, {top - alpha:.3g}"
@@ -165,7 +165,7 @@ def _printed(hessian: Array, preconditioner: Array, alpha: float) -> tuple[str, 
 
 
 def disturbed(setting: Setting) -> nqm.RobustReport:
-    """The worst case over every Delta up to the one set, (15)."""
+    """The worst case over all disturbances up to the given Delta, (15)."""
     return nqm.robust_stability(
         setting.hessian(), setting.undisturbed(), setting.alpha, [setting.d1, setting.d2]
     )

@@ -1,4 +1,4 @@
-"""Sliders over the settings of `notebooks.eigenvalues`, and the same pictures without a kernel."""
+"""Sliders for the settings of `notebooks.eigenvalues`, and static plots of the same settings."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -29,7 +29,7 @@ SWEPT = 121
 
 
 def truth(setting: Setting) -> tuple[str, float]:
-    """Stable, marginal or unstable by the eigenvalues, and the spectral radius."""
+    """Return "stable", "marginal" or "unstable", from the eigenvalues, and the spectral radius."""
     radius = float(np.abs(setting.eigenvalues()).max())
     if abs(radius - 1) <= 1e-9:
         return "marginal", radius
@@ -37,7 +37,7 @@ def truth(setting: Setting) -> tuple[str, float]:
 
 
 def plane(axes: Any, path: Sequence[Setting]) -> Any:
-    """Draw the way of the eigenvalues along a path of settings, and where it ends; the dots."""
+    """Draw the eigenvalues along a path of settings; return the dots of the last setting."""
     unit_circle(axes)
     way = np.concatenate([setting.eigenvalues() for setting in path])
     axes.scatter(way.real, way.imag, s=2.5, color=PURPLE, lw=0, zorder=1)
@@ -45,7 +45,7 @@ def plane(axes: Any, path: Sequence[Setting]) -> Any:
     colours = [BLUE if abs(x) <= 1 + 1e-9 else ORANGE for x in now]
     dots = axes.scatter(now.real, now.imag, s=75, c=colours, edgecolors="white", lw=1, zorder=3)
     axes.set(xlim=(-REACH, REACH), ylim=(-1.5, 1.5), xticks=(-2, -1, 0, 1, 2), yticks=(-1, 0, 1))
-    for x in now[np.abs(now.real) > REACH]:  # a sign at the edge for one that is out of sight
+    for x in now[np.abs(now.real) > REACH]:  # an arrow at the edge for each one outside the plot
         side = np.sign(x.real)
         axes.plot(side * (REACH - 0.08), x.imag, ">" if side > 0 else "<", ms=9, color=ORANGE)
         axes.text(side * (REACH - 0.25), x.imag + 0.1, f"{x.real:.1f}", color=ORANGE, fontsize=9,
@@ -54,7 +54,7 @@ def plane(axes: Any, path: Sequence[Setting]) -> Any:
 
 
 def table(axes: Any, setting: Setting) -> None:
-    """Write the truth and what each criterion says of it."""
+    """Write the true verdict and the answer of each criterion."""
     axes.axis("off")
     word, radius = truth(setting)
     axes.text(0, 1, word.upper(), fontsize=17, fontweight="bold", color=COLOURS[word],
@@ -81,7 +81,7 @@ def _verdict(axes: Any, found: Verdict, height: float) -> None:
 
 
 def picture(setting: Setting, swept: str) -> tuple[Figure, Any]:
-    """The plane beside the table, and the dots of the plane."""
+    """Draw the complex plane and the table; return the figure and the dots of the plane."""
     figure = Figure(figsize=(9.2, 3.7), dpi=110)
     left, right = (
         figure.add_axes((0.035, 0.07, 0.55, 0.85)),
@@ -91,21 +91,21 @@ def picture(setting: Setting, swept: str) -> tuple[Figure, Any]:
     path = [replace(setting, **{swept: float(x)}) for x in np.linspace(lower, upper, SWEPT)]
     dots = plane(left, [*path, setting])
     left.set_title("eigenvalues of A", loc="left", fontsize=10)
-    left.text(1, 1.02, f"their way over the range of {label}", color=PURPLE,
+    left.text(1, 1.02, f"path over the range of {label}", color=PURPLE,
               fontsize=8, ha="right", transform=left.transAxes)  # fmt: skip
     table(right, setting)
     return figure, dots
 
 
 class Explorer:
-    """Sliders above the picture; `show` gives the widget.
+    """Sliders and a plot; `show` returns the widget.
 
     Attributes
     ----------
     sliders : dict of FloatSlider
-        By the name of the field of `Setting` that they set.
+        The sliders, by the field of `Setting` that they set.
     dots : PathCollection
-        The eigenvalues as they are drawn now.
+        The eigenvalues that are drawn.
     """
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class Explorer:
         self._choose()
 
     def show(self) -> widgets.VBox:
-        """The whole of it."""
+        """Return the widget."""
         grid = widgets.GridBox(
             list(self.sliders.values()),
             layout={"grid_template_columns": "repeat(2, minmax(0, 460px))"},
@@ -126,14 +126,14 @@ class Explorer:
         return widgets.VBox([self.choice, grid, self.image])
 
     def setting(self) -> Setting:
-        """Where the sliders stand."""
-        # A slider in a browser counts its steps and gives 0.30000000000000004 back.
+        """Return the setting of the sliders."""
+        # A slider in a browser counts steps and returns values such as 0.30000000000000004.
         return Setting(**{name: round(slider.value, 6) for name, slider in self.sliders.items()})
 
     def _choose(self, _: Any = None) -> None:
         """Move every slider to the chosen setting, then draw once."""
         chosen, names = SETTINGS[self.choice.value], list(SETTINGS)
-        other = SETTINGS[names[names.index(self.choice.value) ^ 1]]  # of the same pair
+        other = SETTINGS[names[names.index(self.choice.value) ^ 1]]  # the other one of its pair
         self.swept = next(n for n in SLIDERS if getattr(chosen, n) != getattr(other, n))
         self.choosing = True
         for name, slider in self.sliders.items():
@@ -162,9 +162,9 @@ def _slider(name: str) -> widgets.FloatSlider:
 
 
 def gallery() -> Figure:
-    """Figure 1 of the paper with numbers, and three panels more; no widget and no kernel needed.
+    """Draw Figure 1 of the paper with numbers, and three more panels, without widgets.
 
-    Each panel goes in a straight line from one setting to another: hollow before, filled after.
+    Each panel goes in a straight line from one setting (hollow) to another (filled).
     """
     figure = Figure(figsize=(9.6, 6.0), dpi=110)
     panels = figure.subplots(2, 3)
@@ -190,7 +190,7 @@ def _move(axes: Any, before: Setting, after: Setting) -> None:
     for row, (name, setting) in enumerate((("before", before), ("after", after))):
         word, radius = truth(setting)
         printed, height = verdicts(setting)[0], -0.11 - 0.12 * row
-        says = "WRONG" if printed.wrong else printed.says.replace("no answer", "silent")
+        says = "WRONG" if printed.wrong else printed.says
         axes.text(0, height, f"{name}: ρ = {radius:.2f}, {word}",
                   color=COLOURS[word], **_small(axes))  # fmt: skip
         axes.text(1, height, f"Theorem 1: {says}", ha="right",

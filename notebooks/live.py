@@ -1,4 +1,4 @@
-"""A picture of a meta-training run that is redrawn while it runs."""
+"""A live plot of a meta-training run."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -15,23 +15,23 @@ from lopt.monitor import converged_values
 
 
 class Live:
-    """An observer for `lopt.meta.train`: the meta-loss and the eigenvalues so far.
+    """An observer for `lopt.meta.train` that plots the meta-loss and the eigenvalues so far.
 
     Parameters
     ----------
     outer_steps : int
-        How many there will be.
+        The number of outer steps of the run.
     lines : iterable of dict
-        What a run that goes on has written before: `RunDirectory.read_metrics`.
+        The earlier metrics of a run that is resumed, from `RunDirectory.read_metrics`.
     every : float
-        Seconds between two pictures.
+        The least time between two plots, in seconds.
 
     Attributes
     ----------
     losses : dict
         The meta-loss by outer step.
     points : dict
-        By outer step what the monitor found at the last inner step that it looks at.
+        The monitor's results at the last inner step that it measures, by outer step.
     """
 
     def __init__(
@@ -50,28 +50,28 @@ class Live:
         self.handle = display(self.figure(), display_id=True)
 
     def step(self, progress: Progress) -> None:
-        """Take in an outer step."""
+        """Record an outer step."""
         self.losses[progress.outer_step] = progress.meta_loss
         if time.monotonic() - self.drawn > self.every:
             self.draw()
 
     def measured(self, outer_step: int, measurement: Measurement) -> None:
-        """Take in the eigenvalues."""
+        """Record a measurement of the eigenvalues."""
         self.points[outer_step] = measurement.to_json()["points"][-1]
         self.verdict = measurement.text()
         self.draw()
 
     def warn(self, message: str) -> None:
-        """Say what the run has got over."""
+        """Print a warning of the run."""
         print(message)
 
     def draw(self) -> None:
-        """Put a new picture in the place of the last one."""
+        """Replace the plot by a new one."""
         self.handle.update(self.figure())
         self.drawn = time.monotonic()
 
     def figure(self) -> Figure:
-        """Meta-loss, eigenvalues, and their moduli over the outer steps."""
+        """Plot the meta-loss, the eigenvalues, and their moduli over the outer steps."""
         figure = Figure(figsize=(10.5, 3.2), dpi=100, layout="constrained")
         loss, plane, radii = figure.subplots(1, 3, width_ratios=(1.3, 1, 1))
         self._loss(loss)
@@ -120,5 +120,5 @@ class Live:
             axes.plot(list(self.points), heights, ".-", color=colour, label=label)
         axes.axhline(1, color=ORANGE, lw=1)
         axes.set(xlim=(0, self.outer_steps), xlabel="outer step")
-        axes.set_title("Their moduli; 1 is the circle", loc="left")
+        axes.set_title("Moduli (unit circle: 1)", loc="left")
         axes.legend(fontsize=8)

@@ -1,1 +1,1 @@
-"""Sphinx extensions of this site: reference, command lines, configuration, equations, math."""
+"""Sphinx extensions of this site: reference, configuration, equations and math."""

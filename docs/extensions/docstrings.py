@@ -1,4 +1,4 @@
-"""Docstrings as they are written here, with formulas in plain text."""
+"""Docstrings with formulas in plain text."""
 
 import re
 from collections.abc import Iterator
@@ -6,25 +6,25 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-# Outside of code a bar, a star or an underscore belongs to a formula and not to the markup.
+# Outside of code, a bar, a star or an underscore belongs to a formula, not to the markup.
 CODE = re.compile(r"(``.+?``|:\w+:`[^`]+`|`[^`]+`|\\.|^\s*\* |(?<![\w*])\*\w[^*]*\*(?!\w))")
-# Nor does a line that begins with "m." or "(9)" belong to a list.
+# A line that begins with "m." or "(9)" does not belong to a list.
 LISTED = re.compile(r"^(\s*)([a-zA-Z]\.(?=\s|$)|\((?:\d+|[a-zA-Z])\)(?=\s|$))")
 
 
 def plain_formulas(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
-    """Escape the formulas of a docstring that autodoc has read."""
+    """Escape the formulas of a docstring."""
     lines[:] = escaped(lines)
 
 
 def escaped(lines: list[str]) -> list[str]:
-    """Escape what reStructuredText would take for markup: ``|x|``, ``phi_``, ``a * b``."""
+    """Escape the markup characters of formulas such as ``|x|``, ``phi_`` and ``a * b``."""
     found = []
     quoted = False
     for line in unnumbered(lines):
-        # Nothing is markup in a doctest and in a directive's first line.
+        # A doctest and the first line of a directive contain no formulas to escape.
         quoted = line.startswith((">>>", "...")) or (quoted and bool(line.strip()))
         if not quoted and not line.lstrip().startswith((":", "..")):
             parts = CODE.split(line)
@@ -35,7 +35,7 @@ def escaped(lines: list[str]) -> list[str]:
 
 
 def unnumbered(lines: list[str]) -> Iterator[str]:
-    """References as a list: as footnotes their numbers would clash with the next docstring's."""
+    """Turn references into a list, since footnote numbers would clash between docstrings."""
     reference = False
     for line in lines:
         if found := re.fullmatch(r"\.\. (\[\d+\] .*)", line):
@@ -55,14 +55,14 @@ def _escaped(text: str) -> str:
 
 
 def fields(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out the fields of a NamedTuple, which only say that they are fields."""
+    """Leave out the fields of a NamedTuple, whose docstrings only say that they are fields."""
     doc = getattr(obj, "__doc__", None) or ""
     return True if doc.startswith("Alias for field number") else None
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the events."""
-    # Before napoleon, whose own output must stay as it is.
+    # This runs before napoleon, whose output must not be escaped.
     app.connect("autodoc-process-docstring", plain_formulas, priority=400)
     app.connect("autodoc-skip-member", fields)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

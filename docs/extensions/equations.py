@@ -1,4 +1,4 @@
-"""`paper-table`: what the paper numbers, where it is here, and whether it holds as printed."""
+"""The directive `paper-table`: the paper's numbered items, with their code and their truth."""
 
 import re
 import tomllib
@@ -19,7 +19,7 @@ FOLDER = Path(__file__).resolve().parents[1]
 
 
 class Row(NamedTuple):
-    """One numbered thing of the paper."""
+    """A numbered item of the paper."""
 
     kind: str
     number: str
@@ -29,23 +29,23 @@ class Row(NamedTuple):
 
     @property
     def printed(self) -> str:
-        """As the text refers to it: equations in parentheses."""
+        """The number as in the text, with parentheses for an equation."""
         return f"({self.number})" if self.kind == "equation" else self.number
 
     @property
     def anchor(self) -> str:
-        """The id of its row."""
+        """The id of the row."""
         return re.sub(r"[^a-z0-9]+", "-", f"{self.kind} {self.number}".lower())
 
     def statements(self) -> list[Statement]:
-        """What `theory` proves about it."""
+        """The statements of `theory` about this item."""
         own = re.sub(r"\W+", "-", self.number.lower())
         return [s for s in STATEMENTS if s.name == own or self.number in s.statement.equations]
 
 
 @cache
 def rows(kind: str) -> tuple[Row, ...]:
-    """The rows of one kind: equation, result, figure or section."""
+    """Read the rows of one kind: equation, result, figure or section."""
     data = tomllib.loads((FOLDER / "equations.toml").read_text("utf-8"))[kind]
     return tuple(
         Row(kind, number, row["what"], tuple(row.get("by", ())), row.get("note", ""))
@@ -55,7 +55,7 @@ def rows(kind: str) -> tuple[Row, ...]:
 
 @cache
 def errata_anchors() -> dict[str, str]:
-    """Name of a statement -> the anchor of its heading in the errata, as MyST makes it."""
+    """Map the names of statements to the anchors of their headings in the errata."""
     text = (FOLDER / "errata.md").read_text("utf-8")
     found = {}
     for heading in re.findall(r"^### (.+)$", text, re.MULTILINE):
@@ -65,13 +65,13 @@ def errata_anchors() -> dict[str, str]:
 
 
 class PaperTable(SphinxDirective):
-    """The table of one kind."""
+    """A table of the items of one kind."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """Read the data; every name becomes a link, and must be one."""
-        header = ("paper", "what it is", "here", "theory, and as printed")
+        """Make the table; every name becomes a link, which must resolve."""
+        header = ("paper", "content", "implementation", "theory, and status as printed")
         cells = [
             (self._number(row), row.what, self._here(row), self._statements(row))
             for row in rows(self.arguments[0])

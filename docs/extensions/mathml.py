@@ -1,4 +1,4 @@
-"""Math as MathML, which browsers draw themselves: no script, no font, no network."""
+"""Math as MathML, which browsers render without scripts, fonts or a network."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from sphinx.application import Sphinx
 
 
 def inline(writer: Any, node: nodes.math) -> None:
-    """Write a formula within a line."""
+    """Write an inline formula."""
     writer.body.append(tex2mathml(node.astext()))
     raise nodes.SkipNode
 

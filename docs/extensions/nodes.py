@@ -1,4 +1,4 @@
-"""Small parts of a document: paragraphs, code, tables."""
+"""Helpers that make paragraphs, code and tables."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,19 +8,19 @@ Cell = str | nodes.Node | Sequence[str | nodes.Node]
 
 
 def paragraph(*parts: str | nodes.Node) -> nodes.paragraph:
-    """A paragraph of text, in which a plain string is text."""
+    """Return a paragraph of strings and nodes."""
     return nodes.paragraph("", "", *(nodes.Text(p) if isinstance(p, str) else p for p in parts))
 
 
 def code(text: str) -> nodes.literal:
-    """A name or a value as code."""
+    """Return a text as code."""
     return nodes.literal(text, text)
 
 
 def table(
     header: Sequence[str], rows: Iterable[Sequence[Cell]], widths: Sequence[int], *classes: str
 ) -> nodes.table:
-    """A table; a cell is a text, a node, or several of them in one paragraph."""
+    """Return a table; a cell is a string, a node, or a sequence of them in one paragraph."""
     group = nodes.tgroup(cols=len(header), classes=["colwidths-given"])
     group += [nodes.colspec(colwidth=width) for width in widths]
     group += nodes.thead("", _row(header))
@@ -29,7 +29,7 @@ def table(
 
 
 def lines(parts: Iterable[Sequence[str | nodes.Node]]) -> nodes.container:
-    """Several paragraphs in one cell."""
+    """Return several paragraphs for one cell."""
     return nodes.container("", *(paragraph(*part) for part in parts))
 
 

@@ -1,4 +1,4 @@
-"""Pages that read well in the repository, with links that lead somewhere on the site, too."""
+"""Adapt pages that are written for the repository to the site."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from docs.extensions.public import homes
 
 
 def mirror(app: Sphinx) -> None:
-    """Copy the notebooks, which are beside docs, to where Sphinx reads pages from."""
+    """Copy the notebooks to docs, where Sphinx reads pages."""
     source, copy = Path(app.srcdir).parent / "notebooks", Path(app.srcdir) / "notebooks"
     files = {path.name: path.read_bytes() for path in source.glob("*.*") if path.is_file()}
     if files:
@@ -27,8 +27,8 @@ def mirror(app: Sphinx) -> None:
 
 
 def rewrite(app: Sphinx, name: str, source: list[str]) -> None:
-    """The notebooks are beside docs in the repository, and within it in the site; the empty line
-    at the end of an example is for doctest alone.
+    """Adapt links to the notebooks, which the site has inside docs, and drop the empty line at the
+    end of an example, which only doctest needs.
     """
     source[0] = source[0].replace("\n\n```\n", "\n```\n")
     if name.startswith("notebooks/"):
@@ -38,7 +38,7 @@ def rewrite(app: Sphinx, name: str, source: list[str]) -> None:
 
 
 def link_names(app: Sphinx, document: nodes.document) -> None:
-    """Let `nqm.check` and `lopt.star(theta)` lead to the reference."""
+    """Link code such as `nqm.check` and `lopt.star(theta)` to the reference."""
     for literal in list(document.findall(nodes.literal)):
         name = re.match(r"(?:nqm|lopt)(?:\.\w+)+(?=\(|$)", literal.astext())
         linked = isinstance(literal.parent, nodes.reference | addnodes.pending_xref)

@@ -1,4 +1,4 @@
-"""`train-presets`: the experiments of the paper that `lopt train` knows by name."""
+"""The directive `train-presets`: the paper's experiments as presets of `lopt train`."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ from lopt.meta.presets import SHARED, UNPRINTED, presets
 
 
 class TrainPresets(SphinxDirective):
-    """Every preset: what it sets, where the paper has it, what differs."""
+    """A table of all presets, with their settings, sources and differences."""
 
     def run(self) -> list[nodes.Node]:
-        """Read them off the module."""
+        """Make the table."""
         shared = ", ".join(f"{name} = {value}" for name, value in SHARED.items())
-        header = ("preset", "sets", "where", "differs from the print")
+        header = ("preset", "settings", "in the paper", "differences from the paper")
         return [
-            paragraph("All set ", code(shared), f"; {UNPRINTED}."),
+            paragraph("All presets set ", code(shared), f"; {UNPRINTED}."),
             table(header, map(_row, presets()), (30, 30, 15, 25), "presets"),
         ]
 

@@ -1,4 +1,4 @@
-"""The public names of nqm and lopt, and links to them from where they are named otherwise."""
+"""The public names of nqm and lopt, and links to them from other paths."""
 
 import importlib
 import inspect
@@ -15,14 +15,14 @@ PACKAGES = ("nqm", "lopt", "lopt.optimizers", "lopt.tasks", "lopt.meta", "lopt.m
 
 
 def value(path: str) -> Any:
-    """The object of a dotted path."""
+    """Return the object of a dotted path."""
     module, _, name = path.rpartition(".")
     return getattr(importlib.import_module(module), name)
 
 
 @cache
 def homes() -> dict[str, str]:
-    """Every path that a public name has -> the one that the reference describes it under."""
+    """Map every path of a public name to the path under which the reference describes it."""
     first: dict[tuple[str, int], str] = {}
     found: dict[str, str] = {}
     for package in PACKAGES:
@@ -38,7 +38,7 @@ def homes() -> dict[str, str]:
 def resolve(
     app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, content: nodes.Element
 ) -> nodes.Element | None:
-    """The link to a public name from the path of the module that defines it."""
+    """Resolve the path of a defining module to the public name."""
     home = homes().get(node["reftarget"])
     if node.get("refdomain") != "py" or home in (None, node["reftarget"]):
         return None

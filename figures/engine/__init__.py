@@ -1,1 +1,1 @@
-"""What all figures share: the record, the results on disk, the pictures, the command line."""
+"""The common parts of the figures: record, stored results, pictures and command line."""

@@ -1,16 +1,16 @@
-"""Averages of noisy curves."""
+"""Running means of noisy curves."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-# The coefficient of the paper's moving averages.
+# The paper's coefficient.
 SMOOTHING = 0.98
 
 
 def smooth(values: NDArray[Any], width: int) -> NDArray[np.float64]:
-    """A running mean over the last axis, shorter at its beginning."""
+    """Return the running mean over the last axis, with a shorter window at the beginning."""
     sums = np.cumsum(np.asarray(values, np.float64), axis=-1)
     sums[..., width:] = sums[..., width:] - sums[..., :-width]
     counts = np.minimum(np.arange(1, sums.shape[-1] + 1), width)
@@ -18,7 +18,7 @@ def smooth(values: NDArray[Any], width: int) -> NDArray[np.float64]:
 
 
 def moving_average(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The exponential moving average with the paper's coefficient, without the bias of its start.
+    """Return the bias-corrected exponential moving average with the paper's coefficient.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""``python -m figures``: list the figures, draw them, recompute their results."""
+"""The command ``python -m figures``, which lists, draws and recomputes figures."""
 
 import argparse
 import sys
@@ -27,24 +27,29 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    found = _Parser(prog="python -m figures", description=__doc__)
-    found.add_argument("names", nargs="*", metavar="NAME", help="figures to draw; none lists them")
-    found.add_argument("--all", action="store_true", help="draw every figure, and docs/figures.md")
-    found.add_argument("--recompute", action="store_true", help="compute the results again first")
+    """The parser of the command line."""
+    found = _Parser(
+        prog="python -m figures",
+        description="List the figures, draw them from their stored results, or recompute these.",
+    )
+    found.add_argument(
+        "names", nargs="*", metavar="NAME", help="figures to draw (default: list all)"
+    )
+    found.add_argument("--all", action="store_true", help="draw all figures")
+    found.add_argument("--recompute", action="store_true", help="recompute the results first")
     found.add_argument(
         "--out",
         type=Path,
         default=DRAWN,
         metavar="FOLDER",
-        help="draw there; default: build/figures, and what docs shows in docs",
+        help="folder for the files (default: build/figures, with the pages and pictures of docs)",
     )
     return found
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Return the exit code: 0 done, 2 bad input (one line on standard error), 130 stopped."""
-    plt.switch_backend("Agg")  # files alone are drawn
+    """Run the command; return 0, 2 for bad input (one line on standard error), or 130."""
+    plt.switch_backend("Agg")  # no window is opened
     console = Console(highlight=False, soft_wrap=True)
     try:
         asked = parser().parse_args(arguments)
@@ -52,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         figures = [find(name) for name in names]
         if not figures:
             if asked.recompute:
-                raise ValueError("name the figures to recompute, or pass --all.")
+                raise ValueError("name the figures to recompute, or use --all.")
             _list(console)
         for figure in figures:
             _make(console, figure, asked.out, again=asked.recompute)
@@ -64,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"figures: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("figures: stopped; the same command goes on from here.", file=sys.stderr)
+        print("figures: interrupted; the same command resumes.", file=sys.stderr)
         return 130
     return 0
 
@@ -73,9 +78,9 @@ def _list(console: Console) -> None:
     for name in MODULES:
         figure = find(name)
         try:
-            cost = f"computed in {duration(load(figure)['seconds'])}"
+            cost = f"recomputed in {duration(load(figure)['seconds'])}"
         except ValueError:
-            cost = "to be computed"
+            cost = "not computed yet"
         console.print(f"{name:<14}{figure.title} ({cost})", markup=False)
 
 
@@ -95,13 +100,13 @@ def _make(console: Console, figure: Figure, out: Path, *, again: bool) -> None:
 
 def _recompute(console: Console, figure: Figure) -> dict:
     try:
-        expected = f"about {duration(load(figure)['seconds'])} when last computed"
+        expected = f"it took about {duration(load(figure)['seconds'])} when last computed"
     except ValueError:
-        expected = "not computed with this configuration before"
+        expected = "it was not computed with this configuration before"
     done, total = len(kept(figure)["parts"]), len(figure.parts)
-    going_on = f", {done} of them kept" if done else ""
+    resumed = f", of which {done} are kept" if done else ""
     console.print(
-        f"{figure.name}: {total} part{'s' * (total > 1)}{going_on}; {expected}", markup=False
+        f"{figure.name}: {total} part{'s' * (total > 1)}{resumed}; {expected}", markup=False
     )
     began = last = time.monotonic()
     bar = Progress(
@@ -117,7 +122,7 @@ def _recompute(console: Console, figure: Figure) -> dict:
             return
         last = now
         left = (parts - count) * (now - began) / (count - done)
-        console.print(f"{figure.name}: {count}/{parts}, {left:.0f} s left", markup=False)
+        console.print(f"{figure.name}: {count} of {parts}, {left:.0f} s left", markup=False)
 
     with bar:
         task = bar.add_task("", total=total, completed=done)

@@ -1,4 +1,4 @@
-"""What a figure is: a configuration, how each part is computed, a drawing and a caption."""
+"""A figure: its configuration, the computation of its parts, its drawing and its caption."""
 
 import hashlib
 import json
@@ -10,9 +10,9 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "figures" / "results"
 PICTURES = ROOT / "docs" / "figures"
-"""What the pages show, a PNG for each figure."""
+"""The PNG of each figure, which the pages show."""
 DRAWN = ROOT / "build" / "figures"
-"""Everything else that is drawn; git ignores it."""
+"""All other output, which git ignores."""
 
 Data = Mapping[str, Any]
 """The computed parts by name."""
@@ -20,29 +20,29 @@ Data = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the registry; its module calls it `FIGURE`.
+    """A figure of the registry, which its module names `FIGURE`.
 
     Attributes
     ----------
     name : str
-        What the command line, the results and the pictures are called.
+        The name on the command line and of the files.
     title : str
-        What it shows, in a line.
+        The content in one line.
     seen : str
-        The picture in words, for readers who cannot see it.
+        A description for readers who cannot see the picture.
     config : mapping
-        Everything that the results depend on, as JSON; "seed" if there is one.
+        Everything that determines the results, as JSON, including "seed" if there is one.
     parts : tuple of str
-        What is computed one at a time and kept: a recomputation that was stopped goes on with the
-        next of them.
+        The parts, which are computed and kept one at a time, so that an interrupted recomputation
+        resumes with the next one.
     compute : callable
-        Part name -> its results, as JSON.
+        A function from the name of a part to its results, as JSON.
     draw : callable
-        Results -> Matplotlib figure.
+        A function from the results to a Matplotlib figure.
     caption : callable
-        Results -> Markdown, every measured number of it taken from the results.
+        A function from the results to Markdown; every measured number comes from the results.
     pages : callable
-        Results -> the pages made of them, text by path.
+        A function from the results to further pages, as text by path.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Figure:
 
     @property
     def seed(self) -> int | None:
-        """The seed of the random numbers; None where the results are deterministic."""
+        """The seed of the random numbers; None if the results are deterministic."""
         return self.config.get("seed")
 
     @property
@@ -67,14 +67,14 @@ class Figure:
 
 
 def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text."""
+    """Return JSON with sorted keys and no spaces, so that equal values give equal text."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False
     )
 
 
 def digest(value: Any) -> str:
-    """The SHA-256 of the canonical JSON.
+    """Return the SHA-256 of the canonical JSON.
 
     Examples
     --------

@@ -8,19 +8,20 @@ from figures.engine.store import load
 PAGE = PICTURES.with_suffix(".md")
 HEAD = """# Figures
 
-The paper's figures, recomputed, and figures that go beyond the paper. `make figures` draws all of
-them from the results in figures/results; `python -m figures` lists them, `python -m figures NAME`
-draws one, and `python -m figures NAME --recompute` first computes its results again; if it is
-interrupted, the same command resumes where it stopped. The pictures are drawn as PNG and SVG in
-build/figures, with the caption and a JSON file that has the configuration, the seed and the
-versions; the pictures carry the same in their metadata. The PNG is copied to docs/figures, which
-this page shows. The numbers of the captions are taken from the results. Another figure is a module
-with a `FIGURE` and a line in figures/engine/registry.py.
+This page shows the paper's figures, recomputed, and figures that go beyond the paper. Each caption
+says what is seen, what the paper shows, and what differs. All numbers in the captions are taken
+from the results in figures/results.
+
+`python -m figures` lists the figures, `python -m figures NAME` draws one from its stored results,
+and `python -m figures NAME --recompute` recomputes the results first; after an interruption the
+same command resumes. `make figures` draws all of them. The output in build/figures is a PNG, an
+SVG, the caption, and a JSON file with the configuration, the seed and the versions, which are also
+in the metadata of the pictures. The PNG is copied to docs/figures for this page.
 """
 
 
 def page() -> str:
-    """The page, from the results, in the order of the registry."""
+    """Return the page, with the figures in the order of the registry."""
     found = [HEAD]
     for name in MODULES:
         figure = find(name)

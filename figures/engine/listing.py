@@ -1,4 +1,4 @@
-"""The command line of a module that keeps results by name: list them, or do what is missing."""
+"""The command line of a module that keeps runs by name: list them, or do those missing."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,16 +13,15 @@ def main(
     states: Mapping[str, str],
     do: Callable[[str], None],
     skip: Sequence[str] = (),
-    nothing: str = "nothing",
 ) -> int:
-    """List the names and their states, or do those asked for; return the exit code.
+    """List the runs and their states, or do those that are named; return the exit code.
 
-    What is `KEPT` already, or in one of the states to skip, is not done.
+    Runs that are `KEPT` already, or in one of the states to skip, are left out.
     """
     wrong = [name for name in arguments if name not in states and name != ALL]
     if wrong:
-        print(f"{program}: {nothing} is called {wrong[0]}; all are {', '.join(states)}.",
-              file=sys.stderr)  # fmt: skip
+        known = ", ".join(states)
+        print(f"{program}: no run is called {wrong[0]}; the runs are {known}.", file=sys.stderr)
         return 2
     if not arguments:
         for name, state in states.items():

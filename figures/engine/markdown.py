@@ -1,4 +1,4 @@
-"""Markdown of captions, pages and cards: text with numbers filled in, and tables."""
+"""Markdown for captions, pages and cards: text with numbers filled in, and tables."""
 
 import re
 import textwrap
@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 COLUMNS = 100
 VERBATIM = ("|", "#", "    ")
-"""A paragraph that begins with one of these is a table, a heading or code and stays as it is."""
+"""The beginnings of tables, headings and code, which are not wrapped."""
 
 
 def filled(text: str, **numbers: object) -> str:
-    r"""A page: the text with its fields replaced as by `str.format`, and its paragraphs wrapped.
+    r"""Return the text with its fields filled in as by `str.format` and its paragraphs wrapped.
 
     Examples
     --------
@@ -21,7 +21,7 @@ def filled(text: str, **numbers: object) -> str:
 
 
 def wrapped(text: str) -> str:
-    """The text with its paragraphs and list items at most 100 columns wide."""
+    """Return the text with its paragraphs and list items wrapped to 100 columns."""
     return "\n\n".join(map(_wrapped, text.strip("\n").split("\n\n")))
 
 
@@ -32,7 +32,7 @@ def _wrapped(paragraph: str) -> str:
 
 
 def _filled_lines(item: str) -> str:
-    """Lines of at most so many columns; what is between backquotes stays on one."""
+    """Wrap a paragraph or list item; text between backquotes stays on one line."""
     words = re.sub(r"`[^`]*`", lambda code: code[0].replace(" ", "\0"), " ".join(item.split()))
     lines = textwrap.fill(
         words,
@@ -45,7 +45,7 @@ def _filled_lines(item: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table with the given names of its columns.
+    """Return a table with the given column names.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What is written of a figure: SVG and PNG, the caption, and a sidecar that says what made them."""
+"""The files of a figure: SVG and PNG, the caption, and a sidecar with their provenance."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ DPI = 200
 
 
 def sidecar(figure: Figure, record: dict[str, Any]) -> dict[str, Any]:
-    """Configuration, its hash, seed and versions; and the same of the results."""
+    """Return configuration, hash, seed and versions, and the provenance of the results."""
     return {
         "figure": figure.name,
         "title": figure.title,
@@ -30,17 +30,17 @@ def sidecar(figure: Figure, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def caption_page(figure: Figure, record: dict[str, Any]) -> str:
-    """The caption as a page of Markdown."""
+    """Return title, caption and command as Markdown."""
     return (
         f"## {figure.title}\n\n{wrapped(figure.caption(record['parts']))}\n\n"
         f"    python -m figures {figure.name}\n\n"
-        f"draws it; with `--recompute` it first computes the results again, in about "
+        "draws this figure; with `--recompute` it first recomputes the results, in about "
         f"{duration(record['seconds'])}.\n"
     )
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words, to what a guess of another machine is worth.
+    """Return a duration as text, with the precision of an estimate for another machine.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def duration(seconds: float) -> str:
 
 
 def save(figure: Figure, record: dict[str, Any], folder: Path = DRAWN) -> list[Path]:
-    """Draw and write NAME.svg, NAME.png, NAME.md and NAME.json; the same bytes every time."""
+    """Draw and write NAME.svg, NAME.png, NAME.md and NAME.json, reproducibly to the byte."""
     folder.mkdir(parents=True, exist_ok=True)
     said = sidecar(figure, record)
     about = {"Title": figure.title, "Description": canonical(said)}

@@ -1,4 +1,4 @@
-"""Every figure by its name. Another one is a module with a `FIGURE`, and a line here."""
+"""All figures by name. A new figure is a module that defines `FIGURE`, and an entry here."""
 
 import difflib
 from importlib import import_module
@@ -24,24 +24,24 @@ MODULES = {
     "edge": "figures.monitor.edge",
     "predictions": "figures.monitor.predictions",
 }
-"""Name -> module, in the order of the page; a module is imported when its figure is asked for. One
-with several figures names them after a colon.
+"""Modules by figure name, in the order of the page; a module is imported on first use. If a module
+has several figures, the name of the figure follows a colon.
 """
 
 
 def find(name: str) -> Figure:
-    """The figure of that name.
+    """Return the figure of that name.
 
     Raises
     ------
     ValueError
-        If there is none; the message has the nearest name.
+        If there is none; the message contains the nearest name.
     """
     if name not in MODULES:
         near = difflib.get_close_matches(name.lower(), MODULES, n=1, cutoff=0.0)
         raise ValueError(
             f"no figure is called {name!r}; the nearest is {near[0]!r}. "
-            "`python -m figures` lists all of them."
+            "`python -m figures` lists all figures."
         )
     module, _, attribute = MODULES[name].partition(":")
     figure: Figure = getattr(import_module(module), attribute or "FIGURE")

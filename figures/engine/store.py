@@ -1,4 +1,4 @@
-"""Results of figures on disk: committed ones, and those of a recomputation that is under way."""
+"""Stored results of figures, complete or of an unfinished recomputation."""
 
 import json
 import os
@@ -18,7 +18,7 @@ KEEP_EVERY_SECONDS = 1.0
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that figures are made with."""
+    """Return the versions of Python and of the packages that make the figures."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -29,7 +29,7 @@ def versions() -> dict[str, str]:
 
 
 def rounded(value: Any, digits: int = 6) -> Any:
-    """The value as JSON, its floats to so many digits; null for what is not finite.
+    """Return the value as JSON with rounded floats; numbers that are not finite become null.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def rounded(value: Any, digits: int = 6) -> Any:
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
@@ -56,38 +56,38 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def results_file(figure: Figure, folder: Path = RESULTS) -> Path:
-    """Where its results are kept."""
+    """The path of the results."""
     return folder / f"{figure.name}.json"
 
 
 def partial_file(figure: Figure, folder: Path = RESULTS) -> Path:
-    """Where those of an unfinished recomputation are."""
+    """The path of the results of an unfinished recomputation."""
     return folder / f"{figure.name}.partial.json"
 
 
 def load(figure: Figure, folder: Path = RESULTS) -> dict[str, Any]:
-    """Its record: the parts, and the configuration, versions and seconds they were computed with.
+    """Return the record: the parts, with configuration, versions and seconds of computation.
 
     Raises
     ------
     ValueError
-        If there is none, or it is damaged or of another configuration.
+        If the record is missing, damaged or of another configuration.
     """
     path, remedy = results_file(figure, folder), f"python -m figures {figure.name} --recompute"
     if not path.exists():
-        raise ValueError(f"{figure.name} has no results in {folder}; compute them: {remedy}")
+        raise ValueError(f"{figure.name} has no results in {folder}; compute them with: {remedy}")
     try:
         record: dict[str, Any] = json.loads(path.read_text("utf-8"))
         same = record["hash"] == figure.hash and list(record["parts"]) == list(figure.parts)
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path} is damaged; recompute it: {remedy}") from None
+        raise ValueError(f"{path} is damaged; recompute it with: {remedy}") from None
     if not same:
-        raise ValueError(f"{path} is of another configuration; recompute it: {remedy}")
+        raise ValueError(f"{path} is of another configuration; recompute it with: {remedy}")
     return record
 
 
 def kept(figure: Figure, folder: Path = RESULTS) -> dict[str, Any]:
-    """The record of an unfinished recomputation of the same configuration, or an empty one."""
+    """Return the record of an unfinished recomputation of this configuration, or an empty one."""
     empty: dict[str, Any] = {
         "figure": figure.name,
         "config": dict(figure.config),
@@ -110,12 +110,12 @@ def kept(figure: Figure, folder: Path = RESULTS) -> dict[str, Any]:
 def recompute(
     figure: Figure, folder: Path = RESULTS, report: Callable[[int, int], None] = lambda *_: None
 ) -> dict[str, Any]:
-    """Compute what an unfinished recomputation has not, keeping each part; then the whole record.
+    """Compute the missing parts, keep each one, and return the whole record.
 
     Raises
     ------
     KeyboardInterrupt
-        If stopped; what was computed is kept, and the next call goes on.
+        If interrupted; the computed parts are kept, and the next call resumes.
     """
     record, partial = kept(figure, folder), partial_file(figure, folder)
     began = last = time.monotonic()
@@ -144,7 +144,7 @@ def recompute(
 
 
 def text(record: dict[str, Any]) -> str:
-    """The record as JSON, a line for each part."""
+    """Return the record as JSON with a line for each part."""
     head = json.dumps({**record, "parts": {}}, ensure_ascii=False, indent=1)
     parts = [
         f"  {json.dumps(name, ensure_ascii=False)}: {json.dumps(part, ensure_ascii=False)}"

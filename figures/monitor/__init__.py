@@ -1,1 +1,1 @@
-"""Figures of what `lopt.monitor` sees: the edge of stability, and what eigenvalues foretell."""
+"""Figures of `lopt.monitor`: the edge of stability, and what eigenvalues predict."""

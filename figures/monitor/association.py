@@ -1,4 +1,4 @@
-"""How well numbers known beforehand foretell what happens: survival, ranks, confusion."""
+"""How well numbers predict outcomes: survival, rank correlation and confusion counts."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 def survival(
     losses: NDArray[Any], smoothed: NDArray[Any], ceiling: float | NDArray[Any]
 ) -> list[int]:
-    """For each run the steps after which its loss is not finite or above the ceiling for good.
+    """Return the step of each run after which its loss stays not finite or above the ceiling.
 
-    Losses and their running means are ``[runs, steps]``, the ceiling one or ``[runs, 1]``. A
-    run that is well at its last step has survived all of them: its time is censored there.
+    Losses and their running means are ``[runs, steps]``; the ceiling is a number or ``[runs, 1]``.
+    A run that is below the ceiling at its last step has survived: its time is censored there.
     """
     well = np.isfinite(losses) & (smoothed <= ceiling)
     steps = np.arange(1, losses.shape[-1] + 1)
@@ -22,11 +22,11 @@ def survival(
 
 
 class Association(NamedTuple):
-    """A rank correlation over `cases`; NaN where one of the two is constant.
+    """A rank correlation over `cases`; NaN if one of the two quantities is constant.
 
-    `p_value` is that of permuting cases within their stratum, two-sided, as if they were
-    independent. `low` and `high` enclose 95 % of the correlations when whole clusters are drawn
-    with replacement, which asks for less: the cases of a cluster may depend on each other.
+    `p_value` is two-sided and permutes cases within their stratum, as if they were independent.
+    `low` and `high` enclose 95 % of the correlations when whole clusters are drawn with
+    replacement, so the cases of a cluster may depend on each other.
     """
 
     rho: float
@@ -37,10 +37,10 @@ class Association(NamedTuple):
 
 
 def rank_correlation(x: ArrayLike, y: ArrayLike, strata: ArrayLike) -> float:
-    """Spearman's correlation of x and y, ranked within strata; ties share their mean rank.
+    """Return Spearman's correlation of x and y, ranked within strata; ties share their mean rank.
 
-    With one stratum it is Spearman's own. Ranks are taken as shares of a stratum's size, so that
-    strata of different units or levels can be pooled without their difference counting.
+    Ranks are relative to the size of a stratum, so that strata with different units or levels can
+    be pooled.
 
     Examples
     --------
@@ -54,12 +54,12 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, strata: ArrayLike) -> float:
 def _correlations(
     x: NDArray[Any], y: NDArray[Any], strata: NDArray[Any], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """A rank correlation for each row of weights: how often it counts each case."""
+    """Return a rank correlation for each row of weights, the multiplicities of the cases."""
     a, b = _ranks(x, strata, weights), _ranks(y, strata, weights)
     products = (np.sum(weights * u * v, axis=1) for u, v in ((a, b), (a, a), (b, b)))
     both, of_a, of_b = products
     size = np.sqrt(of_a * of_b)
-    # Less than what rounding makes of a constant is one.
+    # A constant varies only by rounding.
     varies = size > 1e-9
     return np.clip(np.divide(both, size, out=np.full(len(size), np.nan), where=varies), -1, 1)
 
@@ -67,7 +67,7 @@ def _correlations(
 def _ranks(
     values: NDArray[Any], strata: NDArray[Any], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Of each case the share of its stratum that lies below it, half of its equals, less 1/2."""
+    """The share of each case's stratum below it, counting equal cases half, minus 1/2."""
     one, other = values[:, None], values[None, :]
     below = np.where(one == other, 0.5, other < one)
     same = (strata[:, None] == strata[None, :]).astype(np.float64)
@@ -78,10 +78,9 @@ def _ranks(
 def associate(
     x: ArrayLike, y: ArrayLike, strata: ArrayLike, clusters: ArrayLike, draws: int = 1000
 ) -> Association:
-    """The rank correlation of x and y over the cases where x is known, how likely it is by chance,
-    and how far it depends on which clusters there are.
+    """Return the rank correlation of x and y, its p-value, and its interval over clusters.
 
-    `y` may be infinite, `x` NaN where it is unknown.
+    Cases whose x is NaN are left out; y may be infinite.
     """
     values = np.asarray(x)
     known = ~np.isnan(values)
@@ -91,12 +90,12 @@ def associate(
         return Association(rho, rho, rho, rho, len(u))
     a, b = (_ranks(one, within, np.ones((1, len(u))))[0] for one in (u, v))
     chance = _shuffled(a, within, draws, rng) @ b
-    # The arrangement seen is one of those counted; equal ones may differ by rounding.
+    # The observed arrangement counts as one; equal ones may differ by rounding.
     extreme = np.sum(np.abs(chance) >= abs(a @ b) - 1e-9)
     names, index = np.unique(whole, return_inverse=True)
     drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), draws)
     found = _correlations(u, v, within, drawn[:, index].astype(np.float64))
-    # A draw in which nothing varies says nothing.
+    # Draws in which nothing varies have no correlation.
     low, high = np.nanquantile(found, (0.025, 0.975))
     return Association(rho, float((1 + extreme) / (1 + draws)), float(low), float(high), len(u))
 
@@ -104,7 +103,7 @@ def associate(
 def _shuffled(
     values: NDArray[np.float64], strata: NDArray[Any], draws: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Random permutations ``[draws, cases]`` that keep each case in its stratum."""
+    """Return random permutations, ``[draws, cases]``, that keep each case in its stratum."""
     found = np.tile(values, (draws, 1))
     for stratum in np.unique(strata):
         mine = strata == stratum
@@ -114,7 +113,7 @@ def _shuffled(
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often a warning was given and how often what it warns of happened."""
+    """Counts of warnings and of the events that they predict."""
 
     hits: int
     false_alarms: int
@@ -123,22 +122,22 @@ class Confusion:
 
     @classmethod
     def count(cls, warned: ArrayLike, happened: ArrayLike) -> "Confusion":
-        """Of two boolean arrays, one entry a case."""
+        """Count two boolean arrays with one entry per case."""
         w, h = np.asarray(warned, bool), np.asarray(happened, bool)
         return cls(*(int(np.sum(cell)) for cell in (w & h, w & ~h, ~w & h, ~w & ~h)))
 
     def __str__(self) -> str:
-        """How many of the warnings came true."""
+        """Return how many of the warnings came true."""
         given = self.hits + self.false_alarms
         return f"{self.hits} of {given}" + (f" ({self.hits / given:.0%})" if given else "")
 
     @property
     def events(self) -> int:
-        """How often it happened."""
+        """The number of events."""
         return self.hits + self.misses
 
     @property
     def p_value(self) -> float:
-        """Fisher's exact test, two-sided, cases as if independent."""
+        """The p-value of Fisher's two-sided exact test, as if cases were independent."""
         table = [[self.hits, self.false_alarms], [self.misses, self.quiet]]
         return float(scipy.stats.fisher_exact(table).pvalue)

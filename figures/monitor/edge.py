@@ -1,7 +1,7 @@
-"""Training at the edge of stability (Cohen et al. 2021, 2022), as `lopt.monitor` sees it.
+"""Training at the edge of stability (Cohen et al. 2021, 2022), measured with `lopt.monitor`.
 
-Full-batch training of a tanh MLP on embedded images with squared error: gradient descent, heavy
-ball and Adam, two step sizes each.
+Gradient descent, heavy ball and Adam, with two step sizes each, train a tanh MLP on embedded images
+with squared error and full batches.
 """
 
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from figures.engine.figure import PICTURES, RESULTS, Data, Figure
+from figures.engine.figure import Data, Figure
 from figures.engine.store import rounded
 from figures.engine.style import BLUE, GREY, ORANGE, plt, use_style
 from lopt.keys import random_key
@@ -28,7 +28,6 @@ from lopt.monitor import (
 )
 from lopt.tasks.data.datasets import fashion_mnist_8x8
 
-RESULTS_FILE, PICTURE = RESULTS / "edge.json", PICTURES / "edge.png"
 SETTINGS = InspectSettings(hessian_vectors=24, vectors=16)
 
 
@@ -43,16 +42,16 @@ class Run:
 
     @property
     def threshold(self) -> float:
-        """Where its sharpness is said to settle: 2/step, 2 (1 + b)/step, 2 (1 + b)/((1 - b) step).
+        """The edge of stability: 2/step, 2 (1 + b)/step, 2 (1 + b)/((1 - b) step).
 
-        For Adam of the preconditioned Hessian.
+        For Adam it is that of the preconditioned Hessian.
         """
         b = self.momentum
         factor = {"sgd": 2.0, "momentum": 2 * (1 + b), "adam": 2 * (1 + b) / (1 - b)}
         return factor[self.optimizer] / self.step
 
     def make(self) -> optax.GradientTransformation:
-        """The optimizer."""
+        """Return the optimizer."""
         if self.optimizer == "adam":
             return optax.adam(self.step, b1=self.momentum, eps=1e-7)
         return optax.sgd(self.step, self.momentum if self.optimizer == "momentum" else None)
@@ -74,7 +73,7 @@ TITLES = {
 
 
 def loss(params: Any, batch: Any) -> jax.Array:
-    """Half the mean squared distance of a tanh network's output to the one-hot label."""
+    """Half the mean squared distance of a tanh network's output from the one-hot label."""
     inputs, targets = batch
     *hidden, last = params
     for layer in hidden:
@@ -83,7 +82,7 @@ def loss(params: Any, batch: Any) -> jax.Array:
 
 
 def problem(images: int, width: int) -> tuple[Any, Any]:
-    """Initial parameters and the full batch, its inputs with mean 0 and variance 1."""
+    """Return initial parameters and the full batch; inputs have mean 0 and variance 1."""
     data = fashion_mnist_8x8().train
     inputs = jnp.asarray(data.images[:images], jnp.float32).reshape(images, -1)
     inputs = (inputs - inputs.mean()) / inputs.std()
@@ -99,7 +98,7 @@ def problem(images: int, width: int) -> tuple[Any, Any]:
 
 @jax.jit
 def _lanczos(params: Any, batch: Any) -> KrylovFactorization:
-    """Of the Hessian alone, which is all that descent without a preconditioner needs."""
+    """Lanczos on the Hessian, which suffices for descent without a preconditioner."""
     apply = hessian_operator(loss, params, batch)
     flat, unravel = jax.flatten_util.ravel_pytree(params)
     start = jax.random.normal(random_key(0), flat.shape)
@@ -108,7 +107,7 @@ def _lanczos(params: Any, batch: Any) -> KrylovFactorization:
 
 
 def measure(run: Run, images: int, width: int, every: int) -> dict[str, Any]:
-    """Loss and sharpness every so many steps of a run; of P^-1 H for Adam."""
+    """Measure loss and sharpness every so many steps; for Adam, the sharpness of P^-1 H."""
     optimizer = run.make()
     params, batch = problem(images, width)
     state = optimizer.init(params)
@@ -126,7 +125,7 @@ def measure(run: Run, images: int, width: int, every: int) -> dict[str, Any]:
         if run.optimizer == "adam":
             found = inspect(optimizer, loss, params, state, batch, settings=SETTINGS)
             sharpness = found.normalized_sharpness(run.step, run.momentum)
-            # Whether it is an eigenvalue; whether it is the largest is the error of the value.
+            # Converged means that it is an eigenvalue; the error says whether it is the largest.
             converged = bool(found.product.converged[found.product.values.real.argmax()])
         else:
             values = ritz_values(_lanczos(params, batch), symmetric=True)
@@ -139,7 +138,7 @@ def measure(run: Run, images: int, width: int, every: int) -> dict[str, Any]:
 
 
 def compute(part: str) -> dict[str, Any]:
-    """The measured values of a run."""
+    """Train and measure one run."""
     run = NAMED[part]
     every = run.steps // CONFIG["measurements"]
     found = measure(run, CONFIG["images"], CONFIG["width"], every)
@@ -151,7 +150,7 @@ def compute(part: str) -> dict[str, Any]:
 
 
 def draw(data: Data) -> Any:
-    """A panel for each optimizer: converged sharpness over the steps, dashed where the edge is."""
+    """Draw the converged sharpness over the steps, a panel per optimizer, with dashed edges."""
     use_style()
     figure, panels = plt.subplots(1, 3, figsize=(7.4, 2.5))
     for axes, (name, title) in zip(panels, TITLES.items(), strict=True):
@@ -180,7 +179,7 @@ def draw(data: Data) -> Any:
 
 
 def caption(data: Data) -> str:
-    """What is seen, what the theory says, what differs."""
+    """Describe the picture, the paper's claim, and the differences."""
     late = {
         name: float(np.mean(run["sharpness"][-20:])) / run["threshold"]
         for name, run in data.items()
@@ -188,17 +187,19 @@ def caption(data: Data) -> str:
     losses = [run["loss"][-1] / run["loss"][0] for run in data.values()]
     listed = ", ".join(f"{name}: {share:.3f}" for name, share in late.items())
     return f"""
-**Seen.** The largest eigenvalue of the Hessian, of the preconditioned Hessian for Adam, over the
-steps of full-batch training; dashed, where the exact condition for the quadratic puts the edge of
-stability. Over the last fifth of the steps its mean over the edge is, by optimizer and step:
-{listed}. In the end the loss has fallen to between {min(losses):.2g} and {max(losses):.2g} of what
-it was at the first measurement.
+**Seen.** Sharpness rises to the edge of stability and stays there. The solid curves are the largest
+eigenvalue of the Hessian (for Adam, of the preconditioned Hessian) over the steps of full-batch
+training; the dashed lines are the edges that the exact condition for the quadratic gives. The mean
+over the last fifth of the steps, divided by the edge, is, by optimizer and step: {listed}. At the
+end, the loss has fallen to between {min(losses):.2g} and {max(losses):.2g} of its first
+measurement.
 
-**Paper.** Section 4.1 says that training neural networks tends to reach the upper bound (10). No
-figure.
+**Paper.** Section 4.1 says that the training of neural networks tends to reach the upper bound
+(10). There is no figure.
 
-**Differs.** It does reach it, and stays there instead of diverging. With momentum the edge is that
-of the joint system, 2(1 + β)/step, and for Adam 2(1 + β₁)/((1 - β₁) step), not (10).
+**Differs.** It reaches the bound, and stays there instead of diverging. With momentum the edge is
+that of the joint system, 2(1 + β)/step, and with Adam it is 2(1 + β₁)/((1 - β₁) step) instead of
+(10).
 """
 
 

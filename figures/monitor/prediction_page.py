@@ -1,4 +1,4 @@
-"""The page docs/predictions.md: the tables of `prediction_table`, and what they say."""
+"""The page docs/predictions.md: the tables of `prediction_table`, and the conclusions."""
 
 import math
 from collections.abc import Mapping
@@ -9,127 +9,131 @@ from figures.engine.markdown import filled, table
 from figures.monitor.association import Confusion
 from figures.monitor.prediction_table import PREDICTORS, RISE, WARNINGS, Row, Summary, summarize
 
-CONTROL, KNOWN = "control: ", "number at the horizon"
+CONTROL, KNOWN = "control: ", "quantity at the horizon"
 PAGE = """
-# Does the monitor foretell what comes after the horizon?
+# Does the monitor predict what happens beyond the horizon?
 
-Only in part. An oscillating eigenvalue beyond the unit circle at the horizon is a warning that
-mostly comes true, but most rises of the loss come without one. Ascent, which also makes a verdict
-`unstable`, goes with later rises in STAR and is a false alarm in Blackbox. Over all kinds, whether
-the loss itself has begun to rise within the horizon, which costs nothing to see, foretold more than
-any number of the monitor's.
+Only partly. An oscillating eigenvalue outside the unit circle at the horizon is a warning that
+usually comes true, but most rises of the loss come without one. Ascent, which also makes a verdict
+`unstable`, is associated with later rises in STAR, but is a false alarm in Blackbox. Over all kinds
+of optimizer, the best predictor is not a number of the monitor but whether the loss has begun to
+rise within the horizon, which costs nothing to observe.
 
     python -m figures predictions [--recompute]
 
-makes this page and its picture from figures/results/predictions.json (`--recompute` repeats the
-measurements).
+makes this page and its picture from figures/results/predictions.json; `--recompute` repeats the
+measurements.
 
-## What was done
+## Method
 
-STAR, Blackbox and Hyperparam optimizers from {trainings} short meta-trainings (horizon {horizon}, 4
-pairs, fashion-mnist-8x8-mlp), at outer steps {outer_steps}. Each is used as trained, some also with
-larger constants ({uses} uses), on that task and on a network with two layers of 16 units that it
-was not trained on: {cases} cases. The monitor looks at step {horizon} of its own trajectory
-(`lopt.meta.probe`); {seeds} held-out seeds are trained to {horizons} horizons. Losses are
-means over {window} steps. A case *rises* where in half of its seeds or more the loss at the end is
-above {rise:g} times that at the horizon, and *diverges* where in so many it is not finite or above
-the task's ceiling for good. {found.left_out} cases that had diverged at the horizon already are
-left out: {found.cases} count.
+The optimizers are STAR, Blackbox and Hyperparam from {trainings} short meta-trainings (horizon
+{horizon}, 4 pairs, fashion-mnist-8x8-mlp) at outer steps {outer_steps}. Each is used as trained,
+and some also with larger constants ({uses} uses in all). Each is used on the task of meta-training
+and on another network, with two layers of 16 units, which gives {cases} cases. The monitor measures
+at step {horizon} of its own trajectory (`lopt.meta.probe`); {seeds} held-out seeds train for
+{horizons} horizons. Losses are means over {window} steps. A case *rises* if the loss at the end is
+above {rise:g} times that at the horizon on at least half of its seeds. It *diverges* if on at least
+half of them the loss stays not finite or above the ceiling of the task. {found.left_out} cases that
+had already diverged at the horizon are left out; {found.cases} remain.
 
-## What is seen
+## Results
 
-* **Whether the loss rises** ({unstable.events} of {found.cases} cases, {share:.0%}). Warnings that
-come true: {unstable} by the verdict `unstable`; {oscillating} where it rests on oscillation,
-{ascending} where on ascent. The verdict misses {unstable.misses} of {unstable.events} rises,
-oscillation alone {oscillating.misses}.
-* **Kinds differ.** Ascent correlates with the later ratio by {ascent[star]:+.2f} in STAR and
-{ascent[blackbox]:+.2f} in Blackbox, where of the warnings that rest on it {ascending_blackbox} come
-true; in STAR {ascending_star}.
-* **A radius above 1** is no warning by itself: {rises[radius > 1]} come true; above 1.1,
-{rises[radius > 1.1]}. Real eigenvalues above 1 belong to healthy training, see
+* **Whether the loss rises.** It does in {unstable.events} of {found.cases} cases ({share:.0%}). Of
+the warnings by the verdict `unstable`, {unstable} come true; if the verdict rests on oscillation,
+{oscillating}, and if it rests on ascent, {ascending}. The verdict misses {unstable.misses} of
+{unstable.events} rises; oscillation alone misses {oscillating.misses}.
+* **Kinds of optimizer differ.** The correlation of ascent with the later ratio of losses is
+{ascent[star]:+.2f} in STAR and {ascent[blackbox]:+.2f} in Blackbox. Of the warnings that rest on
+ascent, {ascending_star} come true in STAR and {ascending_blackbox} in Blackbox.
+* **A radius above 1** alone is no warning: {rises[radius > 1]} come true, and above 1.1
+{rises[radius > 1.1]}. Real eigenvalues above 1 are normal in training, see
 `lopt.monitor.VerdictRule`.
-* **When.** Only {diverging.events} cases diverge, {diverging.hits} of them with oscillation seen
-before. The monitor's numbers correlate with the steps survived by {strongest[survival]} at most,
-with the steps until a rise by {strongest[held]}, with the size of the rise by {strongest[ratio]}:
-too little to say when.
-* **The loss alone** does better. That it rose from half the horizon to the horizon: {rose} come
-true, {rose.misses} are missed; how much it did correlates with how much it does later by
-{trend.rho:+.2f} ({trend.low:+.2f} to {trend.high:+.2f}), by {found.across_seeds:+.2f} where the two
-are of different seeds. The monitor, too, looks at another seed than those it is judged by.
-* **What the monitor adds.** Where the loss was still falling, {later.events} cases rise later;
-oscillation foretells {later.hits} of them with {later.false_alarms} false alarms.
+* **When.** Only {diverging.events} cases diverge, and in {diverging.hits} of them the monitor saw
+oscillation before. The strongest correlation of a number of the monitor is {strongest[survival]}
+with the steps survived, {strongest[held]} with the steps until a rise, and {strongest[ratio]} with
+the size of the rise: too little to predict when.
+* **The loss alone** predicts better. Of the warnings that it rose from half the horizon to the
+horizon, {rose} come true, and {rose.misses} rises are missed. The correlation of this trend with
+the later ratio is {trend.rho:+.2f} ({trend.low:+.2f} to {trend.high:+.2f}), and
+{found.across_seeds:+.2f} if the two are measured on different seeds. The latter is the fair
+comparison, because the monitor uses another seed than the outcomes, too.
+* **What the monitor adds.** Of the cases whose loss was still falling, {later.events} rise later.
+Oscillation predicts {later.hits} of them, with {later.false_alarms} false alarms.
 
-The eigenvalues are those of one state, on one batch of one trajectory; growth along real steps
-(`lopt.monitor.growth`) was not tried. All meta-trainings are short and on one small task.
+The eigenvalues are those of one state, on one batch of one trajectory; growth over real steps
+(`lopt.monitor.growth`) was not tested. All meta-trainings are short and use one small task.
 
-![What is known at the horizon against what follows: the monitor's radius says little, the trend of
-the loss more](figures/predictions.png)
+![Two scatter plots of the monitor's radius against what follows, with little relation, and one of
+the trend of the loss, with more](figures/predictions.png)
 
-Left and middle, radii outside 0.6 to 2.2 are drawn at the edge.
+In the left and middle panels, radii outside 0.6 to 2.2 are drawn at the edge.
 
 ## Warnings and outcomes
 
-A case that rises:
+The case rises:
 
 {rises_table}
 
-A case that diverges:
+The case diverges:
 
 {diverges_table}
 
-A case that rises, among those whose loss was still falling at the horizon:
+The case rises, among those whose loss was still falling at the horizon:
 
 {falling_table}
 
-p is that of Fisher's exact test, two-sided, as if cases were independent.
+The p-value is that of Fisher's exact test, two-sided, as if the cases were independent.
 
 ## Rank correlations
 
-Spearman's, cases ranked within their task; the last columns are the tasks by themselves. The
-interval draws whole meta-trainings with replacement, since checkpoints and uses of one training
-depend on each other; p permutes cases within a task as if they did not, and is too small for it.
-Neither is corrected for the number of rows. Cases without a converged eigenvalue of the kind are
-left out; no ascent or growth beyond 1 counts as 1.
+These are Spearman's correlations, with cases ranked within their task; the last columns give each
+task separately. The interval resamples whole meta-trainings with replacement, because checkpoints
+and uses of one training depend on each other. The p-value permutes cases within a task as if they
+were independent, so it is too small. Neither is corrected for the number of rows. Cases without a
+converged eigenvalue of the kind are left out; if there is no ascent or no growth, 1 stands for it.
 
-With the loss at the end over that at the horizon, geometric mean of the seeds (a good foreteller is
-above 0):
+Correlation with the loss at the end divided by that at the horizon, as a geometric mean over the
+seeds (a good predictor is positive):
 
 {associations[ratio]}
 
-With the steps until the loss is above {rise:g} times that at the horizon for good, censored at the
-end (below 0):
+Correlation with the steps until the loss stays above {rise:g} times that at the horizon, censored
+at the end (a good predictor is negative):
 
 {associations[held]}
 
-With the steps until it has diverged, censored at the end (below 0):
+Correlation with the steps until divergence, censored at the end (a good predictor is negative):
 
 {associations[survival]}
 
-The first two for each kind of optimizer by itself: the ratio,
+The first two correlations for each kind of optimizer. With the ratio of losses:
 
 {kinds[ratio]}
 
-and the steps until a rise (no Hyperparam rises for good):
+With the steps until a rise (no Hyperparam rises for good):
 
 {kinds[held]}
 """
 CAPTION = """
-**Seen.** {found.cases} uses of meta-trained optimizers: left and middle, the larger of the
-oscillatory and the ascent radius at the horizon against the steps survived and the rise of the loss
-beyond it; right, the trend of the loss within the horizon against the same rise. Filled where the
-monitor's verdict is unstable. Radii outside 0.6 to 2.2 are drawn at the edge.
+**Seen.** The radius of the monitor says little about what happens beyond the horizon; the trend of
+the loss says more. The figure shows {found.cases} uses of meta-trained optimizers. Left and middle:
+the larger of the oscillatory and the ascent radius at the horizon, against the steps survived and
+the rise of the loss beyond the horizon. Right: the trend of the loss within the horizon, against
+the same rise. A mark is filled if the verdict of the monitor is unstable. Radii outside 0.6 to 2.2
+are drawn at the edge.
 
 **Found.** Of the warnings by oscillation {oscillating} come true, and {oscillating.misses} of
-{oscillating.events} rises come without one; that the loss has begun to rise within the horizon
-foretells with {rose}, and misses {rose.misses}. All numbers are in docs/predictions.md.
+{oscillating.events} rises come without one. Of the warnings that the loss has begun to rise within
+the horizon, {rose} come true, and {rose.misses} rises are missed. All numbers are in
+docs/predictions.md.
 
-**Paper.** It proposes eigenvalues as what decides stability, and does not measure how well those at
-the end of meta-training's horizon foretell what comes after. No figure.
+**Paper.** It proposes that eigenvalues decide stability. It does not measure how well the
+eigenvalues at the end of meta-training's horizon predict what follows. There is no figure.
 """
 
 
 def page(rows: list[Row], horizon: int) -> str:
-    """The page, its numbers taken from the rows; its first paragraph is what they said."""
+    """The page, with its numbers taken from the rows."""
     found = summarize(rows, horizon)
     numbers = _counted(found)
     rises = numbers["rises"]
@@ -155,7 +159,7 @@ def page(rows: list[Row], horizon: int) -> str:
         ascent=found.within_kind["ascent radius", "ratio"],
         ascending_star=found.by_kind[by_ascent, "star"],
         ascending_blackbox=found.by_kind[by_ascent, "blackbox"],
-        trend=found.associations["control: loss at the horizon / at half", "ratio"],
+        trend=found.associations["control: loss at the horizon / at half of it", "ratio"],
         strongest={outcome: _strongest(found, outcome) for outcome in outcomes},
         rises_table=confusion_table(rises),
         diverges_table=confusion_table(diverges),
@@ -166,12 +170,12 @@ def page(rows: list[Row], horizon: int) -> str:
 
 
 def summary(rows: list[Row], horizon: int) -> str:
-    """The page in short, as a caption."""
+    """The page in short, as a caption of the figure."""
     return CAPTION.format(**_counted(summarize(rows, horizon)))
 
 
 def _counted(found: Summary) -> dict[str, Any]:
-    """What page and caption say of rises."""
+    """The numbers of rises, which the page and the caption share."""
     rises = {name: found.confusions[name, "rises"] for name in WARNINGS}
     return {
         "found": found,
@@ -184,14 +188,14 @@ def _counted(found: Summary) -> dict[str, Any]:
 
 
 def _strongest(found: Summary, outcome: str) -> str:
-    """The rank correlation of the monitor's number that is farthest from 0, and the number."""
+    """The rank correlation that is farthest from 0 among the monitor's numbers, and its name."""
     own = [name for name in PREDICTORS if not name.startswith(CONTROL)]
     name = max(own, key=lambda n: abs(found.associations[n, outcome].rho))
     return f"{_signed(found.associations[name, outcome].rho)} ({name})"
 
 
 def association_table(found: Summary, outcome: str) -> str:
-    """Markdown: a row for each predictor of the outcome."""
+    """A Markdown table with a row for each predictor of the outcome."""
     tasks = next(iter(found.by_task.values()))
     rows = []
     for name in PREDICTORS:
@@ -203,7 +207,7 @@ def association_table(found: Summary, outcome: str) -> str:
 
 
 def kind_table(found: Summary, outcome: str) -> str:
-    """Markdown: a row for each predictor of the outcome, a column for each kind of optimizer."""
+    """A Markdown table with a row for each predictor and a column for each kind of optimizer."""
     kinds = next(iter(found.within_kind.values()))
     return table(
         (KNOWN, *kinds),
@@ -212,9 +216,9 @@ def kind_table(found: Summary, outcome: str) -> str:
 
 
 def confusion_table(confusions: Mapping[str, Confusion]) -> str:
-    """Markdown: a row for each warning."""
+    """A Markdown table with a row for each warning."""
     return table(
-        ("warning", "hits", "false alarms", "misses", "rightly quiet", "p"),
+        ("warning", "hits", "false alarms", "misses", "correct rejections", "p"),
         [(name, *map(str, astuple(c)), f"{c.p_value:.2g}") for name, c in confusions.items()],
     )
 

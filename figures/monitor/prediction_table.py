@@ -1,4 +1,4 @@
-"""What `predictions` compares: numbers and warnings at the horizon, and outcomes beyond it."""
+"""The quantities of `predictions`: numbers and warnings at the horizon, and outcomes beyond it."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,21 +9,21 @@ from numpy.typing import NDArray
 from figures.monitor.association import Association, Confusion, associate, rank_correlation
 
 Row = dict[str, Any]
-# A learned optimizer has gone wrong where half of its seeds or more have.
+# An event counts if it happens on at least half of the seeds.
 SHARE = 0.5
-# A loss at a plateau wanders by a few hundredths of its size.
+# The loss on a plateau fluctuates by a few percent.
 RISE = 1.05
 
 PREDICTORS: dict[str, Callable[[Row], float | None]] = {
     "radius": lambda row: row["radius"],
     "oscillatory radius": lambda row: row["oscillatory_radius"],
-    # Above 1 by definition: where the monitor found none there is none to speak of.
+    # An ascent radius is above 1 by definition; if there is none, 1 stands for it.
     "ascent radius": lambda row: row["ascent_radius"] or 1.0,
     "the larger of these two": lambda row: worst(row),
     "growth": lambda row: row["growth"] or 1.0,
     "sharpness": lambda row: row["sharpness"],
     "control: loss at the horizon": lambda row: float(np.mean(row["horizon"])),
-    "control: loss at the horizon / at half": lambda row: trend(row),
+    "control: loss at the horizon / at half of it": lambda row: trend(row),
 }
 OUTCOMES: dict[str, Callable[[Row], float]] = {
     "survival": lambda row: float(np.mean(np.log10(row["survival"]))),
@@ -50,12 +50,12 @@ EVENTS: dict[str, Callable[[Row], bool]] = {
 
 
 def worst(row: Row) -> float:
-    """The larger of the oscillatory and the ascent radius, on which the verdict mostly rests."""
+    """The larger of the oscillatory and the ascent radius, which mostly decide the verdict."""
     return max(row["oscillatory_radius"] or 0.0, row["ascent_radius"] or 0.0) or float("nan")
 
 
 def trend(row: Row) -> float:
-    """The loss around the horizon over that around its half, the geometric mean of the seeds."""
+    """The loss at the horizon over that at half of it, as the geometric mean over the seeds."""
     return float(np.exp(np.mean(np.log(row["horizon"]) - np.log(row["half"]))))
 
 
@@ -64,8 +64,8 @@ def _share(row: Row, name: str, below: int) -> float:
 
 
 def counted(rows: list[Row], horizon: int) -> list[Row]:
-    """Those that something can be foretold of: neither the monitor nor half of the seeds have them
-    diverged at the horizon already.
+    """The cases that have not diverged by the horizon, neither for the monitor nor on half of the
+    seeds.
     """
     return [
         row
@@ -75,31 +75,30 @@ def counted(rows: list[Row], horizon: int) -> list[Row]:
 
 
 class Summary(NamedTuple):
-    """What the tables hold of the counted cases."""
+    """The contents of the tables."""
 
     cases: int
     left_out: int
     associations: dict[tuple[str, str], Association]
-    """By predictor and outcome, over the tasks, ranks taken within each."""
+    """Correlations by predictor and outcome over all tasks, ranked within each."""
     by_task: dict[tuple[str, str], dict[str, float]]
-    """The rank correlations of each task by itself."""
+    """The rank correlations of each task separately."""
     within_kind: dict[tuple[str, str], dict[str, float]]
-    """The same of each kind of optimizer, ranks taken within tasks."""
+    """The rank correlations of each kind of optimizer, ranked within tasks."""
     across_seeds: float
-    """The rank correlation of the trend of the first half of the seeds with the ratio of the rest.
-    """
+    """The rank correlation of the trend on half of the seeds with the ratio on the other half."""
     confusions: dict[tuple[str, str], Confusion]
-    """By warning and event."""
+    """Counts by warning and event."""
     by_kind: dict[tuple[str, str], Confusion]
-    """By warning and kind of optimizer, of rises."""
+    """Counts of rises by warning and kind of optimizer."""
     falling: dict[str, Confusion]
-    """By warning, of rises, among the cases whose loss was falling at the horizon: what a warning
-    knows that the loss does not show.
+    """Counts of rises by warning, for the cases whose loss was still falling at the horizon, which
+    show what a warning adds to the loss.
     """
 
 
 def summarize(rows: list[Row], horizon: int) -> Summary:
-    """Every predictor against every outcome, every warning against every event."""
+    """Compare every predictor with every outcome, and every warning with every event."""
     used = counted(rows, horizon)
     tasks, trained, kinds = (_column(used, name) for name in ("task", "trained", "optimizer"))
     x = {name: np.array([value(r) for r in used], float) for name, value in PREDICTORS.items()}
@@ -127,7 +126,7 @@ def summarize(rows: list[Row], horizon: int) -> Summary:
 
 
 def _seeds(row: Row, *, first: bool) -> Row:
-    """The case with the first half of its seeds alone, or with the others."""
+    """The case with only the first half of its seeds, or with only the others."""
     half = len(row["end"]) // 2
     part = slice(half) if first else slice(half, None)
     return {name: value[part] if isinstance(value, list) else value for name, value in row.items()}
@@ -145,7 +144,7 @@ def _column(rows: list[Row], name: str) -> NDArray[Any]:
 def _within(
     x: NDArray[Any], y: NDArray[Any], tasks: NDArray[Any], groups: NDArray[Any]
 ) -> dict[str, float]:
-    """The rank correlation in each group by itself."""
+    """The rank correlation in each group separately."""
     known = ~np.isnan(x)
     masks = {str(group): known & (groups == group) for group in dict.fromkeys(groups.tolist())}
     return {group: rank_correlation(x[m], y[m], tasks[m]) for group, m in masks.items()}

@@ -1,7 +1,7 @@
-"""Does what the monitor sees at the horizon foretell what a learned optimizer does beyond it?
+"""How well the monitor at the horizon predicts what a learned optimizer does beyond it.
 
-Learned optimizers at several outer steps of short meta-training runs are used on two tasks. The
-monitor measures each at the horizon; held-out seeds train on to ten horizons.
+Learned optimizers from several outer steps of short meta-training runs are used on two tasks. The
+monitor measures each of them at the horizon, and held-out seeds train for ten horizons.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import lopt
 from figures.engine.averages import smooth
-from figures.engine.figure import PICTURES, RESULTS, Data, Figure
+from figures.engine.figure import PICTURES, Data, Figure
 from figures.engine.style import BLUE, GREY, ORANGE, PURPLE, plt, use_style
 from figures.monitor.association import survival
 from figures.monitor.prediction_page import page, summary
@@ -30,7 +30,6 @@ from lopt.tasks.data.datasets import fashion_mnist_8x8
 from lopt.tasks.images import image_task
 from lopt.tasks.networks import MLP
 
-RESULTS_FILE, PICTURE = RESULTS / "predictions.json", PICTURES / "predictions.png"
 PAGE = PICTURES.parent / "predictions.md"
 OUTER_STEPS = (0, 50, 150, 400)
 HORIZON, HORIZONS, SEEDS = 200, 10, 6
@@ -42,7 +41,7 @@ BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent
 class Run:
     """A learned optimizer with its constants, meta-trained on the embedded task.
 
-    `used` is the constant that it is used with where that is another than it was trained with.
+    `used` is a constant, by name and value, that is changed after meta-training.
     """
 
     name: str
@@ -53,7 +52,7 @@ class Run:
     used: tuple[str, float] | None = None
 
     def config(self) -> lopt.TrainConfig:
-        """Of its meta-training: short, that of the demo in small."""
+        """The configuration of its short meta-training."""
         return lopt.TrainConfig(
             optimizer=self.optimizer,
             nominal_step=0.01,
@@ -68,14 +67,14 @@ class Run:
         )
 
     def constants(self) -> dict[str, jax.Array]:
-        """beta_1 to beta_4 in use, as arrays: traced, one compilation serves them all."""
+        """Return beta_1 to beta_4 in use, as arrays, so that one compilation serves all runs."""
         config = self.config().optimizer_config
         found = {name: jnp.float32(getattr(config, name)) for name in BETAS}
         return found | ({self.used[0]: jnp.float32(self.used[1])} if self.used else {})
 
 
 def _with(run: Run, said: str, constant: str, *values: float) -> list[Run]:
-    """The same, trained as it was, used with other constants."""
+    """The same meta-trained run, used with other values of a constant."""
     return [
         replace(run, name=f"{run.name}; used at {said} = {value:g}", used=(constant, value))
         for value in values
@@ -93,7 +92,7 @@ _BLACKBOX = [
     Run("Blackbox, β₃ = 1e-3", "blackbox", 5, 1e-3),
 ]
 _HYPERPARAM = [Run("Hyperparam, β₁ = 0.01", "hyperparam", 6)]
-# What lies between constants that are always well and those that never are.
+# Constants between those that are always stable and those that never are.
 RUNS = (
     *_STAR,
     *_with(_STAR[0], "β₁", "nominal_step", 0.1),
@@ -107,14 +106,14 @@ RUNS = (
 
 
 def tasks() -> tuple[lopt.Task, ...]:
-    """The one that is trained on, and a deeper and narrower network on the same images."""
+    """The task of meta-training, and a deeper and narrower network on the same images."""
     data = fashion_mnist_8x8().train
     other = image_task("fashion-mnist-8x8-mlp, 16-16", data, MLP((16, 16), 10), classes=10)
     return lopt.make_task("fashion-mnist-8x8-mlp"), other
 
 
 def meta_train(run: Run) -> list[lopt.MetaParameters]:
-    """The meta-parameters at each of `OUTER_STEPS`."""
+    """Meta-train; return the meta-parameters at each of `OUTER_STEPS`."""
     return _checkpoints(run.config())
 
 
@@ -131,20 +130,21 @@ def _checkpoints(config: lopt.TrainConfig) -> list[lopt.MetaParameters]:
 
 
 def make_optimizer(optimizer: str, used: Any, *, fused: bool) -> optax.GradientTransformation:
-    """Of meta-parameters and constants, all of which may be traced."""
+    """Make an optimizer from meta-parameters and constants, which may be traced."""
     theta, constants = used
     return lopt.star(theta, replace(STARS[optimizer], **constants), fused=fused)
 
 
 def numbers(found: lopt.monitor.ProbeReport) -> dict[str, Any]:
-    """The monitor's, at the last point of its trajectory; None where there is none."""
+    """The numbers of the monitor at the last point of its trajectory, or None."""
     point = found.points[-1].to_json()
     return {name: _short(point[name]) for name in ("verdict", "direction", *NUMBERS)}
 
 
 def outcome(curves: NDArray[np.float32], ceiling: float) -> dict[str, list[Any]]:
-    """Of every seed: the steps until its loss is for good above the ceiling ("survival") and above
-    `RISE` times that at the horizon ("held"); its loss at half the horizon, the horizon, the end.
+    """Return lists over the seeds: the steps until the loss stays above the ceiling ("survival") or
+    above `RISE` times that at the horizon ("held"), and losses at half the horizon, the horizon and
+    the end.
     """
     width = HORIZON // 10
     smoothed = smooth(clipped(curves, 10 * ceiling), width)
@@ -159,7 +159,7 @@ def outcome(curves: NDArray[np.float32], ceiling: float) -> dict[str, list[Any]]
 def measure(
     task: lopt.Task, optimizer: str, cases: list[tuple[Run, int, lopt.MetaParameters]]
 ) -> Iterator[dict[str, Any]]:
-    """What the monitor says of optimizers of one kind on a task, and what becomes of them."""
+    """Measure optimizers of one kind on a task with the monitor, and their outcomes."""
     used = [(theta, run.constants()) for run, _, theta in cases]
     watch = probe(cases[0][0].config(), task)
     assert isinstance(watch, lopt.monitor.Probe)  # not the exact one of the linear optimizer
@@ -184,14 +184,14 @@ def _short(value: Any) -> Any:
 
 
 def compute(optimizer: str) -> list[Row]:
-    """Every case of a kind of optimizer, on both tasks."""
+    """Measure every case of a kind of optimizer, on both tasks."""
     runs = [run for run in RUNS if run.optimizer == optimizer]
     cases = [(r, s, t) for r in runs for s, t in zip(OUTER_STEPS, meta_train(r), strict=True)]
     return [row for task in tasks() for row in measure(task, optimizer, cases)]
 
 
 def cases_of(data: Data) -> list[Row]:
-    """Those of all optimizers."""
+    """The cases of all optimizers."""
     return [row for rows in data.values() for row in rows]
 
 
@@ -200,7 +200,7 @@ KINDS = {
     "blackbox": (ORANGE, "s", "Blackbox"),
     "hyperparam": (PURPLE, "^", "Hyperparam"),
 }
-# What lies beyond is drawn at the edge.
+# Radii outside this range are drawn at the edge.
 RADII = (0.6, 2.2)
 
 
@@ -214,7 +214,7 @@ class _Panel(NamedTuple):
 
 
 def draw(rows: list[Row], horizon: int) -> Any:
-    """What is known at the horizon against what follows; filled where the verdict is unstable."""
+    """Draw outcomes over what is known at the horizon; marks of unstable verdicts are filled."""
     use_style()
     used, steps = counted(rows, horizon), rows[0]["steps"]
     figure, axes = plt.subplots(1, 3, figsize=(8.4, 3.2))
@@ -241,16 +241,16 @@ def _panels(steps: int, horizon: int) -> tuple[_Panel, ...]:
     def ratio(row: Row) -> float:
         return float(np.exp(OUTCOMES["ratio"](row)))
 
-    known = "oscillatory or ascent radius,\nthe larger"
-    after = f"loss at step {steps} /\nat the horizon"
+    known = "larger of oscillatory\nand ascent radius"
+    after = f"loss at step {steps} /\nloss at the horizon"
     few, many = (200, 500, 1000, 2000), (0.5, 1, 2, 5)
     return (
-        _Panel("Monitor, and divergence", radius, known, survived, "steps survived", few),
-        _Panel("Monitor, and rise", radius, known, ratio, after, many),
+        _Panel("Radius vs. divergence", radius, known, survived, "steps survived", few),
+        _Panel("Radius vs. rise", radius, known, ratio, after, many),
         _Panel(
-            "Loss itself, and rise",
+            "Loss trend vs. rise",
             trend,
-            f"loss at the horizon, step {horizon} /\nat step {horizon // 2}",
+            f"loss at horizon (step {horizon}) /\nloss at step {horizon // 2}",
             ratio,
             after,
             many,
@@ -273,9 +273,9 @@ def _scatter(axes: Any, panel: _Panel, rows: list[Row]) -> None:
 
 FIGURE = Figure(
     name="predictions",
-    title="What the monitor foretells beyond the horizon",
-    seen="What is known at the horizon against what follows: the monitor's radius says little, the "
-    "trend of the loss more",
+    title="What the monitor predicts beyond the horizon",
+    seen="Two scatter plots of the monitor's radius against what follows, with little relation, "
+    "and one of the trend of the loss, with more",
     config={
         "outer_steps": list(OUTER_STEPS),
         "horizon": HORIZON,

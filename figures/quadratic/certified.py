@@ -10,9 +10,9 @@ ROUNDING = 1e-12
 
 
 def certified_steps(margin: Callable[[float], float], low: float, high: float) -> Interval | None:
-    """All alpha in [low, high] with margin(alpha) >= 0, for a concave margin; None where none.
+    """Return all alpha in [low, high] with margin(alpha) >= 0, or None, for a concave margin.
 
-    The conditions that bound a norm of a matrix affine in alpha have such a margin.
+    A condition that bounds a norm of a matrix which is affine in alpha has a concave margin.
 
     Examples
     --------

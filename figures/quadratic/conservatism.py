@@ -1,4 +1,4 @@
-"""How much of the exact stability limit each condition sees, over the condition number of H."""
+"""The share of the stable steps that each condition certifies, over the condition number of H."""
 
 from collections.abc import Callable
 from typing import Any
@@ -40,20 +40,20 @@ BOUNDS: dict[str, tuple[Bound, str, float]] = {
     "descent": (descent, BLUE, 3.0),
     "numerical radius": (numerical_radius_condition, "black", 1.2),
 }
-# Width: lines that coincide lie within each other.
+# The third entry is the line width: lines that coincide are drawn inside each other.
 FAMILIES = {SYMMETRIC: tuple(BOUNDS), NONSYMMETRIC: tuple(BOUNDS)[1:]}
-"""Theorem 1, corrected, says nothing of a P that is not symmetric."""
+"""The corrected Theorem 1 does not apply if P is not symmetric."""
 
 
 def condition_numbers() -> NDArray[np.float64]:
-    """kappa(H)."""
+    """The condition numbers of H."""
     return np.geomspace(*CONFIG["condition_numbers"])
 
 
 def problem(
     family: str, kappa: float, draw: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """H with eigenvalues from 1/kappa to 1 in a random basis; P = c H^-1/2, or c H^-1/2 (I + E)."""
+    """Draw H with eigenvalues from 1/kappa to 1, and P = c H^-1/2 or P = c H^-1/2 (I + E)."""
     n = CONFIG["dimension"]
     rng = np.random.default_rng([CONFIG["seed"], draw])
     Q, other = np.linalg.qr(rng.standard_normal((n, n)))[0], rng.standard_normal((n, n))
@@ -73,7 +73,7 @@ def exact_limit(H: NDArray[np.float64], P: NDArray[np.float64]) -> float:
 
 
 def share(name: str, H: NDArray[np.float64], P: NDArray[np.float64]) -> float:
-    """The largest step that the bound certifies over the largest stable one; 0 if none."""
+    """The largest step that the bound certifies, divided by the largest stable one."""
     bound = BOUNDS[name][0]
     exact = exact_limit(H, P)
     found = certified_steps(lambda a: bound(H, P, a).margin + 1e-12, 0.0, 2 * exact)
@@ -81,7 +81,7 @@ def share(name: str, H: NDArray[np.float64], P: NDArray[np.float64]) -> float:
 
 
 def parts() -> dict[str, tuple[str, float]]:
-    """Name -> family and condition number."""
+    """Map each part to its family and condition number."""
     return {
         f"{family}, {kappa:.4g}": (family, float(kappa))
         for family in FAMILIES
@@ -90,7 +90,7 @@ def parts() -> dict[str, tuple[str, float]]:
 
 
 def compute(part: str) -> Any:
-    """The share of each bound, for each draw where P is random."""
+    """Compute the share of each bound, for each draw if P is random."""
     family, kappa = parts()[part]
     draws = CONFIG["draws"] if family == NONSYMMETRIC else 1
     problems = [problem(family, kappa, draw) for draw in range(draws)]
@@ -98,12 +98,12 @@ def compute(part: str) -> Any:
 
 
 def shares(data: Data, family: str, name: str) -> NDArray[np.float64]:
-    """[condition numbers, draws]."""
+    """The shares of a bound, ``[condition numbers, draws]``."""
     return np.array([data[part][name] for part, (own, _) in parts().items() if own == family])
 
 
 def draw(data: Data) -> Any:
-    """A line for each bound; where P is random its median, and the middle half of the draws."""
+    """Draw a line for each bound: if P is random, the median and the middle half of the draws."""
     use_style()
     figure, axes = plt.subplots(1, 2, figsize=(7.0, 3.1), sharey=True)
     kappas = condition_numbers()
@@ -125,7 +125,7 @@ def draw(data: Data) -> Any:
 
 
 def _words(axes: Any) -> None:
-    """Each bound is named at its line."""
+    """Label the lines."""
     for place, x, y, text, colour in (
         (axes[0], 1.3, 1.05, "descent, numerical radius: exact", BLUE),
         (axes[0], 45, 0.6, "Theorem 1", ORANGE),
@@ -140,7 +140,7 @@ def _words(axes: Any) -> None:
 
 
 def caption(data: Data) -> str:
-    """What is seen, what the paper states, what differs."""
+    """Describe the picture, the paper's theorem, and the differences."""
     kappas = condition_numbers()
     here = len(kappas) // 3
     theorem = shares(data, SYMMETRIC, "Theorem 1")[:, 0]
@@ -161,29 +161,31 @@ def caption(data: Data) -> str:
         for name in ("Theorem 1'", "eigenvectors")
     )
     return f"""
-**Seen.** The largest nominal step that a condition certifies, over the largest that is stable; N =
-{CONFIG["dimension"]}, λmax(H) = 1, the other eigenvalues spaced down to 1/κ in a random basis. (a)
-P = {CONFIG["root_scale"]} H^(-1/2), what an adaptive preconditioner aims at: Theorem 1 certifies
-{theorem[0]:.0%} at κ = 1, {theorem[here]:.0%} at κ = {kappas[here]:.0f} and no step above 0 from κ
-= {empty[0]:.3g} on. Theorem 1' and the eigenvector condition are the same there (the largest
-difference is {same:.2g}). That the loss never rises (descent) and the numerical radius see
-{worst["descent"]:.0%} and {worst["numerical radius"]:.2%} of it or more at every κ. (b) The same
-times I + E, E random with norm {CONFIG["error_norm"]:g}, as if it had been learned: medians of
-{CONFIG["draws"]} draws and the middle half. At κ = 1, {kappas[here]:.0f} and {kappas[-1]:.0f} the
-conditions see: {listed}. Theorem 1 says nothing of it.
+**Seen.** The better the preconditioner, the less Theorem 1 certifies; conditions in the norm of the
+loss stay exact. The curves are the largest nominal step that a condition certifies, divided by the
+largest stable step, for N = {CONFIG["dimension"]}, λmax(H) = 1 and the other eigenvalues spaced
+down to 1/κ in a random basis. (a) P = {CONFIG["root_scale"]} H^(-1/2), the aim of an adaptive
+preconditioner: Theorem 1 certifies {theorem[0]:.0%} at κ = 1, {theorem[here]:.0%} at κ =
+{kappas[here]:.0f} and no step above 0 from κ = {empty[0]:.3g} on. Theorem 1' and the eigenvector
+condition give the same values here (the largest difference is {same:.2g}). At every κ, the
+condition that the loss never rises (descent) certifies {worst["descent"]:.0%} of the stable steps,
+and the numerical radius {worst["numerical radius"]:.2%}. (b) The same P times I + E, where E is
+random with norm {CONFIG["error_norm"]:g}, as if P had been learned: medians and middle halves of
+{CONFIG["draws"]} draws. At κ = 1, {kappas[here]:.0f} and {kappas[-1]:.0f} the conditions certify:
+{listed}. Theorem 1 does not apply.
 
-**Paper.** Theorem 1 is sufficient; that it is conservative is not quantified. No figure.
+**Paper.** Theorem 1 is sufficient; how conservative it is, is not quantified. There is no figure.
 
 **Differs.** The bound λmax(P) ≤ 2/λmax(H) - α lets the largest eigenvalue of P meet the largest
-curvature, although a preconditioner is large where H is small. So Theorem 1 fails for just the
-preconditioners that work, the worse the larger κ is, while a condition in the norm of the loss is
-exact for symmetric P and, as a numerical radius, nearly so for the others.
+curvature, although a preconditioner is large where H is small. Theorem 1 therefore fails for
+exactly the preconditioners that work well, the more so the larger κ is. A condition in the norm of
+the loss is exact for symmetric P, and the numerical radius is nearly exact for other P.
 """
 
 
 FIGURE = Figure(
     name="conservatism",
-    title="How much of the stable steps each condition certifies",
+    title="How many of the stable steps each condition certifies",
     seen="With a good preconditioner Theorem 1 certifies less and less as the condition number "
     "grows, and nothing from 100 on; conditions in the norm of the loss stay exact",
     config=CONFIG,

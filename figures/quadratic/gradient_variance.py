@@ -1,4 +1,4 @@
-"""Figure 2a: the variance of the sampled meta-gradient over alpha, exact and by 500 seeds."""
+"""Figure 2a: the variance of the meta-gradient over alpha, exact and from 500 seeds."""
 
 from typing import Any
 
@@ -34,12 +34,12 @@ EXACT = "exact"
 
 
 def problem() -> NoisyQuadratic:
-    """(A.30), S = I, phi_0 ~ N(0, 10 I)."""
+    """The problem of (A.30), with S = I and phi_0 ~ N(0, 10 I)."""
     return example(CONFIG["hessian"]).quadratic
 
 
 def edge() -> float:
-    """The upper end of the stable nominal steps, P = 0."""
+    """The largest stable nominal step for P = 0."""
     return float(nominal_step_interval(problem().hessian).upper)
 
 
@@ -49,12 +49,12 @@ def sampled_steps() -> NDArray[np.float64]:
 
 
 def exact_steps() -> NDArray[np.float64]:
-    """Those of the curves."""
+    """The nominal steps of the curves, as shares of the edge."""
     return np.linspace(0, CONFIG["largest_step"], CONFIG["exact_steps"])
 
 
 def compute(part: str) -> Any:
-    """The exact traces at all steps, or the Monte Carlo at one of the paper's steps."""
+    """Compute the exact traces at all steps, or the estimate at one of the paper's steps."""
     if part == EXACT:
         curves, points = (
             meta_gradient_variance(
@@ -88,18 +88,18 @@ def bootstrap(
 
 
 def sampled(data: Data, name: str) -> NDArray[np.float64]:
-    """A number of the Monte Carlo; [horizons, steps]."""
+    """A quantity of the estimates, ``[horizons, steps]``."""
     return np.array([data[part][name] for part in FIGURE.parts if part != EXACT]).T
 
 
 def exact(data: Data, name: str) -> NDArray[np.float64]:
-    """Exact traces; [horizons, steps], infinite where float64 cannot hold them."""
+    """Exact traces, ``[horizons, steps]``; infinite beyond the range of float64."""
     values = np.array(data[EXACT][name], dtype=np.float64)
     return np.where(np.isnan(values), np.inf, values)
 
 
 def draw(data: Data) -> Any:
-    """Curves from green for short horizons to blue for long ones; points with intervals."""
+    """Draw curves from green (short horizons) to blue (long ones), and points with intervals."""
     use_style()
     figure, axes = plt.subplots(figsize=(6.0, 4.2))
     curves, horizons = exact(data, "curves"), CONFIG["horizons"]
@@ -127,7 +127,7 @@ def draw(data: Data) -> Any:
 
 
 def _words(axes: Any, curves: NDArray[Any], colours: NDArray[Any]) -> None:
-    """Horizons on their curves, and what is what."""
+    """Label the curves with their horizons, and the regions."""
     at = int(np.argmin(np.abs(exact_steps() - 0.5715)))
     for row in (CONFIG["horizons"].index(T) for T in SHOWN):
         label = axes.text(
@@ -144,7 +144,7 @@ def _words(axes: Any, curves: NDArray[Any], colours: NDArray[Any]) -> None:
 
 
 def caption(data: Data) -> str:
-    """What is seen, what the paper shows, what differs."""
+    """Describe the picture, the paper's figure, and the differences."""
     points, curves = exact(data, "points"), exact(data, "curves")
     estimate, below, above = (sampled(data, name) for name in ("trace", "low", "high"))
     gap = np.abs(estimate / points - 1)
@@ -158,33 +158,36 @@ def caption(data: Data) -> str:
     gain = curves[-1, 0] / curves[-1, best[last]]
     beyond = int(np.argmin(np.abs(steps - 1.05)))
     return f"""
-**Seen.** Curves: the exact trace of the variance of dL/dP at P = 0 for the {len(horizons)} horizons
-of (A.31), for H of (A.30), S = I and an initial state from N(0, 10 I) drawn for each sample.
-Points: the paper's estimate (A.32) from {CONFIG["seeds"]} seeds at every sixth of its
-{CONFIG["sampled_steps"]} steps and five of the horizons, with 95 % bootstrap intervals. The bound
-2/λmax(H) = {data[EXACT]["edge"]:.5f} is exact: P is 0. At T = {last} the variance falls from
-{curves[-1, 0]:.3g} at α = 0 to {curves[-1, best[last]]:.3g} at {steps[best[last]]:.3g} of the
-bound, by a factor of {gain:.2g}; at 1.05 of the bound it is {curves[-1, beyond]:.2g}.
+**Seen.** A nominal step inside the stable interval lowers the variance of the meta-gradient by
+orders of magnitude. The curves are the exact trace of the variance of dL/dP at P = 0 for the
+{len(horizons)} horizons of (A.31), for H of (A.30), S = I and an initial state that is drawn from
+N(0, 10 I) for each sample. The points are the paper's estimate (A.32) from {CONFIG["seeds"]} seeds
+at every sixth of its {CONFIG["sampled_steps"]} steps and at five of the horizons, with 95 %
+bootstrap intervals. The bound 2/λmax(H) = {data[EXACT]["edge"]:.5f} is exact because P = 0. At T =
+{last} the variance falls from {curves[-1, 0]:.3g} at α = 0 to {curves[-1, best[last]]:.3g} at
+{steps[best[last]]:.3g} of the bound, by a factor of {gain:.2g}; at 1.05 times the bound it is
+{curves[-1, beyond]:.2g}.
 
 **Paper.** Figure 2a: within the stability bounds the nominal term lowers the variance at all
 horizons, most at long ones.
 
-**Differs.** The shape agrees, and that the gain grows with T. "For α within our stability bounds"
-is too strong: the variance is below that at α = 0 only up to {ends[first]:.3g} of the bound at T =
-{first}, up to {ends[10]:.3g} at T = 10 and {ends[last]:.3g} at T = {last}; near the bound the mode
-of λmax oscillates almost undamped. The {CONFIG["seeds"]} seeds are off by {np.median(gap):.1%} in
-the median and {gap.max():.0%} at worst over all {gap.size} cells, and their intervals hold the
-exact value in {covered:.0%} of them, not in 95 %: heavy tails of the gradient make them too
-short. The exact curves need no seeds. The 2α/λmax(H) of the paper's caption of (b) should read
-αλmax(H)/2.
+**Differs.** The shape agrees, and so does the growth of the gain with T. "For α within our
+stability bounds" is too strong: the variance is below that at α = 0 only up to {ends[first]:.3g} of
+the bound at T = {first}, up to {ends[10]:.3g} at T = 10 and {ends[last]:.3g} at T = {last}; near
+the bound the mode of λmax oscillates almost undamped. The estimates from {CONFIG["seeds"]} seeds
+are off by {np.median(gap):.1%} in the median and {gap.max():.0%} at worst over all {gap.size}
+cells, and their intervals hold the exact value in {covered:.0%} of the cells instead of 95 %: the
+gradient has heavy tails, which make the intervals too short. The exact curves need no seeds. In the
+paper's caption of (b), 2α/λmax(H) should read αλmax(H)/2.
 """
 
 
 FIGURE = Figure(
     name="fig2a",
     title="Figure 2a: the variance of the meta-gradient over the nominal step",
-    seen="Curves over the nominal step for horizons from 1 to 1000: high at 0, orders of magnitude "
-    "lower inside, and vertical at the exact stability bound; points of 500 seeds lie on them",
+    seen="Curves of the variance over the nominal step for horizons from 1 to 1000: high at 0, "
+    "orders of magnitude lower inside, and steep at the exact stability bound; estimates from "
+    "500 seeds lie on the curves",
     config=CONFIG,
     parts=(EXACT, *(f"step {i}" for i in range(CONFIG["sampled_steps"]))),
     compute=compute,

@@ -1,4 +1,4 @@
-"""Figure 1: where nominal term, weight decay and preconditioning move the eigenvalues of A."""
+"""Figure 1: how nominal term, weight decay and preconditioning move the eigenvalues of A."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from figures.engine.figure import Data, Figure
 from figures.engine.store import rounded
 from figures.engine.style import BLUE, GREY, ORANGE, plt, unit_circle, use_style
-from nqm import nominal_step_intervals, update_matrix
+from nqm import update_matrix
 
 CONFIG: dict[str, Any] = {
     "seed": 3478,
@@ -22,7 +22,7 @@ CONFIG: dict[str, Any] = {
     "preconditioning": 1.0,
     "strengths": 101,
 }
-# Panel -> which of nominal step, weight decay and preconditioning grow with the strength.
+# For each panel: whether nominal step, weight decay and preconditioning grow with the strength.
 PANELS = {
     "nominal term": (1, 0, 0),
     "weight decay": (0, 1, 0),
@@ -33,7 +33,7 @@ INSIDE = 1 + 1e-9
 
 
 def problem() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """H with logarithmically spaced eigenvalues in a random basis, and a random P."""
+    """Return H, with logarithmically spaced eigenvalues in a random basis, and a random P."""
     rng, n = np.random.default_rng(CONFIG["seed"]), CONFIG["dimension"]
     Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
     low, high = CONFIG["hessian_eigenvalues"]
@@ -56,29 +56,26 @@ def intervened(panel: str, strength: float) -> NDArray[np.float64]:
 
 
 def compute(panel: str) -> Any:
-    """The eigenvalues along the strength, each followed from one strength to the next."""
+    """Compute the eigenvalues over the strength, each traced from one strength to the next."""
     paths = [np.sort_complex(np.linalg.eigvals(intervened(panel, 0.0)))]
     for strength in np.linspace(0, 1, CONFIG["strengths"])[1:]:
         found = np.linalg.eigvals(intervened(panel, float(strength)))
         distance = np.abs(paths[-1][:, None] - found)
         paths.append(found[linear_sum_assignment(distance)[1]])
     values = np.array(paths)
-    intervals = nominal_step_intervals(*problem()) if panel == "nominal term" else []
     return rounded(
         {
             "real": values.real.T,
             "imaginary": values.imag.T,
             "radius": [np.abs(v).max() for v in (values[0], values[-1])],
             "outside": [int(np.sum(np.abs(v) > INSIDE)) for v in (values[0], values[-1])],
-            "stable_nominal_steps": [list(i) for i in intervals],
-            "ascending_determinant": float(np.linalg.det(problem()[1])) < 0,
         },
         4,
     )
 
 
 def draw(data: Data) -> Any:
-    """A panel for each intervention: from circles along arrows to crosses."""
+    """Draw a panel for each intervention, with arrows from circles to crosses."""
     use_style()
     figure, axes = plt.subplots(2, 2, figsize=(6.6, 4.5), sharex=True, sharey=True)
     left = min(np.min(panel["real"]) for panel in data.values()) - 0.2
@@ -108,7 +105,7 @@ def _paths(axes: Any, x: NDArray[Any], y: NDArray[Any]) -> None:
 
 
 def _arrow(axes: Any, x: NDArray[Any], y: NDArray[Any]) -> None:
-    """A head in the middle of the path, where it is long enough for one."""
+    """Draw an arrowhead near the middle of the path if the path is long enough."""
     along = np.r_[0, np.cumsum(np.hypot(np.diff(x), np.diff(y)))]
     if along[-1] < 0.22:
         return
@@ -130,50 +127,40 @@ def _words(axes: Any) -> None:
 
 
 def caption(data: Data) -> str:
-    """What is seen, what the paper shows, what differs."""
+    """Describe the picture, the paper's figure, and the differences."""
     nominal, decay, precondition, together = data.values()
     real, imaginary = (np.array(nominal[key]) for key in ("real", "imaginary"))
     height, spread = np.abs(imaginary).max(axis=0), np.ptp(np.array(precondition["real"]), axis=0)
-    steps = nominal["stable_nominal_steps"]
-    alone = (
-        f"stable exactly for α in ({steps[0][0]:.3g}, {steps[0][1]:.3g})"
-        if steps
-        else "stable for no α at all"
-    )
-    ascent = (
-        "; since det P < 0, an eigenvalue stays above 1 whatever s is"
-        if precondition["ascending_determinant"]
-        else ""
-    )
     return f"""
-**Seen.** The eigenvalues of A = I - H^(-s/2) (α I + (1 - w) P) H, with N = {CONFIG["dimension"]},
-as each intervention grows from nothing (orange circles) to full strength (blue crosses): the
-nominal step to α = {CONFIG["nominal_step"]}, the weight decay to w = {CONFIG["weight_decay"]}, the
-preconditioning to s = {CONFIG["preconditioning"]:g}, which is (12). At first
-{nominal["outside"][0]} eigenvalues are outside the unit circle, the spectral radius is
+**Seen.** In this example no intervention suffices alone, but all three together stabilize it. The
+eigenvalues of A = I - H^(-s/2) (α I + (1 - w) P) H, with N = {CONFIG["dimension"]}, move from the
+orange circles to the blue crosses as an intervention grows from nothing to full strength: the
+nominal step to α = {CONFIG["nominal_step"]}, weight decay to w = {CONFIG["weight_decay"]}, and
+preconditioning to s = {CONFIG["preconditioning"]:g}, which is (12). At the start
+{nominal["outside"][0]} eigenvalues lie outside the unit circle, and the spectral radius is
 {nominal["radius"][0]:.2f}. Alone, the nominal term leaves {nominal["outside"][1]} outside, weight
 decay {decay["outside"][1]}, preconditioning {precondition["outside"][1]}; at the same strengths all
 three together leave {together["outside"][1]}, with radius {together["radius"][1]:.2f}.
 
-**Paper.** Figure 1 is a drawing of the same four panels, without H, P or strengths. Here they are a
-computed example, H with eigenvalues from {CONFIG["hessian_eigenvalues"][0]} to
-{CONFIG["hessian_eigenvalues"][1]:g} and P random; its seed was picked so that no intervention
-suffices alone.
+**Paper.** Figure 1 sketches the same four panels without values for H, P or the strengths. The
+panels here are computed: H has eigenvalues from {CONFIG["hessian_eigenvalues"][0]} to
+{CONFIG["hessian_eigenvalues"][1]:g}, and P is random with a seed that was chosen so that no
+intervention suffices alone.
 
-**Differs.** (a) That a nominal term moves the real parts down is exact on average: by α tr H / N,
-here {real[:, 0].mean() - real[:, -1].mean():.2f}. That it brings eigenvalues closer to the real
-line holds only because H is not a multiple of I: for H = I it shifts all of them by α and no
-imaginary part changes. Here the largest imaginary part goes from {height[0]:.2f} to
-{height[-1]:.2f}. With this P and nothing else the update is {alone}: too large a nominal term
-pushes eigenvalues out on the left. (b) Weight decay pulls every eigenvalue towards 1 on a straight
-line, so one that is above 1, an ascent, stays above 1 until P is gone. (c) Preconditioning changes
-the width of the real parts from {spread[0]:.2f} to {spread[-1]:.2f}{ascent}.
+**Differs.** (a) The nominal term lowers the mean of the real parts by exactly α tr H / N, here
+{real[:, 0].mean() - real[:, -1].mean():.2f}. It moves eigenvalues closer to the real line only
+because H is not a multiple of I; if H = I, it shifts all of them by α and changes no imaginary
+part. Here the largest imaginary part goes from {height[0]:.2f} to {height[-1]:.2f}. With this P and
+only the nominal term, no α is stable: a large nominal step pushes eigenvalues out on the left. (b)
+Weight decay moves every eigenvalue towards 1 along a straight line, so a real eigenvalue above 1
+stays above 1 until P vanishes. (c) Preconditioning changes the width of the real parts from
+{spread[0]:.2f} to {spread[-1]:.2f}; since det P < 0, one eigenvalue is above 1 for every s.
 """
 
 
 FIGURE = Figure(
     name="fig1",
-    title="Figure 1: three interventions, and what each does to the eigenvalues",
+    title="Figure 1: what three interventions do to the eigenvalues",
     seen="Four panels of eigenvalues and the unit circle: each intervention alone leaves some "
     "outside, all three together leave none",
     config=CONFIG,

@@ -1,4 +1,4 @@
-"""Momentum's joint stability over step and momentum, and on complex eigenvalues."""
+"""Stability with momentum over the step and the momentum, and for complex eigenvalues."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ COMPLEX = "complex eigenvalues"
 
 
 def dampings(beta: float) -> list[float]:
-    """AggMo's three: 0, beta and 1 - (1 - beta)^2, which are its authors' at beta = 0.9."""
+    """The three dampings of AggMo: 0, beta and 1 - (1 - beta)^2, its authors' at beta = 0.9."""
     return [0.0, beta, 1 - (1 - beta) ** 2]
 
 
@@ -66,13 +66,13 @@ def steps() -> NDArray[np.float64]:
 
 
 def compute(part: str) -> Any:
-    """Limits and radii of a rule; or the edge of heavy ball's ellipses, [Re x, Im x]."""
+    """Compute limits and radii of a rule, or the edges of heavy ball's ellipses, [Re x, Im x]."""
     if part == COMPLEX:
         turn = np.exp(1j * np.linspace(0, 2 * np.pi, CONFIG["angles"]))
         edges = {f"{beta:g}": _edge(beta, turn) for beta in CONFIG["ellipses"]}
         return rounded({name: [x.real, x.imag] for name, x in edges.items()}, 5)
     limits = [limit(part, beta) for beta in momenta().tolist()]
-    # On the limit itself the radius must be 1: how far off is it?
+    # The radius must be 1 on the limit; measure the error.
     gaps = [abs(radius(part, b, x) - 1) for b, x in zip(momenta().tolist(), limits, strict=True)]
     radii = [[radius(part, b, x) for b in momenta().tolist()] for x in steps().tolist()]
     found = {"limit": limits, "largest_gap": max(gaps), "radius": np.array(radii)}
@@ -80,14 +80,14 @@ def compute(part: str) -> Any:
 
 
 def _edge(beta: float, turn: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    """The points 1 + beta + r turn on the edge: a quadratic form about the centre gives r."""
+    """The points 1 + beta + r turn on the edge; the quadratic form of the ellipse gives r."""
     centre = 1 + beta
     form = heavy_ball_ellipse(centre + turn, beta)
     return np.asarray(centre + turn / np.sqrt(form))
 
 
 def draw(data: Data) -> Any:
-    """Radii as contours below the exact limit for three rules; then the ellipses."""
+    """Draw contours of the radius below the exact limit for three rules, and the ellipses."""
     use_style()
     figure, axes = plt.subplots(1, 4, figsize=(7.4, 2.9), width_ratios=(1, 1, 1, 1.15))
     for letter, place, rule in zip("abc", axes, RULES, strict=False):
@@ -138,41 +138,37 @@ def _ellipses(axes: Any, found: dict[str, list[list[float]]]) -> None:
 
 
 def caption(data: Data) -> str:
-    """What is seen, what the paper says, what differs."""
+    """Describe the picture, the paper's claim, and the differences."""
     at = int(np.argmin(np.abs(momenta() - 0.9)))
     at_most = {rule: data[rule]["limit"][at] for rule in RULES}
     gap = max(data[rule]["largest_gap"] for rule in RULES)
     heights = {name: max(imaginary) for name, (_, imaginary) in data[COMPLEX].items()}
-    inside = {beta: bool(heavy_ball_ellipse(1 + 0.9j, beta) < 1) for beta in CONFIG["ellipses"]}
-    stays, leaves = (
-        " and ".join(f"β = {beta:g}" for beta, here in inside.items() if here is wanted)
-        for wanted in (True, False)
-    )
     return f"""
-**Seen.** (a) to (c): the steps (times the curvature λ) that are stable, light blue, over the
-momentum β, with the exact limit in blue, the curve where the joint matrix of parameters and
-momentum has spectral radius ρ = 0.9 in grey, and the limit 2 of plain descent, dashed. On the blue
-line the computed radius is 1 to within {gap:.1g}. At β = {momenta()[at]:.2g} the limit is
+**Seen.** Momentum widens the stable steps of heavy ball and AggMo, but narrows those of Nesterov.
+(a) to (c): light blue are the stable steps (times the curvature λ) over the momentum β, and the
+blue line is the exact limit. On the grey curve the joint matrix of parameters and momentum has
+spectral radius ρ = 0.9; the dashed line is the limit 2 of plain descent. On the blue line the
+computed radius is 1 to within {gap:.1g}. At β = {momenta()[at]:.2g} the limit is
 {at_most["heavy ball"]:.2f} for heavy ball, {at_most["Nesterov"]:.2f} for Nesterov and
-{at_most["AggMo"]:.2f} for AggMo with three dampings 0, β, 1 - (1 - β)². (d) The eigenvalues x of (α
-I + P) H on which heavy ball is stable lie inside an ellipse that gets longer and flatter: its
+{at_most["AggMo"]:.2f} for AggMo with three dampings 0, β, 1 - (1 - β)². (d) Heavy ball is stable if
+the eigenvalues x of (α I + P) H lie inside an ellipse that becomes longer and flatter with β: its
 half-height is {", ".join(f"{height:.2f} at β = {name}" for name, height in heights.items())}.
 
-**Paper.** Appendix A.4: momentum improves stability margins, and an analysis of the joint system of
-momentum and step is left for later. No figure.
+**Paper.** Appendix A.4: momentum improves stability margins; an analysis of the joint system of
+momentum and step is left for later. There is no figure.
 
-**Differs.** That analysis is exact here. Margins do improve for heavy ball and AggMo with real x.
-Nesterov's limit is below 2 for every β > 0, so its momentum narrows the margin. Where P is not
-symmetric and x is complex, heavy ball's does too: x = 1 + 0.9i, the cross, is stable with {stays}
-and unstable with {leaves}.
+**Differs.** This figure contains that analysis, which is exact. The margins of heavy ball and AggMo
+do improve for real x. Nesterov's limit is below 2 for every β > 0, so its momentum narrows the
+margin. If P is not symmetric and x is complex, heavy ball can lose stability, too: x = 1 + 0.9i,
+the cross, is stable with β = 0 and unstable with β = 0.5 and β = 0.9.
 """
 
 
 FIGURE = Figure(
     name="momentum",
-    title="Momentum: the exact limit of the step, and when momentum narrows it",
-    seen="The stable step grows with the momentum of heavy ball and AggMo and shrinks with "
-    "Nesterov's; on complex eigenvalues the stable region flattens",
+    title="Momentum: the exact limit of the step",
+    seen="The largest stable step grows with the momentum of heavy ball and AggMo and shrinks with "
+    "Nesterov's; for complex eigenvalues the stable region flattens",
     config=CONFIG,
     parts=(*RULES, COMPLEX),
     compute=compute,

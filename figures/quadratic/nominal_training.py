@@ -1,4 +1,4 @@
-"""Figure 2b and c: meta-training P by ES at five nominal steps, its eigenvalues and meta-loss."""
+"""Figure 2b and c: eigenvalues and meta-loss while P is meta-trained at five nominal steps."""
 
 from functools import partial
 from itertools import pairwise
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from figures.engine.figure import Data, Figure
+from figures.engine.markdown import table
 from figures.engine.store import rounded
-from figures.engine.style import GREY, ORANGE, plt, use_style
+from figures.engine.style import GREY, ORANGE, level_line, plt, use_style
 from lopt.keys import random_key
 from lopt.meta.config import TrainConfig
 from lopt.meta.estimators.exact import expected_meta_loss
@@ -33,34 +34,34 @@ CONFIG: dict[str, Any] = {
     "starts": {"zero": 0.0, "random": 0.5},
     "grid": [[20, 25], [100, 15], [1000, 18], [5000, 16]],
 }
-"""Nominal steps are shares of 2/lambda_max(H); `starts` the standard deviations of the first P;
-`grid` the lengths of the stretches between two looks, and how many of each.
+"""Nominal steps are shares of 2/lambda_max(H). `starts` has the standard deviations of the first P,
+and `grid` the meta-iterations between two measurements, with how often each occurs.
 """
 NEAR = (1.5, 1.25, 1.1, 1.05)
 COLOURS = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.85, len(CONFIG["shares"])))
 
 
 def problem() -> NoisyQuadratic:
-    """(A.30), S = I, phi_0 ~ N(0, 10 I)."""
+    """The problem of (A.30), with S = I and phi_0 ~ N(0, 10 I)."""
     return example(CONFIG["hessian"]).quadratic
 
 
 def nominal_step(share: float) -> float:
-    """alpha."""
+    """The nominal step alpha for a share of its bound."""
     return float(share * nominal_step_interval(problem().hessian).upper)
 
 
 def looks() -> NDArray[np.int64]:
-    """The meta-iterations at which P is looked at, from 0."""
+    """The meta-iterations at which P is measured, from 0."""
     stretches = [length for length, count in CONFIG["grid"] for _ in range(count)]
     return np.concatenate([[0], np.cumsum(stretches)])
 
 
 def optimum() -> tuple[float, float]:
-    """The least expected meta-loss over all P, and the eigenvalue of A there, which is double.
+    """Return the least expected meta-loss over all P, and the double eigenvalue of A there.
 
-    In the basis of H, noise and initial state are in the same proportion in every mode, so that one
-    eigenvalue is the best for all: alpha I + P = c H^-1, A = (1 - c) I.
+    In the basis of H, noise and initial state have the same proportion in every mode, so one
+    eigenvalue is optimal for all modes: alpha I + P = c H^-1 and A = (1 - c) I.
     """
     inverse = np.linalg.inv(problem().hessian)
 
@@ -72,7 +73,7 @@ def optimum() -> tuple[float, float]:
 
 
 def trained(share: float, spread: float) -> NDArray[np.float64]:
-    """P of every seed at every look, ``[looks, seeds, 2, 2]``."""
+    """Meta-train P and return it for every measurement and seed, ``[looks, seeds, 2, 2]``."""
     config = TrainConfig(
         task="quadratic",
         optimizer="linear",
@@ -110,7 +111,7 @@ def trained(share: float, spread: float) -> NDArray[np.float64]:
 
 
 def compute(part: str) -> Any:
-    """Means over the seeds with standard errors, and when each seed was near the optimum."""
+    """Compute means and standard errors over the seeds, and when each seed was near the optimum."""
     start, share = part.split()
     P = trained(float(share), CONFIG["starts"][start])
     alpha, best = nominal_step(float(share)), optimum()[0]
@@ -127,7 +128,7 @@ def compute(part: str) -> Any:
 
 
 def reached(losses: NDArray[np.float64], level: float) -> int | None:
-    """The first look from which on no loss is above the level; None where the last one is."""
+    """The first measurement from which no loss exceeds the level, or None."""
     late = np.flatnonzero(~(losses <= level))
     if late.size == 0:
         return 0
@@ -135,14 +136,14 @@ def reached(losses: NDArray[np.float64], level: float) -> int | None:
 
 
 def curve(data: Data, start: str, share: float) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Mean and standard error of larger modulus, smaller modulus and meta-loss; [looks, 3]."""
+    """Mean and standard error of both moduli, the larger first, and the meta-loss, [looks, 3]."""
     part = data[f"{start} {share}"]
     mean, error = (np.array(part[name], np.float64) for name in ("mean", "error"))
     return np.where(np.isnan(mean), np.inf, mean), np.nan_to_num(error)
 
 
 def draw(data: Data) -> Any:
-    """(b) moduli of the two eigenvalues, (c) meta-loss over its optimum; P = 0 at first."""
+    """Draw (b) the moduli of the eigenvalues and (c) the meta-loss over its optimum, from P = 0."""
     use_style()
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.3))
     best, eigenvalue = optimum()
@@ -154,106 +155,77 @@ def draw(data: Data) -> Any:
         ratio, width = mean[:, 2] / best, error[:, 2] / best
         right.plot(outer, ratio, color=colour, label=f"{share:g}")
         right.fill_between(outer, ratio - width, ratio + width, color=colour, alpha=0.25, lw=0)
-    left.axhline(1, color=ORANGE, ls="--", lw=1.2)
-    left.annotate(
-        "stability bound",
-        (1, 1),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 3),
-        textcoords="offset points",
-        color=ORANGE,
-        ha="right",
-        va="bottom",
-        fontsize=8,
-    )
-    left.axhline(eigenvalue, color=GREY, ls="--", lw=1.2)
-    left.annotate(
-        "both at the optimum",
-        (0, eigenvalue),
-        xycoords=("axes fraction", "data"),
-        xytext=(2, 3),
-        textcoords="offset points",
-        color=GREY,
-        fontsize=8,
-    )
+    level_line(left, 1, "stability bound", ORANGE, right=True)
+    level_line(left, eigenvalue, "optimum, both eigenvalues", GREY)
     left.set(xscale="log", xlabel="meta-iteration", ylim=(0, 1.12))
-    left.set_title("(b) |eigenvalues of A|, the larger dotted", fontsize=9)
-    right.axhline(1, color=GREY, ls="--", lw=1.2)
-    right.annotate(
-        "exact optimum",
-        (0, 1),
-        xycoords=("axes fraction", "data"),
-        xytext=(2, -9),
-        textcoords="offset points",
-        color=GREY,
-        fontsize=8,
-    )
+    left.set_title("(b) eigenvalue moduli of A (larger: dotted)", fontsize=9)
+    level_line(right, 1, "exact optimum", GREY, above=-9)
     right.set(xscale="log", yscale="log", xlabel="meta-iteration", ylim=(0.85, 8))
     right.set_yticks([1, 1.25, 1.5, 2, 4, 8], ["1", "1.25", "1.5", "2", "4", "8"], minor=False)
     right.set_yticks([], minor=True)
-    right.set_title("(c) meta-loss over the least one", fontsize=9)
+    right.set_title("(c) meta-loss / optimal meta-loss", fontsize=9)
     right.legend(title="α in units of 2/λmax", fontsize=8, title_fontsize=8, loc="upper right")
     figure.tight_layout(w_pad=2)
     return figure
 
 
 def when(data: Data, start: str, near: float) -> list[float]:
-    """For each nominal step the median over the seeds of when it is near the optimum for good."""
+    """The median meta-iteration from which the loss stays near the optimum, by nominal step."""
     parts = [data[f"{start} {share}"]["reached"][str(near)] for share in CONFIG["shares"]]
     return [float(np.median([np.inf if w is None else w for w in part])) for part in parts]
 
 
 def caption(data: Data) -> str:
-    """What is seen, what the paper shows, what differs."""
+    """Describe the picture, the paper's figure, and the differences."""
     best, eigenvalue = optimum()
     last, shares = int(looks()[-1]), ", ".join(f"{s:g}" for s in CONFIG["shares"])
-    table = "\n".join(
-        f"| {100 * near - 100:.0f} % | {start} | "
-        + " | ".join(f"{w:.0f}" if w < np.inf else "never" for w in when(data, start, near))
-        + " |"
-        for start in CONFIG["starts"]
-        for near in NEAR
+    rows = table(
+        ("within", "first P", *(f"α = {s:g}" for s in CONFIG["shares"])),
+        [
+            (f"{100 * near - 100:.0f} %", start, *(f"{w:.0f}" for w in when(data, start, near)))
+            for start in CONFIG["starts"]
+            for near in NEAR
+        ],
     )
     slow, *others = when(data, "zero", 1.1)
     quick = min(others)
     first = {s: curve(data, "zero", s)[0][0, 2] / best for s in CONFIG["shares"]}
     wild = {s: curve(data, "random", s)[0][0] for s in CONFIG["shares"]}
     return f"""
-**Seen.** P of H (A.30), zero at first, meta-trained by ES (PES with one truncation an episode) with
-T = {CONFIG["horizon"]}, {CONFIG["pairs"]} antithetic pair of σ = {CONFIG["sigma"]:g}, clipping at
-{CONFIG["clip"]:g} and Adam at {CONFIG["learning_rate"]:g}, at α = {shares} times 2/λmax(H); means
-of {CONFIG["seeds"]} seeds with one standard error. (b) The moduli of the eigenvalues of A, from the
-monitor. (c) The expected meta-loss of each P, exact, over the least one that any P has,
-{best:.5g}: there αI + P = {1 - eigenvalue:.4f} H⁻¹, and both eigenvalues are {eigenvalue:.4f}.
-Meta-iterations (median of the seeds) until the loss is within so much of the optimum for good:
+**Seen.** A nominal step starts the meta-training of P near the optimum. P for H of (A.30) is zero
+at first and meta-trained by ES (PES with one truncation per episode) with T = {CONFIG["horizon"]},
+{CONFIG["pairs"]} antithetic pair with σ = {CONFIG["sigma"]:g}, clipping at {CONFIG["clip"]:g} and
+Adam at {CONFIG["learning_rate"]:g}, for α = {shares} times 2/λmax(H). The curves are means of
+{CONFIG["seeds"]} seeds with one standard error. (b) The moduli of the eigenvalues of A, measured by
+the monitor. (c) The exact expected meta-loss of each P, divided by the least one over all P,
+{best:.5g}; at this optimum αI + P = {1 - eigenvalue:.4f} H⁻¹, and both eigenvalues are
+{eigenvalue:.4f}. The table gives the meta-iterations (median of the seeds) after which the loss
+stays within a given distance of the optimum:
 
-| within | first P | {" | ".join(f"α = {s:g}" for s in CONFIG["shares"])} |
-|---|---|{"---|" * len(CONFIG["shares"])}
-{table}
+{rows}
 
-"Random" starts P from N(0, {CONFIG["starts"]["random"]:g}²), where the spectral radius is
-{wild[CONFIG["shares"][0]][0]:.2f} for α = 0 and {wild[CONFIG["shares"][-1]][0]:.2f} for the largest
-α in the mean of the seeds; {last:,} iterations were run.
+"Random" draws the first P from N(0, {CONFIG["starts"]["random"]:g}²). The spectral radius of the
+first A, averaged over the seeds, is {wild[CONFIG["shares"][0]][0]:.2f} for α = 0 and
+{wild[CONFIG["shares"][-1]][0]:.2f} for the largest α. All runs have {last:,} iterations.
 
 **Paper.** Figure 2b and c: a larger α gives smaller eigenvalues; with it the meta-loss is
-near-optimal in under 1000 iterations, where poorly chosen α take 100 times as many or fail.
+near-optimal in under 1000 iterations, whereas a poorly chosen α takes 100 times as many or fails.
 
-**Differs.** The paper prints neither the learning rate of this experiment, nor the number of
-particles, nor the first P. With the 1e-4 of its other experiments the best α is within 10 %
-after {quick:.0f} iterations and α = 0 after {slow:.0f}, {slow / quick:.0f} times as many, not
-100; none fails. Most of the advantage is there before training: at P = 0 the loss is
-{first[0.0]:.3g} times the least one for α = 0 and {first[CONFIG["shares"][-1]]:.3g} times for the
-largest α, least of all for α = {min(first, key=first.__getitem__):g}. The meta-losses here are
-exact, so that nothing needs the paper's smoothing.
+**Differs.** The paper does not print the learning rate, the number of particles or the first P of
+this experiment. With the 1e-4 of its other experiments, the best α is within 10 % after {quick:.0f}
+iterations and α = 0 after {slow:.0f}, {slow / quick:.0f} times as many instead of 100; no run
+fails. Most of the advantage exists before training: at P = 0 the loss is {first[0.0]:.3g} times the
+optimum for α = 0 and {first[CONFIG["shares"][-1]]:.3g} times for the largest α; it is least for α =
+{min(first, key=first.__getitem__):g}. The meta-losses are exact, so they need no smoothing.
 """
 
 
 FIGURE = Figure(
     name="fig2bc",
     title="Figure 2b and c: meta-training P at five nominal steps",
-    seen="Left, the moduli of two eigenvalues over meta-iterations reach a common optimum; right, "
-    "the meta-loss falls towards the exact optimum, from seven times it without a nominal "
-    "term and from little above it with one",
+    seen="Left, the moduli of the two eigenvalues approach common values; right, the meta-loss "
+    "falls to the exact optimum, from seven times the optimum without a nominal term and from "
+    "little above it with one",
     config=CONFIG,
     parts=tuple(f"{start} {share}" for start in CONFIG["starts"] for share in CONFIG["shares"]),
     compute=compute,

@@ -1,4 +1,4 @@
-"""What Theorem 1, as printed and as corrected, and Theorem 1' certify of what is stable."""
+"""The part of the stable steps that Theorem 1 and Theorem 1' certify."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -28,7 +28,7 @@ LIGHT = "#F8E0D2"
 
 
 def hessian(panel: str) -> NDArray[np.float64]:
-    """H of a panel."""
+    """The matrix H of a panel."""
     return np.asarray(example(CONFIG[panel]["hessian"]).hessian, np.float64)
 
 
@@ -38,7 +38,7 @@ def parameters(panel: str) -> NDArray[np.float64]:
 
 
 def preconditioner(panel: str, c: float) -> NDArray[np.float64]:
-    """P: c along the flattest direction of H; the counterexample to Theorem 1; a rotation."""
+    """The matrix P of a panel: symmetric, the counterexample to Theorem 1, or a rotation."""
     if panel == "symmetric":
         flattest = np.linalg.eigh(hessian(panel))[1][:, 0]
         return c * np.outer(flattest, flattest)
@@ -50,10 +50,10 @@ def _prime_margin(H: NDArray[np.float64], P: NDArray[np.float64], alpha: float) 
 
 
 def compute(panel: str) -> Any:
-    """For each c the steps that are stable and those that each statement certifies.
+    """Compute, for each c, the stable steps and those that each theorem certifies.
 
-    As printed, Theorem 1 asks for the eigenvalues of P alone, which must be real: it says of P
-    what it says of the diagonal matrix of them.
+    As printed, Theorem 1 depends only on the eigenvalues of P, which must be real, so a diagonal
+    matrix of them gives the same bounds.
     """
     H, found = hessian(panel), []
     for c in parameters(panel).tolist():
@@ -72,20 +72,22 @@ def compute(panel: str) -> Any:
     return rounded(found, 5)
 
 
-def false_share(panel: str, rows: list[dict[str, Any]]) -> float:
-    """The share of what Theorem 1 as printed certifies, for c of the panel, that is unstable."""
-    claimed = unstable = 0.0
-    for row in rows:
-        low, high = row["printed"] or (0.0, 0.0)
-        low = max(low, 0.0)
-        claimed += max(high - low, 0.0)
-        stable = sum(max(0.0, min(b, high) - max(a, low)) for a, b in row["stable"])
-        unstable += max(high - low - stable, 0.0)
-    return unstable / claimed if claimed else 0.0
+def _length(low: float, high: float) -> float:
+    """The length of the part of an interval with alpha >= 0."""
+    return max(0.0, high - max(low, 0.0))
+
+
+def false_share(rows: list[dict[str, Any]]) -> float:
+    """The share of the area that Theorem 1 as printed certifies which is unstable."""
+    claims = [(row["printed"], row["stable"]) for row in rows if row["printed"]]
+    stable = sum(
+        _length(max(a, low), min(b, high)) for (low, high), ends in claims for a, b in ends
+    )
+    return 1 - stable / sum(_length(*claim) for claim, _ in claims)
 
 
 def draw(data: Data) -> Any:
-    """The stable region, and in it, or beyond it, what is certified."""
+    """Draw the stable region and the certified regions."""
     use_style()
     figure, axes = plt.subplots(1, 3, figsize=(7.2, 3.1))
     for place, panel in zip(axes, PANELS, strict=True):
@@ -93,9 +95,9 @@ def draw(data: Data) -> Any:
         low, high = CONFIG[panel]["steps"]
         place.set(xlim=(CONFIG[panel]["from"], CONFIG[panel]["to"]), ylim=(low, high))
     axes[0].set_ylabel("nominal step α")
-    axes[0].set(title="(a) P symmetric", xlabel="c,  P = c u uᵀ, u flattest")
-    axes[1].set(title="(b) P triangular", xlabel="c,  P = [[0, c], [0, ½]]")
-    axes[2].set(title="(c) P a rotation", xlabel="c,  P = [[0, c], [−c, 0]]")
+    axes[0].set(title="(a) P symmetric", xlabel="c  in  P = c u uᵀ")
+    axes[1].set(title="(b) P triangular", xlabel="c  in  P = [[0, c], [0, ½]]")
+    axes[2].set(title="(c) P a rotation", xlabel="c  in  P = [[0, c], [−c, 0]]")
     _words(axes)
     figure.tight_layout(w_pad=1.2)
     return figure
@@ -119,7 +121,7 @@ def _region(axes: Any, panel: str, rows: list[dict[str, Any]]) -> None:
 def _bands(
     c: NDArray[np.float64], intervals: list[list[list[float]]]
 ) -> Iterator[tuple[NDArray[np.float64], ...]]:
-    """c and both ends of the k-th interval, for each stretch of c where there are so many."""
+    """Yield c and the ends of the k-th interval, for each range of c that has so many."""
     for k in range(max(len(row) for row in intervals)):
         there = np.array([len(row) > k for row in intervals])
         edges = np.flatnonzero(np.diff(np.r_[False, there, False]))
@@ -129,14 +131,14 @@ def _bands(
 
 
 def _words(axes: Any) -> None:
-    """Each region is named where it lies."""
+    """Label the regions."""
     for place, x, y, text, colour in (
         (axes[0], 8.5, 0.95, "stable", BLUE),
         (axes[1], -0.65, 0.29, "stable", BLUE),
         (axes[1], 2.1, 0.26, "unstable, yet\ncertified\nas printed", ORANGE),
         (axes[2], 0.48, 0.64, "stable", BLUE),
         (axes[2], 0.0, 0.33, "Theorem 1'", "white"),
-        (axes[2], 0.0, 1.04, "Theorem 1 says nothing", GREY),
+        (axes[2], 0.0, 1.04, "Theorem 1 does not apply", GREY),
     ):
         place.text(x, y, text, color=colour, fontsize=8, ha="center", va="center", zorder=6)
     for place, text, at, near in (
@@ -150,9 +152,9 @@ def _words(axes: Any) -> None:
 
 
 def caption(data: Data) -> str:
-    """What is seen, what the paper states, what differs."""
-    area = {panel: _areas(panel, data[panel]) for panel in PANELS}
-    share = false_share("triangular", data["triangular"])
+    """Describe the picture, the paper's theorem, and the differences."""
+    area = {panel: _areas(data[panel]) for panel in PANELS}
+    share = false_share(data["triangular"])
     flat = data["symmetric"]
     c = parameters("symmetric")
     last = {
@@ -162,23 +164,25 @@ def caption(data: Data) -> str:
     eigenvalues = np.linalg.eigvalsh(hessian("symmetric"))
     kappa = eigenvalues[-1] / eigenvalues[0]
     return f"""
-**Seen.** Light blue, between blue lines: the nominal steps α ≥ 0 that are exactly stable, over a
-parameter c of P. Hatched orange: what Theorem 1 certifies as it is printed, from the eigenvalues of
-P. Green: what Theorem 1', |P - (1/h - α) I| ≤ 1/h, certifies. (a) H of (A.30), P = c u uᵀ along its
-flattest direction: for symmetric P both theorems are the same, and certify
-{area["symmetric"]["printed"]:.0%} of the area that is stable. (b) H = [[2, 1], [1, 2]]: {share:.0%}
-of what Theorem 1 as printed certifies is unstable (hatched where it is not blue). Theorem 1'
-certifies {area["triangular"]["prime"]:.1%} of the stable area. (c) P a rotation, whose eigenvalues
-are not real: Theorem 1 says nothing, Theorem 1' certifies {area["rotation"]["prime"]:.0%} of the
-stable area; for c ≠ 0 stability needs a nominal term.
+**Seen.** Theorem 1 certifies only a corner of the stable steps in (a), certifies unstable steps in
+(b), and says nothing in (c). Light blue, between blue lines: the nominal steps α ≥ 0 that are
+exactly stable, over a parameter c of P. Hatched orange: the steps that Theorem 1 as printed
+certifies, from the eigenvalues of P. Green: the steps that Theorem 1', |P - (1/h - α) I| ≤ 1/h,
+certifies. (a) H of (A.30) and P = c u uᵀ, where u is the direction of least curvature: for
+symmetric P the two theorems agree, and certify {area["symmetric"]["printed"]:.0%} of the stable
+area. (b) H = [[2, 1], [1, 2]]: {share:.0%} of what Theorem 1 as printed certifies is unstable
+(hatched without blue). Theorem 1' certifies {area["triangular"]["prime"]:.1%} of the stable area.
+(c) P is a rotation, whose eigenvalues are not real, so Theorem 1 does not apply. Theorem 1'
+certifies {area["rotation"]["prime"]:.0%} of the stable area. If c ≠ 0, stability needs a nominal
+term.
 
 **Paper.** Theorem 1: (9) and (10) suffice for every diagonalizable P with real eigenvalues.
 
-**Differs.** They suffice for symmetric P only (docs/errata.md), and there they are cautious: some
-step is certified up to c = {last["printed"]:.3g} and stable up to c = {last["stable"]:.3g}, a ratio
-near the condition number of H, {kappa:.3g}, above which it cannot be. In (b)
-the eigenvalues of P are 0 and 1/2 for every c, so (9) and (10) cannot see c at all. Corrected,
-Theorem 1 says nothing in (b) but at c = 0, and nothing in (c).
+**Differs.** They suffice only for symmetric P (docs/errata.md), and there they are cautious: some
+step is certified up to c = {last["printed"]:.3g}, and some step is stable up to c =
+{last["stable"]:.3g}. The ratio is close to the condition number of H, {kappa:.3g}, which it cannot
+exceed. In (b) the eigenvalues of P are 0 and 1/2 for every c, so (9) and (10) do not depend on c.
+The corrected Theorem 1 applies in (b) and (c) only at c = 0.
 """
 
 
@@ -188,24 +192,20 @@ def _covers(row: dict[str, Any], name: str) -> bool:
     return any(high >= max(low, 0.0) for low, high in intervals)
 
 
-def _areas(panel: str, rows: list[dict[str, Any]]) -> dict[str, float]:
-    """What the statements truly certify as shares of the stable area with alpha >= 0."""
-
-    def length(low: float, high: float) -> float:
-        return max(0.0, high - max(low, 0.0))
-
-    stable = sum(length(*ends) for row in rows for ends in row["stable"])
+def _areas(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """The areas that the theorems certify, as shares of the stable area with alpha >= 0."""
+    stable = sum(_length(*ends) for row in rows for ends in row["stable"])
     return {
-        name: sum(length(*row[name]) for row in rows if row[name]) / stable
+        name: sum(_length(*row[name]) for row in rows if row[name]) / stable
         for name in ("printed", "prime")
     }
 
 
 FIGURE = Figure(
     name="regions",
-    title="What Theorem 1 certifies, and what is stable",
+    title="Stable steps, and those that Theorem 1 certifies",
     seen="Three panels of stable regions: Theorem 1 covers a corner of one, claims unstable steps "
-    "in the second and says nothing in the third",
+    "in the second and does not apply in the third",
     config=CONFIG,
     parts=PANELS,
     compute=compute,

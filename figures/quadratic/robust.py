@@ -1,4 +1,4 @@
-"""Robust stability over the size of the disturbance: certified, refuted with a witness, unknown."""
+"""Robust stability over the size of the disturbance: certified, refuted or unknown."""
 
 from collections import Counter
 from typing import Any
@@ -21,7 +21,7 @@ from figures.quadratic.robust_cases import (
 
 
 def draw(data: Data) -> Any:
-    """The example over the size, its box, and random problems."""
+    """Draw the example over the size, its disturbances, and random problems."""
     use_style()
     figure, axes = plt.subplots(1, 3, figsize=(7.4, 2.9), width_ratios=(1.1, 0.85, 1.2))
     _curve(axes[0], data[CURVE])
@@ -43,7 +43,7 @@ def _curve(axes: Any, rows: list[dict[str, Any]]) -> None:
     axes.text(0.65, 1.05, "refuted", color=ORANGE, fontsize=8)
     axes.text(0.04, 1.225, "grey: Lemma 3\nas printed holds", color=GREY, fontsize=8, va="top")
     axes.set(title="(a) counterexample", xlabel="size of the disturbance d̄", xlim=(0, 1.3))
-    axes.set(ylabel="largest spectral radius seen", ylim=(0.99, 1.24))
+    axes.set(ylabel="largest spectral radius found", ylim=(0.99, 1.24))
 
 
 def _square(axes: Any, found: dict[str, Any]) -> None:
@@ -63,7 +63,7 @@ def _square(axes: Any, found: dict[str, Any]) -> None:
         "unstable", (0.72, 0.05), xytext=(0.35, 0.3), color=ORANGE, fontsize=8, ha="center",
         arrowprops={"arrowstyle": "-", "color": ORANGE, "lw": 0.8},
     )  # fmt: skip
-    axes.set(title="(b) its box, d̄ = 1", xlabel="d₁", ylabel="d₂", xticks=[0, 1], yticks=[0, 1])
+    axes.set(title="(b) the box d̄ = 1", xlabel="d₁", ylabel="d₂", xticks=[0, 1], yticks=[0, 1])
     axes.set_aspect("equal")
 
 
@@ -91,67 +91,46 @@ def _strips(axes: Any, data: Data) -> None:
         "unknown", (0.995, ticks[-1][0]), xytext=(0.7, ticks[-1][0]), color="white", fontsize=8,
         ha="center", va="center", arrowprops={"arrowstyle": "-", "color": "white", "lw": 0.9},
     )  # fmt: skip
-    axes.set(title="(c) random problems", xlabel="size, over the smallest refuted")
+    axes.set(title="(c) random problems", xlabel="size / smallest refuted size")
 
 
 def caption(data: Data) -> str:
-    """What is seen, what the paper states, what differs."""
+    """Describe the picture, the paper's lemma, and the differences."""
     rows = data[CURVE]
-    by_status = {
-        status: [
-            s for s, row in zip(sizes().tolist(), rows, strict=True) if row["status"] == status
-        ]
-        for status in STATUSES
-    }
+    status = np.array([row["status"] for row in rows])
+    certified = sizes()[status == "certified"].max()
     printed = max(s for s, row in zip(sizes().tolist(), rows, strict=True) if row["printed"])
     at = next(row for s, row in zip(sizes(), rows, strict=True) if s >= printed)
     d = data[BOX]["witness"]
-    counts = {n: _counts(data, names) for n, names in problems().items()}
-    arguments = Counter(
-        by.partition(",")[0]
-        for names in problems().values()
-        for name in names
-        for status, by in data[name]
-        if status == "certified"
+    answers = {n: np.array([data[name] for name in names]) for n, names in problems().items()}
+    unknown = {n: np.sum(found[..., 0] == "unknown") for n, found in answers.items()}
+    listed = " and ".join(
+        f"{count} of {answers[n][..., 0].size} at N = {n}" for n, count in unknown.items() if count
     )
-    unknown = {n: c["unknown"] for n, c in counts.items() if c["unknown"]}
-    open_ = ", ".join(
-        f"{number} of {counts[n].total()} at N = {n}" for n, number in unknown.items()
-    )
+    every = np.concatenate(list(answers.values()))
+    sure = every[..., 0] == "certified"
+    below = fractions()[np.logical_and.accumulate(sure.all(axis=0))].max()
+    arguments = Counter(by.partition(",")[0] for by in every[sure, 1])
     rests = ", ".join(f"{name} ({count})" for name, count in arguments.most_common())
-    below = [f for f in fractions().tolist() if _all_certified(data, f)]
     return f"""
-**Seen.** Is I - αH - Δ P̃ H stable for every Δ = diag(d), 0 < dᵢ ≤ d̄ᵢ, of (15)? (a) The
-counterexample of docs/errata.md with P̃ ≥ 0: certified up to d̄ =
-{max(by_status["certified"]):.2f}, refuted from {min(by_status["refuted"]):.2f} on; in grey, where
-(16) and (17) hold. (b) Its box at d̄ = 1: the unstable part, and the witness that was found, d =
-({d[0]:.3g}, {d[1]:.1g}), whose instability is proved in rational arithmetic. (c)
-{CONFIG["problems"]} random problems for each N, a row each, over the size of d̄ in units of the
-smallest that is refuted: blue certified, grey unknown, orange refuted. Up to {max(below):.3g} of
-the edge every problem is certified; unknown are {open_}.
+**Seen.** Is I - αH - Δ P̃ H stable for every Δ = diag(d), 0 < dᵢ ≤ d̄ᵢ, of (15)? The answer is
+certified, refuted or, rarely, unknown. (a) The counterexample of docs/errata.md with P̃ ≥ 0 is
+certified up to d̄ = {certified:.2f} and refuted from {sizes()[status == "refuted"].min():.2f} on;
+in the grey range (16) and (17) hold. (b) The box of disturbances with d̄ = 1: the unstable region,
+and the witness that the search found, d = ({d[0]:.3g}, {d[1]:.1g}), whose instability is proved in
+rational arithmetic. (c) {CONFIG["problems"]} random problems for each N, a row each, over the size
+of d̄ in units of the smallest that is refuted: blue is certified, grey unknown, orange refuted. Up
+to {below:.3g} of the smallest refuted size every problem is certified; the answer is unknown for
+{listed}.
 
-**Paper.** Lemma 3: (16) and (17) suffice for P̃ that commutes with every Δ, that is diagonal P̃. No
-figure.
+**Paper.** Lemma 3: (16) and (17) suffice if P̃ commutes with every Δ, that is, for diagonal P̃.
+There is no figure.
 
-**Differs.** Without the commutation (16) and (17) hold up to d̄ = {printed:.2f} in (a), where the
-radius reaches {at["worst_radius"]:.3f}: {printed / max(by_status["certified"]):.1f} times the size
-that is stable. The answers of (c) need no such assumption. They rest on {rests}.
+**Differs.** In (a) the matrices do not commute, and (16) and (17) hold up to d̄ = {printed:.2f},
+where the radius reaches {at["worst_radius"]:.3f}. This is {printed / certified:.1f} times the
+largest certified size. The answers in (c) need no commutation. They rest on these arguments, with
+the number of answers: {rests}.
 """
-
-
-def _counts(data: Data, names: list[str]) -> Counter[str]:
-    return Counter(status for name in names for status, _ in data[name])
-
-
-def _all_certified(data: Data, fraction: float) -> bool:
-    """Up to this fraction."""
-    last = int(np.argmin(np.abs(fractions() - fraction)))
-    return all(
-        status == "certified"
-        for names in problems().values()
-        for name in names
-        for status, _ in data[name][: last + 1]
-    )
 
 
 FIGURE = Figure(

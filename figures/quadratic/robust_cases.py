@@ -1,4 +1,4 @@
-"""What is asked about robust stability, and the answers."""
+"""The problems of robust stability, and their answers."""
 
 from typing import Any
 
@@ -31,17 +31,17 @@ STATUSES = ("certified", "unknown", "refuted")
 
 
 def sizes() -> Array:
-    """The sizes s of panel (a); dbar = (s, s)."""
+    """The sizes s of panel (a), where dbar = (s, s)."""
     return np.linspace(*CONFIG["sizes"])
 
 
 def fractions() -> Array:
-    """The sizes of panel (c), over the largest at which the search refutes nothing."""
+    """The sizes of panel (c), in units of the largest that the search does not refute."""
     return np.linspace(*CONFIG["fractions"])
 
 
 def problem(rng: np.random.Generator, n: int) -> tuple[Array, Array, float, Array]:
-    """H of condition up to 100, any P~, alpha inside its interval, dbar over a decade."""
+    """Draw H with condition number up to 100, P~, a stable alpha, and dbar over a decade."""
     Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
     H = (Q * 10 ** -rng.uniform(0, 2, n)) @ Q.T
     H = (H + H.T) / 2
@@ -50,7 +50,7 @@ def problem(rng: np.random.Generator, n: int) -> tuple[Array, Array, float, Arra
 
 
 def edge(H: Array, P: Array, alpha: float, bound: Array) -> float:
-    """The largest scale of P~ at which the search refutes nothing."""
+    """The largest scale of P~ that the search does not refute."""
     low, high = 0.0, 1e3
     for _ in range(30):
         middle = (low + high) / 2
@@ -60,7 +60,7 @@ def edge(H: Array, P: Array, alpha: float, bound: Array) -> float:
 
 
 def compute(part: str) -> Any:
-    """The statuses over the size; the radius over the box; the statuses of a random problem."""
+    """Compute the answers over the size, the radius over the box, or those of a random problem."""
     if part == CURVE:
         return rounded([_asked(s) for s in sizes().tolist()], 6)
     if part == BOX:
@@ -74,7 +74,7 @@ def compute(part: str) -> Any:
 
 
 def counterexample() -> tuple[Array, Array, float, Array]:
-    """H, P~, alpha and dbar of the counterexample to Lemma 3 as printed."""
+    """Return H, P~, alpha and dbar of the counterexample to Lemma 3 as printed."""
     shown = example(CONFIG["example"])
     H, P, bound = (
         np.asarray(one, np.float64)
@@ -85,12 +85,12 @@ def counterexample() -> tuple[Array, Array, float, Array]:
 
 
 def _asked(size: float) -> dict[str, Any]:
-    """What is known of the example at a size, and whether (16) and (17) hold there."""
+    """The answer for the example at a size, and whether (16) and (17) hold there."""
     H, P, alpha, unit = counterexample()
     report = robust_stability(H, P, alpha, size * unit)
     low, high = lemma3_bounds(H, alpha, size * unit)
     p = np.linalg.eigvalsh(P)
-    # The example's P~ has rank one: its eigenvalue 0 is computed to rounding.
+    # P~ has rank one; its eigenvalue 0 is computed up to rounding.
     return {
         "status": report.status,
         "worst_radius": report.worst_spectral_radius,
@@ -100,7 +100,7 @@ def _asked(size: float) -> dict[str, Any]:
 
 
 def _box() -> Any:
-    """The spectral radius over the unit box [d_2, d_1], and the witness of its instability."""
+    """The spectral radius over the unit box, ``[d_2, d_1]``, and the witness of instability."""
     (H, P, alpha, unit), axis = counterexample(), np.linspace(0, 1, CONFIG["box_points"])
 
     def radius(d: Array) -> float:
@@ -112,7 +112,7 @@ def _box() -> Any:
 
 
 def problems() -> dict[int, list[str]]:
-    """The parts of panel (c) by dimension."""
+    """The parts of panel (c), by dimension."""
     return {
         n: [f"N = {n} no. {k}" for k in range(CONFIG["problems"])] for n in CONFIG["dimensions"]
     }

@@ -1,4 +1,4 @@
-"""Two panels of every experiment: meta-loss over outer steps, training loss over inner steps."""
+"""The two panels of an experiment: meta-loss over outer steps, training loss over inner steps."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,12 +10,12 @@ from figures.engine.style import GREY, plt, use_style
 from figures.star.inner_runs import HORIZON
 from lopt.meta.evaluation.curves import clipped
 
-# Ticks of an axis that spans less than a decade.
+# Ticks for an axis that spans less than a decade.
 FINE = (1, 2, 3, 4, 5, 7)
 
 
 class Curve(NamedTuple):
-    """An optimizer in a figure: its label, its runs (a meta-training seed each), its look."""
+    """An optimizer in a figure: its label, its runs (one per meta-training seed), its style."""
 
     label: str
     runs: tuple[str, ...]
@@ -24,21 +24,22 @@ class Curve(NamedTuple):
 
 
 def draw(data: Data, curves: Sequence[Curve], title: str) -> Any:
-    """Both panels side by side."""
+    """Draw both panels side by side."""
     use_style()
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.7))
     meta_panel(left, data, curves)
     inner_panel(right, data, curves)
-    left.set_title(f"Meta-training: {title}")
-    right.set_title("Use, held-out seeds")
+    left.set_title(title)
+    right.set_title("Inner training, held-out seeds")
     right.legend(fontsize=7.5, loc="lower left")
     figure.tight_layout()
     return figure
 
 
 def meta_panel(axes: Any, data: Data, curves: Sequence[Curve]) -> None:
-    """The smoothed meta-loss of every run, the median of an optimizer's runs in bold; a level where
-    nothing is learned.
+    """Draw the smoothed meta-loss of every run and the median of an optimizer's runs in bold.
+
+    A baseline is a horizontal line.
     """
     lows, tops = [], []
     for label, runs, colour, style in curves:
@@ -60,11 +61,10 @@ def meta_panel(axes: Any, data: Data, curves: Sequence[Curve]) -> None:
 
 
 def inner_panel(axes: Any, data: Data, curves: Sequence[Curve]) -> None:
-    """The training loss of every run, the mean over held-out seeds; losses are cut at the ceiling.
+    """Draw the training loss of every run, a mean over held-out seeds, and the median in bold.
 
-    The median of an optimizer's runs is in bold.
+    Losses are cut at the ceiling.
     """
-    axes.axvline(HORIZON, color="black", ls="--", lw=0.9)
     lows, ceiling = [], data[curves[0].runs[0]]["ceiling"]
     for label, runs, colour, style in curves:
         shown = [cut(data[run], ceiling).mean(axis=0) for run in runs]
@@ -80,17 +80,23 @@ def inner_panel(axes: Any, data: Data, curves: Sequence[Curve]) -> None:
         lows.append(np.nanmin(short))
     axes.set(xlabel="inner step", ylabel="training loss", xscale="log", yscale="log")
     axes.set_ylim(max(0.6 * min(lows), 1e-4), 1.1 * ceiling)
-    axes.text(HORIZON * 1.07, 0.97 * ceiling, "horizon", fontsize=7.5, va="top", color=GREY)
+    mark_horizon(axes, ceiling)
     plain(axes.yaxis)
 
 
+def mark_horizon(axes: Any, ceiling: float) -> None:
+    """Draw a dashed line at the horizon of meta-training, with its name."""
+    axes.axvline(HORIZON, color="black", ls="--", lw=0.9)
+    axes.text(HORIZON * 1.07, 0.97 * ceiling, "horizon", fontsize=7.5, va="top", color=GREY)
+
+
 def cut(found: Any, ceiling: float) -> Any:
-    """Losses at most the ceiling, which also stands for what is not finite."""
+    """Cut losses at the ceiling, which also replaces values that are not finite."""
     return clipped(np.array(found["curves"], float), ceiling)
 
 
 def plain(axis: Any, subs: Sequence[float] = (1, 2, 5)) -> None:
-    """Decimal numbers on a logarithmic axis."""
+    """Label a logarithmic axis with decimal numbers."""
     axis.set_major_locator(plt.matplotlib.ticker.LogLocator(subs=subs))
     axis.set_major_formatter(plt.matplotlib.ticker.FormatStrFormatter("%g"))
     axis.set_minor_formatter(plt.matplotlib.ticker.NullFormatter())

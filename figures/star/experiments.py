@@ -1,6 +1,5 @@
-"""What the meta-training runs and their use beyond the horizon come to, run by run."""
+"""The outcomes of the meta-training runs and of their use beyond the horizon."""
 
-import json
 from itertools import pairwise
 from typing import Any
 
@@ -13,26 +12,26 @@ from figures.star import inner_runs, meta_runs
 
 Array = NDArray[np.float64]
 
-# Outer steps over which the level of the meta-loss is taken: one episode of both pairs.
+# The level of the meta-loss is a mean over so many outer steps, one episode of both pairs.
 EPISODE = 40
 
 
 def collect(name: str) -> dict[str, Any]:
-    """Everything a figure says of one optimizer, computed first where it is missing."""
+    """Return all results about one optimizer; missing runs are done first."""
     known = meta_runs.experiments()
     if name in known and meta_runs.state(name) != "kept":
         meta_runs.do(name, known[name])
     if not inner_runs.is_kept(name):
         inner_runs.do(name)
-    found = inner(json.loads(_file(f"{name}.inner")))
+    found = inner(meta_runs.kept(f"{name}.inner"))
     if inner_runs.is_kept(f"{name}{inner_runs.FAR}"):
-        found["far"] = inner(json.loads(_file(f"{name}{inner_runs.FAR}.inner")))
+        found["far"] = inner(meta_runs.kept(f"{name}{inner_runs.FAR}.inner"))
     return {**found, **outer(name)} if name in known else found
 
 
 def outer(name: str) -> dict[str, Any]:
-    """The meta-losses of a kept run: smoothed for pictures, their level, the share cut."""
-    run = json.loads(_file(name))
+    """Return the meta-losses of a kept run: smoothed, their level, and the share that is cut."""
+    run = meta_runs.kept(name)
     losses = np.array(run["meta_loss"])
     return {
         "outer": rounded(moving_average(losses)[9::10], 4),
@@ -41,17 +40,13 @@ def outer(name: str) -> dict[str, Any]:
     }
 
 
-def _file(name: str) -> str:
-    return (meta_runs.KEPT / f"{name}.json").read_text("utf-8")
-
-
 def inner(kept: dict[str, Any]) -> dict[str, Any]:
-    """The outcome of held-out seeds: levels, what became of them, and points of their curves."""
+    """Return the outcome of held-out seeds: losses, events, and points of their curves."""
     losses = np.array(kept["losses"], float)
     bins, length = kept["horizon"] // kept["bin"], losses.shape[1]
     window = max(1, bins // 10)
     level = losses[:, bins - window : bins].mean(axis=1)
-    # Means over a tenth of the horizon, so that "for good" speaks of the run and not of a batch.
+    # Means over a tenth of the horizon, so that a rise is one of the run and not of a batch.
     coarse = losses[:, : length // window * window].reshape(len(losses), -1, window).mean(axis=2)
     edges = points(length)
     thinned = [losses[:, a:b].mean(axis=1) for a, b in pairwise(edges)]
@@ -78,12 +73,12 @@ def inner(kept: dict[str, Any]) -> dict[str, Any]:
 
 
 def points(length: int, count: int = 160) -> NDArray[np.intp]:
-    """Edges of bins that widen with the logarithm, from single ones on."""
+    """Return the edges of bins that widen logarithmically."""
     return np.unique(np.round(np.geomspace(1, length + 1, count)).astype(int)) - 1
 
 
 def first_above(curve: Array, ceiling: float, width: int) -> int | None:
-    """The inner step at which the first bin that is not finite or above the ceiling begins.
+    """Return the inner step where the first bin that is not finite or above the ceiling begins.
 
     Examples
     --------
@@ -95,7 +90,7 @@ def first_above(curve: Array, ceiling: float, width: int) -> int | None:
 
 
 def rises_for_good(curve: Array, level: float, width: int, horizon: int) -> int | None:
-    """The inner step, from the horizon on, after which no bin is at the level or below it.
+    """Return the inner step, from the horizon on, after which all bins are above the level.
 
     Examples
     --------
@@ -110,7 +105,7 @@ def rises_for_good(curve: Array, level: float, width: int, horizon: int) -> int 
 
 
 def outer_steps_to(level: Array, target: float) -> int | None:
-    """The first outer step, once there was a whole episode, with its mean at the target or below.
+    """Return the first outer step, after a whole episode, whose level is at most the target.
 
     Examples
     --------

@@ -1,13 +1,13 @@
-"""What the meta-trained optimizers do far beyond their horizon, and what tuned baselines do.
+"""Training with the meta-trained optimizers far beyond their horizon, and with tuned baselines.
 
-    python -m figures.star.inner_runs              list them and which are kept
-    python -m figures.star.inner_runs NAME ...     do these
-    python -m figures.star.inner_runs --all        do all that are missing and can be done, in order
+    python -m figures.star.inner_runs              list the runs and their states
+    python -m figures.star.inner_runs NAME ...     train with these
+    python -m figures.star.inner_runs --all        train with all that are missing, in order
 
-NAME is a run of figures.star.meta_runs that is kept, `adam` or `nadamw`. Five held-out
-seeds train for ten horizons, with NAME-far for fifty. What is kept is in
-figures/results/runs/NAME.inner.json: means of the training loss over bins of 50 steps, seed by
-seed, and the monitor at a tenth of the horizon and at it, for those of BEYOND ten times beyond it.
+NAME is a kept run of figures.star.meta_runs, `adam` or `nadamw`. Five held-out seeds train for ten
+horizons, or for fifty with NAME-far. figures/results/runs/NAME.inner.json keeps means of the
+training loss over bins of 50 steps for each seed, and the results of the monitor at a tenth of the
+horizon and at the horizon, for the runs in BEYOND also at ten times the horizon.
 """
 
 import json
@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from figures.engine import listing
 from figures.engine.store import rounded, write
 from figures.star.meta_runs import KEPT, TASK, experiments
-from lopt.meta.config import TrainConfig
 from lopt.meta.evaluation.curves import held_out_keys, meta_loss, training_curves
 from lopt.meta.evaluation.tuning import Baseline, baselines, tune
 from lopt.meta.training.watch import probe
@@ -37,15 +36,15 @@ SEEDS, HORIZON, STEPS, LONG, BIN = 5, 2000, 20_000, 100_000, 50
 HEADLINE = ("star-wd0.1-0", "blackbox-0", "hyperparam-0", "adam")
 FAR = "-far"
 BLOCKED = "its meta-training is missing"
-# Where the monitor looks beyond the horizon, too.
+# The runs that the monitor also measures beyond the horizon.
 BEYOND = ("star-wd0.1-0", "star-wd0.5-0", "blackbox-0", "hyperparam-0")
-# Random draws of NAdamW's constants, judged on one seed, and how many of them on all seeds.
+# The number of random draws for NAdamW, judged on one seed, and of those judged on all seeds.
 DRAWS, FINALISTS = 64, 8
 BASELINES = ("adam", "nadamw")
 
 
 def names() -> list[str]:
-    """What there is to do."""
+    """The names of all runs."""
     return [*BASELINES, *experiments(), *(f"{name}{FAR}" for name in HEADLINE)]
 
 
@@ -55,12 +54,12 @@ def _task() -> Task:
 
 
 def steps(name: str) -> int:
-    """Inner steps that each of its seeds takes."""
+    """The number of inner steps of each seed."""
     return LONG if name.endswith(FAR) else STEPS
 
 
 def do(name: str) -> None:
-    """Train with it and keep the outcome."""
+    """Train with an optimizer and keep the outcome."""
     own = name.removesuffix(FAR)
     found = _baseline(own, steps(name)) if own in BASELINES else _learned(own, steps(name))
     curves = found.pop("curves")
@@ -78,15 +77,15 @@ def do(name: str) -> None:
 
 
 def binned(curves: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Means over bins of so many steps, ``[seeds, bins]``; not finite where a loss of them is."""
+    """Return means over bins of `BIN` steps, ``[seeds, bins]``; they may not be finite."""
     seeds, length = curves.shape
     parts = curves[:, : length // BIN * BIN].astype(np.float64).reshape(seeds, -1, BIN)
     return parts.mean(axis=2)
 
 
 def _learned(name: str, length: int) -> dict[str, Any]:
-    """The curves of a meta-trained optimizer, seed after seed, and what the monitor sees."""
-    config, theta = _theta(name)
+    """Return the curves of a meta-trained optimizer and the monitor's results."""
+    config, theta = experiments()[name], load(KEPT / f"{name}.npz").meta_parameters
     found = training_curves(
         _task(),
         config.optimizer_config.make,
@@ -104,12 +103,8 @@ def _learned(name: str, length: int) -> dict[str, Any]:
     return {"curves": found, "monitor": rounded(points, 5)}
 
 
-def _theta(name: str) -> tuple[TrainConfig, Any]:
-    return experiments()[name], load(KEPT / f"{name}.npz").meta_parameters
-
-
 def _baseline(name: str, length: int) -> dict[str, Any]:
-    """The best constants by the meta-loss, every candidate's, and the curves of the best."""
+    """Return the candidates with their meta-losses, the best constants, and their curves."""
     adam, _, nadamw = baselines(search=DRAWS)
     keys, task = held_out_keys(SEEDS), _task()
     found: dict[str, Any] = {}
@@ -128,7 +123,7 @@ def _baseline(name: str, length: int) -> dict[str, Any]:
 
 
 def _search(baseline: Baseline, keys: jax.Array) -> list[dict[str, Any]]:
-    """Every candidate with its mean meta-loss, so many at a time."""
+    """Return every candidate with its mean meta-loss."""
     found = []
     for first in range(0, len(baseline.candidates), FINALISTS):
         group = baseline.candidates[first : first + FINALISTS]
@@ -151,25 +146,25 @@ def _progress(name: str, total: int) -> Callable[[int], None]:
 
 
 def is_kept(name: str) -> bool:
-    """Whether its curves are in the repository."""
+    """Whether the curves of a run are kept."""
     return (KEPT / f"{name}.inner.json").exists()
 
 
 def can_be_done(name: str) -> bool:
-    """Whether the meta-training that it needs is kept."""
+    """Whether the meta-training that a run needs is kept."""
     own = name.removesuffix(FAR)
     return own in BASELINES or (KEPT / f"{own}.npz").exists()
 
 
 def state(name: str) -> str:
-    """How far it is."""
+    """The state of a run."""
     if not can_be_done(name):
         return BLOCKED
     return listing.KEPT if is_kept(name) else "missing"
 
 
 def main(arguments: list[str]) -> int:
-    """List what there is, or do what is asked for; return the exit code."""
+    """List the runs, or train with those that are named; return the exit code."""
     states = {name: state(name) for name in names()}
     return listing.main("inner_runs", arguments, states, do, skip=(BLOCKED,))
 

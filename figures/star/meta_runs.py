@@ -1,12 +1,12 @@
-"""The meta-training runs behind Figure 3 and its ablations: done one after another, kept small.
+"""The meta-training runs behind Figure 3 and its ablations.
 
-    python -m figures.star.meta_runs              list them and how far each is
-    python -m figures.star.meta_runs NAME ...     do these; what was stopped goes on
+    python -m figures.star.meta_runs              list the runs and their states
+    python -m figures.star.meta_runs NAME ...     do these; interrupted ones are resumed
     python -m figures.star.meta_runs --all        do all that are missing, in order
 
-A run works in runs/experiments/NAME. What is kept of it when it is complete is in
-figures/results/runs: NAME.json with configuration, versions, meta-losses and what the monitor saw,
-and NAME.npz with the meta-parameters.
+A run works in runs/experiments/NAME. When it is complete, figures/results/runs keeps NAME.json,
+with configuration, versions, meta-losses and the monitor's results, and NAME.npz, with the
+meta-parameters.
 """
 
 import json
@@ -29,8 +29,8 @@ from lopt.meta.run.directory import RunDirectory
 from lopt.meta.training.loop import train
 from lopt.meta.training.watch import Watch
 
-# The same for every run. The paper has 10 times smaller a learning rate, constant, and prints
-# neither outer steps nor particles.
+# The settings that all runs share. The paper has a constant learning rate, ten times smaller, and
+# prints neither outer steps nor particles.
 BUDGET: dict[str, Any] = {
     "outer_steps": 600,
     "pairs": 2,
@@ -38,11 +38,11 @@ BUDGET: dict[str, Any] = {
     "learning_rate": 1e-3,
     "final_learning_rate": 0.1,
     "monitor_every": 0,
-    # A random last layer pushes all weights one way before anything is learned. With it Blackbox
-    # at the printed constants never leaves the loss of chance (blackbox-printed).
+    # A random last layer moves all weights in one direction before anything is learned. With it,
+    # Blackbox at the printed constants never gets below the loss of chance (blackbox-printed).
     "initial_head_scale": 0.0,
 }
-# The paper's beta_1 is 1e-3, for which tuned Adam's rate is the better start.
+# The paper's beta_1 is 1e-3; the rate of tuned Adam is a better initial value.
 NOMINAL: dict[str, Any] = {"nominal_step": 0.003}
 TASK = "fashion-mnist-mlp"
 SEEDS = {"star-wd0.1": 3, "star-wd0.5": 3, "blackbox": 3, "hyperparam": 3}
@@ -50,7 +50,7 @@ PLACE, KEPT = ROOT / "runs" / "experiments", RESULTS / "runs"
 
 
 def experiments() -> dict[str, TrainConfig]:
-    """Every run by name, those of Figure 3 first, seed by seed."""
+    """Return every run by name, those of Figure 3 first, seed by seed."""
     found = {}
     for name, preset in presets().items():
         task, _, kind = name.partition(f"{TASK}-")
@@ -66,8 +66,8 @@ def experiments() -> dict[str, TrainConfig]:
 
 
 def _besides(found: dict[str, TrainConfig]) -> dict[str, TrainConfig]:
-    """Runs beside the comparison: a smaller beta_3; random heads, for longer; and the four of
-    Figure 3 with ten times the outer steps.
+    """Return runs outside the comparison: with a smaller beta_3, with random heads for longer, and
+    those of Figure 3 with ten times the outer steps.
     """
     long: dict[str, Any] = {
         "initial_head_scale": None, "outer_steps": 2000, "devices": 2, "monitor_every": 500,
@@ -89,21 +89,26 @@ def _order(name: str, config: TrainConfig) -> tuple[bool, int]:
 
 
 def do(name: str, config: TrainConfig) -> None:
-    """Go on with a run to its end, and keep what is small of it."""
+    """Start or resume a run, train to its end, and keep its results."""
     run, task = RunDirectory(PLACE / name), config.make_task()
     if not run.result.exists():
         resume, watch = run.config_file.exists(), Watch(config, task)
         with Display(config, run.path) as display:
             train(config, run, task=task, resume=resume, monitor=watch.measure, observer=display)
     if run.read_config() != config:
-        raise ValueError(f"{run.path} holds another run. Remove it.")
+        raise ValueError(f"{run.path} holds a run with another configuration; remove it.")
     KEPT.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run.result, KEPT / f"{name}.npz")
     write(KEPT / f"{name}.json", json.dumps(summary(run)) + "\n")
 
 
+def kept(name: str) -> Any:
+    """Read a record that is kept."""
+    return json.loads((KEPT / f"{name}.json").read_text("utf-8"))
+
+
 def summary(run: RunDirectory) -> dict[str, Any]:
-    """What is kept of a complete run."""
+    """The results of a complete run that are kept."""
     lines = run.read_metrics()
     steps = [line for line in lines if "meta_loss" in line]
     seen = [
@@ -127,7 +132,7 @@ def _short(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def state(name: str) -> str:
-    """How far a run is."""
+    """The state of a run."""
     if (KEPT / f"{name}.json").exists():
         return listing.KEPT
     lines = RunDirectory(PLACE / name).read_metrics()
@@ -135,7 +140,7 @@ def state(name: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """List the runs, or do those that are asked for; return the exit code."""
+    """List the runs, or do those that are named; return the exit code."""
     known = experiments()
 
     def run(name: str) -> None:
@@ -144,7 +149,7 @@ def main(arguments: list[str]) -> int:
         do(name, known[name])
 
     states = {name: state(name) for name in known}
-    return listing.main("meta_runs", arguments, states, run, nothing="no run")
+    return listing.main("meta_runs", arguments, states, run)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a figure's captions and tables say of an optimizer, over all its runs and held-out seeds."""
+"""Text and tables about an optimizer, over all its runs and held-out seeds."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,37 +12,37 @@ from lopt.meta.evaluation.curves import clipped
 
 Values = Sequence[float | None]
 Kinds = Mapping[str, Sequence[str]]
-# What the table calls them -> what the outcome of a run does.
-LOSSES = {
-    "meta-loss": "meta_loss",
-    "at horizon": "at_horizon",
-    "at the end": "final",
-    "best": "best",
-}
-EVENTS = {"diverges": "diverges", "rises for good": "rises"}
 
 
 def pooled(data: Data, runs: Sequence[str], key: str) -> Any:
-    """A quantity over runs and held-out seeds, ``[runs * seeds]``; NaN where it is not finite."""
+    """A quantity over runs and held-out seeds, ``[runs * seeds]``; NaN if it is not finite."""
     return np.array([value for run in runs for value in data[run][key]], float)
 
 
 def clipped_losses(data: Data, runs: Sequence[str], key: str) -> Any:
-    """A loss of every run and held-out seed, ``[runs, seeds]``; the ceiling where it is lost."""
+    """A loss of every run and held-out seed, ``[runs, seeds]``, cut at the ceiling."""
     return clipped(np.array([data[run][key] for run in runs], float), data[runs[0]]["ceiling"])
 
 
-def described(data: Data, label: str, runs: Sequence[str]) -> str:
-    """An optimizer's losses within and beyond the horizon, and whether it rises, in words."""
-    return (
-        f"{label}: {spread(pooled(data, runs, 'meta_loss'))} over the horizon, "
-        f"{spread(pooled(data, runs, 'final'), 4)} at step {STEPS:,}, rises for good in "
-        f"{events(happened(data, runs, 'rises'))}"
+def brief_table(data: Data, kinds: Kinds) -> str:
+    """A Markdown table of losses within and beyond the horizon and of rises, for a caption."""
+    head = ("optimizer", "mean loss over the horizon", f"loss at step {STEPS:,}", "rises for good")
+    return markdown.table(
+        head,
+        [
+            (
+                label,
+                spread(pooled(data, runs, "meta_loss")),
+                spread(pooled(data, runs, "final"), 4),
+                events(happened(data, runs, "rises")),
+            )
+            for label, runs in kinds.items()
+        ],
     )
 
 
 def spread(values: Any, digits: int = 3) -> str:
-    """Mean and standard deviation, or how many are not finite.
+    """Format mean and standard deviation, or the number of values that are not finite.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def spread(values: Any, digits: int = 3) -> str:
 
 
 def events(steps: Values) -> str:
-    """How many of the runs have it, and from which step on.
+    """Say how many of the runs have an event, and from which step on.
 
     Examples
     --------
@@ -78,13 +78,13 @@ def happened(data: Data, runs: Sequence[str], what: str) -> Values:
 
 
 def table(data: Data, kinds: Kinds) -> str:
-    """A row for each optimizer."""
+    """A Markdown table of losses and events, with a row for each optimizer."""
     head = (
         "optimizer",
         "meta-loss",
-        "at horizon",
-        "at the end",
-        "best",
+        "loss at horizon",
+        "final loss",
+        "lowest loss",
         "diverges",
         "rises for good",
     )
@@ -98,8 +98,8 @@ def table(data: Data, kinds: Kinds) -> str:
 
 
 def monitored(data: Data, kinds: Kinds, places: Sequence[int]) -> str:
-    """A row for each run: what the monitor says at these inner steps, and what became of it."""
-    head = ("run", *(f"at {place:,}" for place in places), "seeds that rise or diverge")
+    """A table of the monitor's results at these inner steps and of the outcome, a row per run."""
+    head = ("run", *(f"step {place:,}" for place in places), "seeds that rise or diverge")
     rows = []
     for run in _watched(data, kinds):
         seen = {point["inner_step"]: _seen(point) for point in data[run]["monitor"]}
@@ -110,12 +110,12 @@ def monitored(data: Data, kinds: Kinds, places: Sequence[int]) -> str:
 
 
 def _watched(data: Data, kinds: Kinds) -> list[str]:
-    """The runs that the monitor has looked at."""
+    """The runs that the monitor has measured."""
     return [run for runs in kinds.values() for run in runs if "monitor" in data[run]]
 
 
 def _seen(point: dict[str, Any]) -> str:
-    """The verdict, the largest modulus of what oscillates, the sharpness.
+    """Format the verdict, the largest oscillatory modulus and the sharpness.
 
     Examples
     --------
@@ -140,12 +140,12 @@ def _seen(point: dict[str, Any]) -> str:
 
 
 def seen_at(found: dict[str, Any], place: int) -> str:
-    """What the monitor says of a run at an inner step."""
+    """Format the monitor's results for a run at an inner step."""
     return next(_seen(point) for point in found["monitor"] if point["inner_step"] == place)
 
 
 def foretold(data: Data, kinds: Kinds, place: int) -> str:
-    """How often the verdict at an inner step and what became of the run agree, in words."""
+    """Say how often the verdict at an inner step agrees with the outcome."""
     counts: dict[bool, list[bool]] = {True: [], False: []}
     for run in _watched(data, kinds):
         verdict = next(p["verdict"] for p in data[run]["monitor"] if p["inner_step"] == place)
@@ -153,6 +153,6 @@ def foretold(data: Data, kinds: Kinds, place: int) -> str:
         counts[verdict == "stable"].append(any(step is not None for step in steps))
     calm, other = counts[True], counts[False]
     return (
-        f"Of the {len(other)} runs that are not called stable at step {place:,} {sum(other)} rise "
-        f"or diverge later in some use; of the {len(calm)} called stable, {sum(calm)}."
+        f"Of the {len(other)} runs whose verdict at step {place:,} is not stable, {sum(other)} "
+        f"rise or diverge later in some use; {sum(calm)} of the {len(calm)} stable ones do."
     )

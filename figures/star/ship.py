@@ -1,10 +1,11 @@
-"""The meta-trained optimizers that come with the package: which runs they are, and their cards.
+"""The meta-trained optimizers that come with the package, and their cards.
 
     python -m figures.star.ship                write the files and cards from the results
     python -m figures.star.ship --recompute    repeat the measurements of the cards first
 
-Seeds that no figure and no choice has used train on the task of meta-training and on two others,
-beside Adam with the best of eight rates on those very seeds.
+The measurements use seeds that neither the figures nor the choice of the optimizers used, on the
+task of meta-training and on two others, and compare with Adam at the best of eight rates on those
+seeds.
 """
 
 import json
@@ -20,7 +21,7 @@ from figures.engine.markdown import filled, table
 from figures.engine.store import rounded, versions, write
 from figures.star.experiments import inner
 from figures.star.inner_runs import BIN, HORIZON, binned
-from figures.star.meta_runs import KEPT, TASK, experiments
+from figures.star.meta_runs import KEPT, TASK, experiments, kept
 from figures.star.outcomes import events, spread
 from lopt.keys import random_key
 from lopt.meta.evaluation.curves import HELD_OUT, meta_loss, training_curves
@@ -29,8 +30,8 @@ from lopt.optimizers.files.saved import SHIPPED, load, save
 from lopt.tasks.registry import make_task
 
 EVIDENCE = RESULTS / "shipped.json"
-# Of STAR the one with the lowest loss at ten horizons, on the seeds of the figures: others have a
-# lower one within the horizon and rise, or oscillate, beyond it.
+# The STAR with the lowest loss at ten horizons on the seeds of the figures; others are lower within
+# the horizon, but rise or oscillate beyond it.
 CHOSEN = {
     "fashion-mnist-mlp": "star-wd0.1-0",
     "fashion-mnist-mlp-blackbox": "blackbox-0",
@@ -39,7 +40,7 @@ CHOSEN = {
 TITLES = {
     "fashion-mnist-mlp": "STAR, meta-trained on a Fashion-MNIST MLP",
     "fashion-mnist-mlp-blackbox": "Blackbox (small_fc_lopt), for comparison",
-    "fashion-mnist-mlp-hyperparam": "Hyperparam (nominal term and its control), for comparison",
+    "fashion-mnist-mlp-hyperparam": "Hyperparam (controls the nominal term alone), for comparison",
 }
 SEEDS = 5
 TASKS = (TASK, "mnist-mlp", "fashion-mnist-8x8-mlp")
@@ -47,7 +48,7 @@ ADAM = "adam"
 
 
 def measure() -> dict[str, Any]:
-    """For every task and optimizer what became of new seeds."""
+    """Measure every optimizer on every task, on new seeds."""
     keys = jax.random.split(random_key(HELD_OUT + 1), SEEDS)
     tasks: dict[str, Any] = {}
     for name in TASKS:
@@ -66,11 +67,11 @@ def measure() -> dict[str, Any]:
 
 
 def _outcome(curve: Any, ceiling: float) -> dict[str, Any]:
-    kept = {
+    record = {
         "losses": binned(curve), "horizon": HORIZON, "bin": BIN, "steps": curve.shape[1],
         "ceiling": ceiling, "meta_loss": rounded(meta_loss(curve, HORIZON, ceiling), 5),
     }  # fmt: skip
-    found = inner(kept)
+    found = inner(record)
     return {key: value for key, value in found.items() if key not in ("curves", "at")}
 
 
@@ -79,19 +80,22 @@ CARD = """
 
     optimizer = lopt.star("{name}")
 
-On its own task, {seeds} new seeds: mean loss over {horizon:,} steps {own}, tuned Adam's {adam}:
-{gain:.4f} ± {gain_error:.4f} {side} it, lower on {wins} of {seeds} seeds.
+On its own task its mean loss over {horizon:,} steps is {own} on {seeds} new seeds; that of tuned
+Adam is {adam}. The difference to Adam is {gap:+.4f} ± {gap_error:.4f}, and it is lower than Adam on
+{wins} of {seeds} seeds.
 
 ## How it was trained
 
-Run `{run}` of figures/star/meta_runs.py: task {config[task]} (784-128-128-10 ReLU MLP, batch 128),
-PES over a horizon of {config[horizon]:,} in truncations of {config[truncation]}, σ =
-{config[sigma]:g}, {config[outer_steps]:,} outer steps of {config[pairs]} antithetic pairs, AdamW at
-{config[learning_rate]:g} falling to {config[final_learning_rate]:g} of it, weight decay
-{config[weight_decay]:g} times the learning rate, clip {config[clip]:g}, seed {config[seed]}.
-Constants: β₁ = {constants.nominal_step:g}, β₂ = {constants.nominal_exponent:g}, β₃ =
-{constants.blackbox_step:g}, β₄ = {constants.blackbox_exponent:g}; the network's last layer began at
-zero. Steps skipped as not finite: {skipped}. Made with JAX {made[jax]}, optax {made[optax]}.
+It is the run `{run}` of figures/star/meta_runs.py. The task is {config[task]} (784-128-128-10 ReLU
+MLP, batch 128). It was meta-trained by PES over a horizon of {config[horizon]:,} in truncations of
+{config[truncation]}, with σ = {config[sigma]:g}, for {config[outer_steps]:,} outer steps of
+{config[pairs]} antithetic pairs, with AdamW. The learning rate falls from {config[learning_rate]:g}
+to {last_rate:g}, weight decay is {config[weight_decay]:g} times the learning rate, gradients are
+clipped at {config[clip]:g}, and the seed is {config[seed]}. The constants are β₁ =
+{constants.nominal_step:g}, β₂ = {constants.nominal_exponent:g}, β₃ = {constants.blackbox_step:g}
+and β₄ = {constants.blackbox_exponent:g}; the last layer of the network started at zero. {skipped}
+steps were skipped because their meta-gradient was not finite. The versions were JAX {made[jax]} and
+optax {made[optax]}.
 
 ## Where it works
 
@@ -101,63 +105,64 @@ zero. Steps skipped as not finite: {skipped}. Made with JAX {made[jax]}, optax {
 
 {fails}
 
-Nothing beyond these tasks was measured: no other batch size, no larger network, no other data.
+Nothing else was measured: no other batch size, no larger network, no other data.
 
 ## Beyond the horizon
 
 To step {beyond[steps]:,} on its own task, on the seeds of the figures, it diverges in {diverges}
-uses and rises for good in {rises}; the loss at the end is {at_end}, at the horizon {at_horizon}.
+uses and rises for good in {rises}. The loss is {at_horizon} at the horizon and {at_end} at the end.
 
 ## Evidence
 
-Training losses, mean ± standard deviation over {seeds} seeds; Adam with the best of eight
-half-decades of the learning rate on the same seeds.
+The table gives training losses, as mean ± standard deviation over {seeds} seeds. Adam has the best
+of eight half-decades of the learning rate on the same seeds.
 
 {evidence}
 
-`python -m figures.star.ship --recompute` repeats the measurements and writes this card. How the
-optimizer compares with the other runs is on docs/experiments.md.
+`python -m figures.star.ship --recompute` repeats the measurements and writes this card.
+docs/experiments.md compares the optimizer with the other runs.
 
 ## Licence
 
-Apache-2.0, as the package. It was trained on Fashion-MNIST (MIT licence, Zalando SE), of which it
-holds nothing.
+Apache-2.0, like the package. It was trained on Fashion-MNIST (MIT licence, Zalando SE) and contains
+none of its data.
 """
 
 
 def card(name: str, evidence: Mapping[str, Any]) -> str:
-    """The card, every number of it from its run and from the evidence."""
+    """The card, with its numbers taken from the run and from the evidence."""
     run, tasks = CHOSEN[name], evidence["tasks"]
     saved = load(KEPT / f"{run}.npz")
-    beyond = inner(_kept(f"{run}.inner"))
+    config, beyond = saved.origin["run"], inner(kept(f"{run}.inner"))
     own, adam = (_losses(tasks[TASK][key]) for key in (name, ADAM))
-    gain = adam - own  # of losses cut at the ceiling, so always finite
+    gap = own - adam  # losses are cut at the ceiling, so they are finite
     compared: dict[bool, list[str]] = {True: [], False: []}
     for task, found in tasks.items():
         mean, tuned = (_losses(found[key]).mean() for key in (name, ADAM))
-        works = bool(mean <= 1.1 * tuned)  # what diverges counts as the ceiling
+        works = bool(mean <= 1.1 * tuned)  # a diverged run counts as the ceiling
         compared[works].append(
-            f"* `{task}`: mean loss over {HORIZON:,} steps {mean:.3f}, tuned Adam's {tuned:.3f}."
+            f"* `{task}`: the mean loss over {HORIZON:,} steps is {mean:.3f}, that of tuned Adam "
+            f"{tuned:.3f}."
         )
     return filled(
         CARD,
         title=TITLES[name],
         name=name,
         run=run,
-        config=saved.origin["run"],
+        config=config,
+        last_rate=config["learning_rate"] * config["final_learning_rate"],
         constants=saved.config,
-        skipped=_kept(run)["skipped"],
+        skipped=kept(run)["skipped"],
         made=saved.origin["versions"],
         seeds=SEEDS,
         horizon=HORIZON,
         own=spread(own),
         adam=spread(adam),
-        gain=abs(gain.mean()),
-        gain_error=gain.std(ddof=1),
-        side="below" if gain.mean() > 0 else "ABOVE",
-        wins=int((gain > 0).sum()),
-        works="\n".join(compared[True]) or "Nowhere of what was measured.",
-        fails="\n".join(compared[False]) or "Nowhere of what was measured.",
+        gap=gap.mean(),
+        gap_error=gap.std(ddof=1),
+        wins=int((gap < 0).sum()),
+        works="\n".join(compared[True]) or "On none of the measured tasks.",
+        fails="\n".join(compared[False]) or "On none of the measured tasks.",
         beyond=beyond,
         diverges=events(beyond["diverges"]),
         rises=events(beyond["rises"]),
@@ -171,7 +176,7 @@ def card(name: str, evidence: Mapping[str, Any]) -> str:
 
 
 def _measured(task: str, found: Any, name: str) -> list[tuple[str, ...]]:
-    """The rows of a task: the optimizer of that name, and Adam."""
+    """The rows of a task: this optimizer, and Adam."""
     adam = f"Adam, rate {found[ADAM]['constants']['learning_rate']:g}"
     return [
         (task, label, *(spread(_losses(found[key], what)) for what in ("meta_loss", "at_horizon")))
@@ -179,25 +184,21 @@ def _measured(task: str, found: Any, name: str) -> list[tuple[str, ...]]:
     ]
 
 
-def _kept(name: str) -> Any:
-    return json.loads((KEPT / f"{name}.json").read_text("utf-8"))
-
-
 def _losses(found: Any, key: str = "meta_loss") -> Any:
     return np.array(found[key], float)
 
 
 def main(arguments: list[str]) -> int:
-    """Write files and cards; return the exit code."""
+    """Write the files and cards; return the exit code."""
     if arguments not in ([], ["--recompute"]):
-        print("ship: the only argument is --recompute.", file=sys.stderr)
+        print("ship: the only possible argument is --recompute.", file=sys.stderr)
         return 2
     if arguments:
         write(EVIDENCE, json.dumps(measure(), indent=1) + "\n")
     evidence = json.loads(EVIDENCE.read_text("utf-8"))
     if evidence["runs"] != CHOSEN:
         print(
-            f"ship: {EVIDENCE} is of other runs; repeat the measurements with --recompute.",
+            f"ship: {EVIDENCE} is from other runs; repeat the measurements with --recompute.",
             file=sys.stderr,
         )
         return 2

@@ -1,4 +1,4 @@
-"""The page docs/experiments.md: each claim of section 5.3 with its verdict, numbers and command."""
+"""The page docs/experiments.md: each claim of section 5.3 with verdict, numbers and command."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -27,60 +27,63 @@ LONGER = "star-wd0.1-long"
 PAGE = """
 # Does STAR do what the paper says?
 
-The paper's in-distribution experiments on 28x28 Fashion-MNIST (784-128-128-10 ReLU MLP, batch 128,
-horizon {horizon:,}, PES with truncation 50 and σ = 0.01, AdamW, clip 1): {budget[outer_steps]}
-outer steps of {budget[pairs]} antithetic pairs for each optimizer, the same learning rate,
-{budget[learning_rate]:g} falling to a tenth. The pictures are in [figures.md](figures.md): `fig3`,
-`claims`, `app1` to `app4`, `nominal-terms`. Every number below is computed from the results in
-figures/results/runs by `python -m figures claims`; `python -m figures.star.meta_runs NAME`
-meta-trains a run and `python -m figures.star.inner_runs NAME` trains with it, if their files are
-missing.
+This page repeats the paper's in-distribution experiments on 28x28 Fashion-MNIST (784-128-128-10
+ReLU MLP, batch 128, horizon {horizon:,}, PES with truncation 50 and σ = 0.01, AdamW, clip 1). Every
+optimizer is meta-trained for {budget[outer_steps]} outer steps of {budget[pairs]} antithetic pairs
+with the same learning rate, {budget[learning_rate]:g} falling to a tenth. The pictures are `fig3`,
+`claims`, `app1` to `app4` and `nominal-terms` of [figures.md](figures.md).
+`python -m figures claims` computes every number below from the results in figures/results/runs. If
+their files are missing, `python -m figures.star.meta_runs NAME` meta-trains a run, and
+`python -m figures.star.inner_runs NAME` trains with the result.
 
 ## Verdicts
 
 {claims}
 
-A run *diverges* when the mean training loss over 50 steps is not finite or above the ceiling that
-meta-training clips at (1.5 ln 10); it *rises for good* when from some step on no mean over {window}
-steps is at the level of the horizon or below it, the level being the mean over the last tenth of
-the horizon. Losses are over the seeds of use that all optimizers share; where they are compared,
-seed by seed, a diverged run counts as the ceiling.
+A run *diverges* if the mean training loss over 50 steps is not finite or above the ceiling at which
+meta-training cuts losses (1.5 ln 10). It *rises for good* if from some step on, every mean over
+{window} steps is above the level of the horizon, which is the mean over the last tenth of the
+horizon. A use is one meta-trained optimizer on one held-out seed. All optimizers use the same
+held-out seeds; they are compared seed by seed, and a diverged run counts as the ceiling.
 
-## What the printed constants do
+## The effect of the printed constants
 
-With a random last layer the Blackbox optimizer at the printed constants pushes all weights one way
-before it has learned anything, and diverges ({lost:.0%} of the losses of
-`blackbox-printed` are above the ceiling). What it learns in 2,000 outer steps is to bring the loss
-to that of chance, ln 10 = 2.303, where the inner network is constant and no gradient is left: it
-ends at a meta-loss of {printed_level:.3f}. With the last layer at zero
-(`initial_head_scale=0`), everything else as printed, it meta-trains: `blackbox-0` ends at
-{blackbox_level:.3f} after {budget[outer_steps]}. All runs that are compared here begin so.
+With a random last layer, the Blackbox optimizer at the printed constants moves all weights in one
+direction before it has learned anything, and diverges ({lost:.0%} of the losses of
+`blackbox-printed` are above the ceiling). In 2,000 outer steps it learns only to return to the loss
+of chance, ln 10 = 2.303, where the inner network is constant and the gradient vanishes: it ends at
+a meta-loss of {printed_level:.3f}. If the last layer starts at zero (`initial_head_scale=0`) and
+everything else is as printed, meta-training succeeds: `blackbox-0` ends at {blackbox_level:.3f}
+after {budget[outer_steps]} outer steps. All runs that are compared here start in this way.
 
-In STAR's blackbox term β₃ = 1e-3 is divided by v, some 1e-3 here, so that σ = 0.01 alone moves
-weights by 0.01 a step and more: β₃ is 1e-5, as section 5.2 asks that it account for v. β₁ is 0.003
-for the nominal term; the paper has 1e-3.
+In STAR's blackbox term, the printed β₃ = 1e-3 is divided by v, which is about 1e-3 here, so that σ
+= 0.01 alone changes weights by 0.01 or more per step. These runs use β₃ = 1e-5; section 5.2 asks
+that β₃ account for v. For the nominal term β₁ is 0.003, where the paper has 1e-3.
 
-## A lower meta-loss is not stability
+## A lower meta-loss does not imply stability
 
-`{longer}`, STAR begun with random heads and meta-trained for 2,000 outer steps, has a mean loss
-over the horizon of {within[0]}; the three runs of {budget[outer_steps]} from silent heads have
-{within[1]}. Beyond the horizon its uses rise for good in {beyond[0]}, theirs in {beyond[1]}. Its
-meta-loss does not say so; the monitor does, at the horizon: {seen}.
+`{longer}` is STAR with a random last layer, meta-trained for 2,000 outer steps. Its mean loss over
+the horizon is {within[0]}; the three runs of {budget[outer_steps]} outer steps whose last layer
+starts at zero have {within[1]}. Beyond the horizon its uses rise for good in {beyond[0]}, and
+theirs in {beyond[1]}. The meta-loss does not show this, but the monitor at the horizon does: {seen}
+(verdict, largest oscillatory modulus, sharpness).
 
 ## Outcomes
 
-Mean ± standard deviation over all seeds of meta-training and of use; {steps:,} inner steps.
+The table gives mean ± standard deviation over all seeds of meta-training and of use, for {steps:,}
+inner steps.
 
 {outcomes}
 
-To {long:,} inner steps, one seed of meta-training each:
+The next table is for {long:,} inner steps, with one seed of meta-training each:
 
 {far}
 
-## The monitor beside the outcome
+## The monitor and the outcome
 
-One step's eigenvalues on 1,024 fixed examples along a trajectory of its own: the verdict, the
-largest modulus of what oscillates (a converged one), and the sharpness.
+The runs are named as in figures/star/meta_runs.py. The monitor measures the eigenvalues of one step
+on 1,024 fixed examples along its own trajectory. The columns give its verdict, the largest
+converged modulus of an oscillatory eigenvalue, and the sharpness.
 
 {monitored}
 
@@ -88,14 +91,15 @@ largest modulus of what oscillates (a converged one), and the sharpness.
 
 ## Baselines
 
-Adam, every half-decade of the learning rate, mean loss over the horizon on the {seeds} seeds:
-{adam}. NAdamW, {draws} random draws judged on one seed, the best {finalists} of them on all: from
-{nadamw[0]:.4f} to {nadamw[1]:.4f}, the first with {constants}.
+Adam's learning rate is the best of eight half-decades; the mean losses over the horizon on the
+{seeds} seeds are {adam}. For NAdamW, {draws} random draws were judged on one seed and the best
+{finalists} of them on all seeds, with losses from {nadamw[0]:.4f} to {nadamw[1]:.4f}; the best has
+{constants}.
 """
 
 
 class Claim(NamedTuple):
-    """A row of the table: it holds if all of the conditions do, in part if some do."""
+    """A row of the table; the claim holds if all conditions do, and in part if some do."""
 
     text: str
     conditions: Iterable[Any]
@@ -103,14 +107,14 @@ class Claim(NamedTuple):
     command: str
 
     def cells(self) -> tuple[str, ...]:
-        """The row in Markdown."""
+        """Return the cells of the row in Markdown."""
         met = list(map(bool, self.conditions))
         verdict = HOLDS if all(met) else PARTLY if any(met) else FAILS
         return self.text, f"**{verdict}**", self.numbers, f"`{self.command}`"
 
 
 def page(data: Data, rows: Rows) -> str:
-    """The page, its numbers from the outcomes of the runs in `rows`."""
+    """The page, with its numbers taken from the outcomes of the runs in `rows`."""
     compared = ((LONGER,), rows[STAR])
     far = {label: runs[:1] for label, runs in rows.items() if "far" in data[runs[0]]}
     losses = sorted(one["meta_loss"] for one in data["nadamw"]["search"])
@@ -141,7 +145,7 @@ def page(data: Data, rows: Rows) -> str:
         monitored=monitored(data, rows, (HORIZON // 10, HORIZON, 10 * HORIZON)),
         foretold=foretold(data, rows, HORIZON),
         adam=", ".join(
-            f"{one['constants']['learning_rate']:g}: {one['meta_loss']:.4f}"
+            f"{one['meta_loss']:.4f} at {one['constants']['learning_rate']:g}"
             for one in data["adam"]["search"]
         ),
         nadamw=(losses[0], losses[-1]),
@@ -150,7 +154,7 @@ def page(data: Data, rows: Rows) -> str:
 
 
 def claims(data: Data, rows: Rows) -> list[Claim]:
-    """The claims with the conditions that they are judged by."""
+    """The claims with the conditions that decide their verdicts."""
     blackbox, stars = rows["Blackbox"], [*rows[STAR], *rows[HEAVIER]]
     wrong = max(_share(data, blackbox, "diverges"), _share(data, blackbox, "rises"))
     away, up = (_share(data, stars, what) for what in ("diverges", "rises"))
@@ -158,14 +162,14 @@ def claims(data: Data, rows: Rows) -> list[Claim]:
         Claim(
             "Blackbox diverges beyond its horizon",
             (wrong > 0.5, wrong > 0),
-            f"to step {STEPS:,} it {_events(data, blackbox)}",
+            f"To step {STEPS:,} it {_events(data, blackbox)}.",
             "python -m figures.star.inner_runs blackbox-0",
         ),
         Claim(
-            "STAR stays stable beyond it",
+            "STAR stays stable beyond its horizon",
             (away + up == 0, up < 0.5),
-            f"to step {STEPS:,} it {_events(data, stars)}; to step {LONG:,} it "
-            f"{_events({stars[0]: data[stars[0]]['far']}, stars[:1])}",
+            f"To step {STEPS:,} it {_events(data, stars)}; to step {LONG:,} it "
+            f"{_events({stars[0]: data[stars[0]]['far']}, stars[:1])}.",
             "python -m figures.star.inner_runs star-wd0.1-0",
         ),
         *(_faster(data, rows, other) for other in ("Blackbox", "Hyperparam")),
@@ -177,9 +181,10 @@ def claims(data: Data, rows: Rows) -> list[Claim]:
         within, beyond = (against(data, rows[STAR], rows[other], k) for k in ("meta_loss", "final"))
         found.append(
             Claim(
-                f"STAR's mean loss over the horizon is below that of {other}",
+                f"STAR has a lower mean loss over the horizon than {other}",
                 ((within > 0).all(), within.mean() > 0),
-                f"{lower(within)}; at step {STEPS:,} {lower(beyond)}",
+                f"STAR's mean loss over the horizon is {lower(within)}. Its loss at step {STEPS:,} "
+                f"is {lower(beyond)}.",
                 "python -m figures claims",
             )
         )
@@ -190,16 +195,12 @@ def _faster(data: Data, rows: Rows, other: str) -> Claim:
     pairs = zip(rows[STAR], rows[other], strict=True)
     needed = [outer_steps_to(data[own]["level"], data[one]["level"][-1]) for own, one in pairs]
     reached = sorted(step for step in needed if step is not None)
+    total = BUDGET["outer_steps"]
     numbers = (
-        f"{len(reached)} of {len(needed)} seeds reach the level (the mean over an episode, "
-        f"{EPISODE} outer steps) that {other} ends at"
+        f"On {len(reached)} of {len(needed)} seeds STAR reaches the final level of {other} (the "
+        f"mean over an episode, {EPISODE} outer steps) after {', '.join(map(str, reached))} "
+        f"outer steps instead of {total}, at least {total / reached[-1]:.1f} times fewer."
     )
-    if reached:
-        total = BUDGET["outer_steps"]
-        numbers += (
-            f", after {reached[0]} to {reached[-1]} of its {total} outer steps: "
-            f"{total / reached[-1]:.1f} to {total / reached[0]:.1f} times fewer"
-        )
     met = [step is not None for step in needed]
     return Claim(f"STAR meta-trains faster than {other}", met, numbers, "python -m figures fig3")
 
@@ -211,13 +212,15 @@ def _weight_decay(data: Data, rows: Rows) -> Claim:
         for key in ("meta_loss", "final")
     )
     return Claim(
-        "Weight decay from 0.1 to 0.5 is the good range",
+        "Weight decay is best between 0.1 and 0.5",
         [min(losses, key=losses.__getitem__) in (0.1, 0.5) for losses in (means, ends)],
-        "; ".join(
-            f"{decay:g}: {means[decay]:.4f}, {ends[decay]:.4f} at the end, rises in "
+        "The mean loss over the horizon and the final loss are "
+        + "; ".join(
+            f"{means[decay]:.4f} and {ends[decay]:.4f} for weight decay {decay:g}, with rises in "
             f"{events(happened(data, runs, 'rises'))}"
             for decay, runs in runs_of.items()
-        ),
+        )
+        + ".",
         "python -m figures app2",
     )
 
@@ -228,21 +231,21 @@ def _helps(data: Data, rows: Rows, part: str, command: str) -> Claim:
     return Claim(
         f"The {part} helps",
         [(gain > 0).all() for gain in (within, beyond)],
-        f"with it the mean loss over the horizon is {lower(within)}; the loss at step {STEPS:,} "
-        f"{lower(beyond)}; without it {events(happened(data, other, 'rises'))} rise for good, with "
-        f"it {events(happened(data, own, 'rises'))}",
+        f"With it the mean loss over the horizon is {lower(within)}, and the loss at step "
+        f"{STEPS:,} is {lower(beyond)}. Without it, {events(happened(data, other, 'rises'))} rise "
+        f"for good; with it, {events(happened(data, own, 'rises'))}.",
         command,
     )
 
 
 def against(data: Data, own: Sequence[str], other: Sequence[str], key: str = "meta_loss") -> Any:
-    """How much lower the first is on each seed of use, means over meta-training, ``[seeds]``."""
+    """The mean loss of `other` minus that of `own` on each held-out seed, ``[seeds]``."""
     theirs, ours = (clipped_losses(data, runs, key).mean(axis=0) for runs in (other, own))
     return theirs - ours
 
 
 def lower(differences: Any) -> str:
-    """How much lower, or higher, in words."""
+    """Say how much lower or higher a loss is, and on how many seeds it is lower."""
     mean, count = differences.mean(), int((differences > 0).sum())
     word = "lower" if mean > 0 else "higher"
     return (

@@ -1,6 +1,7 @@
 """``lopt data``: which data sets are there, and fetching those that are not."""
 
 import argparse
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from rich.table import Table
 
 from lopt.tasks.data.datasets import DATASETS, Dataset, cache_folder, dataset
 from lopt.tasks.data.sources import fetch
+from lopt.tasks.data.text import TEXTS, TextDataset
+from lopt.tasks.data.text_sources import fetch_text
+from nqm.untrusted import quoted
 
 # Columns of the table in a log, so that no path is broken.
 UNWRAPPED = 1000
@@ -48,11 +52,13 @@ def list_command(options: argparse.Namespace) -> int:
     table = Table()
     table.add_column("name", no_wrap=True)
     table.add_column("shape", no_wrap=True)
-    table.add_column("images", no_wrap=True)
+    table.add_column("size", no_wrap=True)
     table.add_column("where", overflow="fold")
     for known in DATASETS.values():
         sizes, where = _state(known)
         table.add_row(known.name, " x ".join(map(str, known.shape)), sizes, where)
+    for text in TEXTS.values():
+        table.add_row(text.name, "text", *_text_state(text))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = UNWRAPPED
@@ -72,8 +78,29 @@ def _state(known: Dataset) -> tuple[str, str]:
     return f"{train} + {test}", str(place)
 
 
+def _text_state(known: TextDataset) -> tuple[str, str]:
+    """The bytes of a text and where they lie, or the command that fetches them."""
+    place = known.find()
+    if place is None:
+        return "", f"missing: {known.remedy}"
+    try:
+        train, test = known.sizes(place)
+    except ValueError as error:
+        return "", f"damaged: {error}"
+    return f"{train} + {test} bytes", str(place[0])
+
+
 def fetch_command(options: argparse.Namespace) -> int:
     """Fetch, with a bar for every file, and say where the data set lies."""
+    if options.name in TEXTS:
+        return _fetch_text(options)
+    if options.name not in DATASETS:
+        known = (*DATASETS, *TEXTS)
+        near = get_close_matches(options.name[:100], known, 1, cutoff=0.0)[0]
+        raise ValueError(
+            f"no data set is called {quoted(options.name)}; the nearest is {near}, all are "
+            f"{', '.join(known)}."
+        )
     wanted = dataset(options.name)
     found = None if options.to else wanted.find()
     if found:
@@ -83,6 +110,20 @@ def fetch_command(options: argparse.Namespace) -> int:
     with Bars() as bars:
         folder = options.to or cache_folder()
         path, new = fetch(wanted, folder, base=options.url, report=bars.report)
+    print(f"{path}{'' if new else ' is there already'}")
+    return 0
+
+
+def _fetch_text(options: argparse.Namespace) -> int:
+    """Fetch a text, unless the published one is where texts are looked for."""
+    wanted = TEXTS[options.name]
+    found = None if options.to else wanted.find()
+    if found and wanted.files[:1] in ((), ((found[0].name, found[1].name),)):
+        print(f"{found[0]} is there already")
+        return 0
+    with Bars() as bars:
+        folder = options.to or cache_folder()
+        path, new = fetch_text(wanted, folder, base=options.url, report=bars.report)
     print(f"{path}{'' if new else ' is there already'}")
     return 0
 

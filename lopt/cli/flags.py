@@ -14,7 +14,7 @@ from typing import Any
 from lopt.meta.config import ESTIMATORS, HORIZON_SCHEDULES, NOMINAL, OPTIMIZERS, TrainConfig
 from lopt.meta.presets import TASKS as PRESET_TASKS
 from lopt.meta.presets import UNPRINTED, presets
-from lopt.tasks.registry import task_names
+from lopt.tasks.registry import short_list
 from nqm.untrusted import as_object, one_line, quoted, read_json, read_toml, reason
 
 CHOICES: dict[str, Collection[str]] = {
@@ -24,7 +24,7 @@ CHOICES: dict[str, Collection[str]] = {
     "horizon_schedule": HORIZON_SCHEDULES,
 }
 NAMES = {
-    "task": f": {', '.join(task_names())}; a size may precede the network, as in "
+    "task": f": {short_list()}; a size may precede the network of an image task, as in "
     "cifar10-16x16-convnet"
 }
 # The columns of what argparse does not wrap.

@@ -157,13 +157,18 @@ def look(
     def advance(carry: Any, data: Any, begin: jax.Array, end: jax.Array) -> Any:
         def step(index: jax.Array, carry: Any) -> Any:
             batch = task.sample(jax.random.fold_in(batch_key, index), data)
-            return update_map(optimizer, loss, batch)(*carry)
+
+            def estimate(params: Params, batch: Batch) -> tuple[jax.Array, Params]:
+                return task.value_and_grad(params, jax.random.fold_in(loss_key, index), batch)
+
+            replaced = None if task.estimate is None else estimate
+            return update_map(optimizer, loss, batch, replaced)(*carry)
 
         return jax.lax.fori_loop(begin, end, step, carry)
 
     params = task.init(init_key)
-    carry, at = (params, optimizer.init(params)), 0
     looks: list[Look] = []
+    carry, at = (params, optimizer.init(params)), 0
     batch = take(
         task.data, jax.random.randint(examples_key, (examples,), 0, task.examples, jnp.int32)
     )

@@ -6,12 +6,14 @@ carries over particles as it is; Flax NNX keeps parameters in objects that would
 and merged around every call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+
+from lopt.tasks.models.layers import normalization
 
 KERNEL = (3, 3)
 # Weights of variance 1 / fan_in; biases are zero, linen's default.
@@ -20,6 +22,24 @@ unit_variance = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
 
 class MLP(nn.Module):
     """Logits ``[batch, classes]`` of images ``[batch, ...]``: dense layers, ReLU between them.
+
+    Parameters
+    ----------
+    hidden
+        Units of the hidden layers.
+    classes
+        Width of the last layer.
+    activation
+        Elementwise, after each hidden layer.
+    norm
+        ``layer`` or ``batch``, between a hidden layer and its activation; None for none. Batch
+        normalization uses the statistics of the batch always.
+    dropout
+        Share of the units of a hidden layer that is zeroed, always; it needs the random stream
+        ``dropout``.
+    kernel_init
+        Draws the weights: `unit_variance`, or `lopt.tasks.models.layers.haiku_weights` as the
+        tasks of the suite have them. Biases are zero.
 
     Examples
     --------
@@ -31,14 +51,23 @@ class MLP(nn.Module):
 
     hidden: tuple[int, ...]
     classes: int
+    activation: Callable[[jax.Array], jax.Array] = nn.relu
+    norm: str | None = None
+    dropout: float = 0.0
+    kernel_init: nn.initializers.Initializer = unit_variance
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         """The logits."""
         x = images.reshape(images.shape[0], -1)
         for width in self.hidden:
-            x = nn.relu(nn.Dense(width, kernel_init=unit_variance)(x))
-        return nn.Dense(self.classes, kernel_init=unit_variance)(x)
+            x = nn.Dense(width, kernel_init=self.kernel_init)(x)
+            if (norm := normalization(self.norm)) is not None:
+                x = norm(x)
+            if self.dropout:
+                x = nn.Dropout(self.dropout, deterministic=False)(x)
+            x = self.activation(x)
+        return nn.Dense(self.classes, kernel_init=self.kernel_init)(x)
 
 
 class ConvNet(nn.Module):
@@ -47,6 +76,17 @@ class ConvNet(nn.Module):
 
     Appendix B.2 leaves open what joins the convolutions to the dense layer; the mean over space is
     what the task that it cites does (learned_optimization's ``Conv_Cifar10_32x64x64``).
+
+    Parameters
+    ----------
+    channels
+        Of each convolution.
+    classes
+        Width of the dense layer.
+    norm
+        As in `MLP`, but after the ReLU.
+    kernel_init
+        As in `MLP`.
 
     Examples
     --------
@@ -58,6 +98,8 @@ class ConvNet(nn.Module):
 
     channels: tuple[int, ...]
     classes: int
+    norm: str | None = None
+    kernel_init: nn.initializers.Initializer = unit_variance
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
@@ -68,11 +110,13 @@ class ConvNet(nn.Module):
                 width,
                 KERNEL,
                 strides=1 if layer else 2,
-                kernel_init=unit_variance,
+                kernel_init=self.kernel_init,
                 conv_general_dilated=convolution_by_shifts,
             )
             x = nn.relu(convolution(x))
-        return nn.Dense(self.classes, kernel_init=unit_variance)(jnp.mean(x, axis=(1, 2)))
+            if (norm := normalization(self.norm)) is not None:
+                x = norm(x)
+        return nn.Dense(self.classes, kernel_init=self.kernel_init)(jnp.mean(x, axis=(1, 2)))
 
 
 def convolution_by_shifts(

@@ -1,4 +1,5 @@
-"""Tasks by name: the quadratic of the paper, and a network on images of any size.
+"""Tasks by name: the quadratic of the paper, a network on images of any size, and the tasks of
+the suites.
 
 An image task is called ``DATASET-NETWORK`` or ``DATASET-SIDExSIDE-NETWORK``: ``cifar10-convnet``,
 ``fashion-mnist-14x14-mlp``. A name is resolved without the data being read, or found.
@@ -9,9 +10,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lopt.tasks.data.datasets import DATASETS, Images, fashion_mnist_8x8, load_dataset
+from lopt.tasks.data.resize import box_average
+from lopt.tasks.data.text import TEXTS, load_text
+from lopt.tasks.suites.catalogue import FORMS, SMALL, TaskForm, task_form
 from lopt.tasks.task import Task
 from nqm.examples import example
 from nqm.quadratic import NoisyQuadratic
@@ -50,11 +53,19 @@ def task_names() -> tuple[str, ...]:
     return (
         QUADRATIC,
         *(f"{dataset}-{network}" for dataset in (EMBEDDED, *SOURCES) for network in NETWORKS),
+        *FORMS,
     )
 
 
-def parse_task_name(name: str) -> ImageTaskName | None:
-    """The parts of the name of an image task; None for the quadratic. No data is looked for.
+def short_list() -> str:
+    """The names without the small forms of named tasks, in one line."""
+    full = [name for name in task_names() if not name.endswith(SMALL)]
+    return f"{', '.join(full)}; those from {next(iter(FORMS))} on also with {SMALL}"
+
+
+def parse_task_name(name: str) -> ImageTaskName | TaskForm | None:
+    """The parts of the name of an image task, or what another name stands for; None for the
+    quadratic. No data is looked for.
 
     Raises
     ------
@@ -69,12 +80,14 @@ def parse_task_name(name: str) -> ImageTaskName | None:
     """
     if name == QUADRATIC:
         return None
+    if (form := task_form(name)) is not None:
+        return form
     parts = SIZED.fullmatch(name)
     if not parts or parts["dataset"] not in SOURCES or parts["network"] not in NETWORKS:
         near = get_close_matches(name[:100], task_names(), 1, cutoff=0.0)[0]
         raise ValueError(
-            f"no task is called {quoted(name)}; the nearest is {near}, all are "
-            f"{', '.join(task_names())} and the same with a size, as in fashion-mnist-14x14-mlp."
+            f"no task is called {quoted(name)}; the nearest is {near}, all are {short_list()}, "
+            "and images with a size, as in fashion-mnist-14x14-mlp."
         )
     source = parts["dataset"]
     own = DATASETS[source].shape[0]
@@ -110,6 +123,11 @@ def make_task(name: str) -> Task:
         from lopt.tasks.quadratic import quadratic_task
 
         return quadratic_task(make_quadratic(name), name)
+    if isinstance(parts, TaskForm):
+        from lopt.tasks.suites.build import build
+
+        load = load_text if parts.dataset in TEXTS else load_dataset
+        return build(parts, load(parts.dataset))
     from lopt.tasks.images import image_task
     from lopt.tasks.networks import MLP, ConvNet
 
@@ -138,30 +156,3 @@ def make_quadratic(name: str) -> NoisyQuadratic:
     if parse_task_name(name) is not None:
         raise ValueError(f"{name!r} is no quadratic; take {QUADRATIC}.")
     return example("paper").quadratic
-
-
-def box_average(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Images ``[n, s, s(, channels)]`` averaged over boxes to ``[n, side, side(, channels)]``,
-    rounded half up.
-
-    Raises
-    ------
-    ValueError
-        Where `side` does not divide s.
-
-    Examples
-    --------
-    >>> box_average(np.array([[[0, 1], [1, 0]]], np.uint8), 1).tolist()   # the mean is 1/2
-    [[[1]]]
-    """
-    own = images.shape[1]
-    if side < 1 or own % side:
-        raise ValueError(f"side must divide {own}; it is {side}.")
-    box = own // side
-    if box == 1:
-        return images
-    total = np.zeros((images.shape[0], side, side, *images.shape[3:]), np.uint32)
-    for row in range(box):
-        for column in range(box):
-            total += images[:, row::box, column::box]
-    return ((2 * total + box**2) // (2 * box**2)).astype(np.uint8)

@@ -53,6 +53,9 @@ class Task:
     quadratic
         The noisy quadratic that the task is, where it is one: its eigenvalues and, for `linear`,
         its meta-gradient are then computed without sampling.
+    estimate
+        ``estimate(params, key, batch)`` gives the loss and what inner optimizers take for its
+        gradient, as `lopt.tasks.es_gradient` does. None is the derivative of `loss`.
 
     Raises
     ------
@@ -80,6 +83,7 @@ class Task:
     normalize: Callable[[jax.Array], jax.Array] | None = None
     stream: Windows | None = field(default=None, repr=False)
     quadratic: NoisyQuadratic | None = field(default=None, repr=False)
+    estimate: Callable[[Params, jax.Array, Batch], tuple[jax.Array, Params]] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.batch_size, int | np.integer) or self.batch_size < 1:
@@ -90,6 +94,14 @@ class Task:
         if math.isnan(self.loss_ceiling):
             raise ValueError(f"loss_ceiling of task {quoted(self.name)} must not be nan.")
         _check_data(self.name, self.data)
+
+    def value_and_grad(
+        self, params: Params, key: jax.Array, batch: Batch
+    ) -> tuple[jax.Array, Params]:
+        """Return the loss, and the gradient that inner optimizers are given."""
+        if self.estimate is None:
+            return jax.value_and_grad(self.loss)(params, key, batch)
+        return self.estimate(params, key, batch)
 
     @property
     def examples(self) -> int:

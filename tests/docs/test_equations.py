@@ -1,4 +1,4 @@
-"""The paper's table: complete, its names exist, and their docstrings cite the number."""
+"""The table of the paper is complete, its names exist, and their docstrings cite the number."""
 
 import inspect
 import re
@@ -8,7 +8,7 @@ import pytest
 from docs.extensions.equations import FOLDER, Row, errata_anchors, rows
 from docs.extensions.public import homes, value
 
-# As the paper prints them.
+# The numbers as the paper prints them.
 EQUATIONS = [*(str(n) for n in range(1, 23)), *(f"A.{n}" for n in range(1, 34))]
 RESULTS = ["Theorem 1", *(f"Lemma {n}" for n in range(2, 6))]
 FOOTNOTES = [f"footnote {n}" for n in range(1, 7)]

@@ -1,4 +1,4 @@
-"""Every public name of nqm and lopt stands in the reference, once, and so does every command."""
+"""The reference describes every public name of nqm and lopt, and every command, once."""
 
 import argparse
 import inspect
@@ -27,20 +27,20 @@ PROGRAMS = {"nqm": nqm.cli.build_parser, "lopt": lopt.cli.build_parser}
 
 
 def absolute(page: str, name: str) -> str:
-    """The whole path of a name on a page."""
+    """Return the full path of a name on a page."""
     module = re.search(r"^\.\. currentmodule:: (\S+)$", page, re.M)
     return name if "." in name or module is None else f"{module[1]}.{name}"
 
 
 def described(page: str) -> list[tuple[str, str, str]]:
-    """The directive, the path and the text of each description on a page."""
+    """Return the directive, the path and the text of each description on a page."""
     return [
         (kind, absolute(page, name), text.strip()) for kind, name, text in DESCRIBED.findall(page)
     ]
 
 
 def commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """The parsers of the subcommands, and of theirs."""
+    """Yield the parsers of all subcommands."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for inner in action.choices.values():

@@ -1,4 +1,4 @@
-"""The site builds without a warning, without a network, and its links lead somewhere."""
+"""The site builds without a warning or a network, and its links resolve."""
 
 import argparse
 import importlib
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("site")]
 
 
 class Page(HTMLParser):
-    """The ids of a page, where it links to, and what it loads."""
+    """The ids, the links and the loaded files of a page."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Page(HTMLParser):
 
 
 def commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """The parsers of the subcommands that have none of their own."""
+    """Yield the parsers of the commands that have no subcommands."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for inner in action.choices.values():
@@ -54,7 +54,7 @@ def commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParse
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a strict build in which no cell is run."""
+    """The folder of a strict build that runs no notebook cells."""
     folder = tmp_path_factory.mktemp("site")
     built = subprocess.run(
         [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-E", "docs", str(folder)],
@@ -70,7 +70,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pages(site: Path) -> dict[Path, Page]:
-    """Every page, parsed."""
+    """All pages, parsed."""
     return {path: Page(path) for path in site.rglob("*.html")}
 
 
@@ -96,7 +96,7 @@ def test_every_flag_of_every_command_is_on_its_page(
                 assert flag in ("-h", "--help") or flag in text, f"{command.prog} {flag}"
 
 
-def test_every_link_within_the_site_leads_somewhere(pages: dict[Path, Page]) -> None:
+def test_every_link_within_the_site_resolves(pages: dict[Path, Page]) -> None:
     for path, page in pages.items():
         for link in page.links:
             url = urlparse(link)

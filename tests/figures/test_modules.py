@@ -1,4 +1,4 @@
-"""The modules of the figures: their examples hold, and what they import."""
+"""The examples in the modules of the figures hold, and their imports are allowed."""
 
 import doctest
 import importlib

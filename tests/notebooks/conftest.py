@@ -1,4 +1,4 @@
-"""Running a notebook in a kernel of its own."""
+"""A fixture that runs a notebook in its own kernel."""
 
 import json
 import os
@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
-    """Run a notebook in an empty folder and return the values of expressions at its end."""
-    # The kernel of this interpreter, whatever kernels are installed; this checkout's packages.
+    """Return a function that runs a notebook in an empty folder and evaluates expressions."""
+    # Use the kernel of this interpreter and the packages of this checkout.
     kernels = tmp_path / "jupyter" / "kernels" / "python3"
     kernels.mkdir(parents=True)
     command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -26,14 +26,14 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., di
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    # Most of the time is compilation, and of a few steps of training nobody waits for the rest.
+    # Compilation takes most of the time, so optimize it less.
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
     monkeypatch.setenv("XLA_FLAGS", flags.strip())
     folder = tmp_path / "work"
     folder.mkdir()
 
     def run(name: str, code: str = "", *, then: str = "", **wanted: str) -> dict[str, Any]:
-        """`code` is run after the cell of parameters, `then` and `wanted` after the last one."""
+        """Run a notebook with `code` after its parameters, and `then` and `wanted` at its end."""
         notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
         if code:
             (place,) = [

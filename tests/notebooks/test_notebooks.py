@@ -1,4 +1,4 @@
-"""Every notebook runs without a warning, and what it computes is held against what it claims."""
+"""Every notebook runs without a warning, and its results agree with its claims."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ Execute = Callable[..., dict[str, Any]]
 
 
 def numpy_eigenvalues(sliders: dict[str, float]) -> np.ndarray:
-    """Of A = I - H^-q (alpha I + (1 - w) Delta P~) H, from the definition."""
+    """The eigenvalues of A = I - H^-q (alpha I + (1 - w) Delta P~) H, from the definition."""
     H = np.array([[2.0, 1.0], [1.0, 2.0]])
     h, U = np.linalg.eigh(H)
     P = np.array([[sliders["low"], sliders["coupling"]], [0.0, sliders["high"]]])
@@ -86,7 +86,7 @@ def test_03_the_closed_form_is_that_of_the_runs(execute: Execute) -> None:
     )
     assert np.abs(found["z"]).max() < 4
     assert np.ptp(found["z"]) > 0.1
-    # theory: T = 1 and 10 at alpha = 0 and half of the edge.
+    # Exact values for T = 1 and 10 at alpha = 0 and at half of the edge.
     assert np.allclose(found["trace"], [[1042.27, 29035.6], [111.904, 4.97819]], rtol=1e-4)
     assert found["growth"] == pytest.approx(4, rel=1e-2)
 

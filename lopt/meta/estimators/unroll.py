@@ -120,7 +120,7 @@ class InnerLoop:
             if not only_at_start:
                 now, restarted, used = restart(episode, restarted, index)
             loss_key, batch = jax.random.fold_in(keys.loss, index), take(data, step_indices)
-            loss, gradient = jax.value_and_grad(self.task.loss)(now.params, loss_key, batch)
+            loss, gradient = self.task.value_and_grad(now.params, loss_key, batch)
             updates, state = self.make_optimizer(used).update(gradient, now.state, now.params)
             finite = jnp.isfinite(loss)
             first = jnp.where(

@@ -56,7 +56,7 @@ def training_curves(
             params, state = carry
             batch_key, loss_key = jax.random.split(key)
             batch = task.sample(batch_key, data)
-            loss, gradient = jax.value_and_grad(task.loss)(params, loss_key, batch)
+            loss, gradient = task.value_and_grad(params, loss_key, batch)
             updates, state = optimizer.update(gradient, state, params)
             return (optax.apply_updates(params, updates), state), loss
 

@@ -67,7 +67,24 @@ def probe(config: TrainConfig, task: Task, examples: int = EXAMPLES) -> Probe | 
         batch=batch,
         steps=targets(config),
         loss_ceiling=task.loss_ceiling,
+        value_and_grad=replaced_gradient(task),
     )
+
+
+def replaced_gradient(task: Task) -> Callable[..., tuple[jax.Array, Params]] | None:
+    """Return the loss and gradient of a step on a batch and its key, where the task has its own
+    estimate of them.
+    """
+    if task.estimate is None:
+        return None
+
+    def value_and_grad(
+        params: Params, batch_and_key: tuple[Batch, jax.Array]
+    ) -> tuple[jax.Array, Params]:
+        batch, key = batch_and_key
+        return task.value_and_grad(params, key, batch)
+
+    return value_and_grad
 
 
 def held(task: Task, examples: int = EXAMPLES) -> Held:
@@ -199,6 +216,7 @@ class Watch:
     def _warm(self) -> Callable[..., Any]:
         """Parameters and hidden state after one truncation from the task's own start."""
         fixed, truncation = self._held, self.config.truncation
+        replaced = replaced_gradient(self.task)
 
         def run(theta: Any, data: Any) -> Any:
             optimizer = self.config.make_optimizer(theta, fused=False)
@@ -206,7 +224,7 @@ class Watch:
             def step(index: jax.Array, carry: Any) -> Any:
                 batch_key, key = jax.random.split(jax.random.fold_in(fixed.batch[1], index))
                 batch = (self.task.sample(batch_key, data), key)
-                return update_map(optimizer, fixed.loss, batch)(*carry)
+                return update_map(optimizer, fixed.loss, batch, replaced)(*carry)
 
             start = fixed.params, optimizer.init(fixed.params)
             return jax.lax.fori_loop(0, truncation, step, start)

@@ -57,7 +57,12 @@ def hessian_operator(loss: Loss, params: Params, batch: Batch) -> Callable[[Para
     return jax.linearize(lambda p: jax.grad(loss)(p, batch), params)[1]
 
 
-def update_map(transformation: optax.GradientTransformation, loss: Loss, batch: Batch) -> StepMap:
+def update_map(
+    transformation: optax.GradientTransformation,
+    loss: Loss,
+    batch: Batch,
+    value_and_grad: Callable[[Params, Batch], tuple[Array, Params]] | None = None,
+) -> StepMap:
     """(params, state) -> (params + update, next state), one inner step on a batch that is held.
 
     Parameters
@@ -67,6 +72,8 @@ def update_map(transformation: optax.GradientTransformation, loss: Loss, batch: 
     loss : callable, (params, batch) -> scalar
     batch : pytree
         The data of the step; the map never draws another.
+    value_and_grad : callable, (params, batch) -> (scalar, pytree), optional
+        The loss and what the step takes for its gradient; by default that of `loss`.
 
     Examples
     --------
@@ -77,7 +84,7 @@ def update_map(transformation: optax.GradientTransformation, loss: Loss, batch: 
     update = informed_update(transformation, loss, batch)
 
     def step(params: Params, state: State) -> tuple[Params, State]:
-        value, grad = jax.value_and_grad(loss)(params, batch)
+        value, grad = (value_and_grad or jax.value_and_grad(loss))(params, batch)
         updates, state = update(grad, state, params, value)
         return optax.apply_updates(params, updates), state
 

@@ -120,6 +120,8 @@ class Probe:
     loss_ceiling : float, optional
         A loss above it counts as diverged; by default the first loss plus ten times its modulus.
         A network whose units are saturated after an explosion has calm eigenvalues.
+    value_and_grad : callable, (params, batch) -> (scalar, pytree), optional
+        What the steps of the trajectory take for the loss and its gradient; see `update_map`.
 
     Raises
     ------
@@ -142,6 +144,7 @@ class Probe:
     steps: tuple[int, ...]
     settings: ProbeSettings = field(default_factory=ProbeSettings)
     loss_ceiling: float | None = None
+    value_and_grad: Callable[[Params, Batch], tuple[Array, Params]] | None = None
 
     def __post_init__(self) -> None:
         steps = self.steps
@@ -190,7 +193,8 @@ class Probe:
         def inner_step(index: Array, carry: tuple) -> tuple:
             params, state, finite = carry
             data = jax.tree.map(lambda leaf: leaf[index % length], batches)
-            params, state = update_map(transformation, self.loss, data)(params, state)
+            step = update_map(transformation, self.loss, data, self.value_and_grad)
+            params, state = step(params, state)
             return params, state, finite + jnp.isfinite(jnp.sum(ravel_pytree(params)[0]))
 
         def segment(

@@ -32,8 +32,10 @@ def init_network(key: jax.Array, sizes: tuple[int, ...], head_scale: float = 1.0
     """
     keys = jax.random.split(key, len(sizes) - 1)
     pairs = list(pairwise(sizes))
+    # Drawn as vectors, which compiles in a tenth of a matrix's time (see `lopt.keys`).
     weights = tuple(
-        jax.random.normal(k, (fan_in, fan_out), jnp.float32) / jnp.sqrt(jnp.float32(fan_in))
+        jax.random.normal(k, (fan_in * fan_out,), jnp.float32).reshape(fan_in, fan_out)
+        / jnp.sqrt(jnp.float32(fan_in))
         for k, (fan_in, fan_out) in zip(keys, pairs, strict=True)
     )
     weights = (*weights[:-1], head_scale * weights[-1])

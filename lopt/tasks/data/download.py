@@ -20,10 +20,30 @@ Report = Callable[[str, int, int | None], None]
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file to fetch: its name below the address of its source, and its published MD5."""
+    """A file to fetch: its name below the address of its source, and its published checksum, of
+    which the SHA-256 is taken where both are known.
+    """
 
     name: str
-    md5: str
+    md5: str = ""
+    sha256: str = ""
+
+    @property
+    def checksum(self) -> str:
+        """The checksum that the file must have, in hexadecimal digits."""
+        return self.sha256 or self.md5
+
+    @property
+    def algorithm(self) -> str:
+        """Whose checksum it is, as a message says it."""
+        return "SHA-256" if self.sha256 else "MD5"
+
+    def digest(self, path: Path) -> str:
+        """Return the checksum of the file at a path."""
+        with path.open("rb") as file:
+            # For the checksum that was published, not for security.
+            make = hashlib.sha256 if self.sha256 else hashlib.md5
+            return hashlib.file_digest(file, lambda: make(usedforsecurity=False)).hexdigest()
 
 
 class Interrupted(ValueError):
@@ -78,7 +98,7 @@ def _complete(url: str, file: RemoteFile, part: Path, report: Report) -> None:
     """Fetch what is missing of a file that may have been begun."""
     for attempt in range(1, ATTEMPTS + 1):
         before = part.stat().st_size if part.is_file() else 0
-        if before and _md5(part) == file.md5:
+        if before and file.digest(part) == file.checksum:
             return  # it was cut after its last byte
         try:
             _fetch_rest(url, file, part, report)
@@ -153,16 +173,10 @@ def _copy(response: Any, out: BinaryIO, begun: int, report: Callable[[int], None
 
 
 def _verify(url: str, file: RemoteFile, part: Path) -> None:
-    found = _md5(part)
-    if found != file.md5:
+    found = file.digest(part)
+    if found != file.checksum:
         part.unlink()
         raise ValueError(
-            f"{url} has MD5 {found}; the published file has {file.md5}. What came was deleted; "
-            "fetch it again, or from another address with --url."
+            f"{url} has {file.algorithm} {found}; the published file has {file.checksum}. What "
+            "came was deleted; fetch it again, or from another address with --url."
         )
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        # For the checksum that was published, not for security.
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -1,4 +1,4 @@
-"""The command line: what is drawn, what is refused, and a recomputation that is interrupted."""
+"""The command line draws figures, refuses bad input, and resumes interrupted recomputations."""
 
 import itertools
 import json
@@ -14,7 +14,7 @@ from figures.engine.registry import MODULES, find
 
 
 def counting(calls: list[str], stop_at: str = "") -> Figure:
-    """A figure of five parts that notes what it computes."""
+    """Return a figure of five parts that records what it computes."""
 
     def compute(part: str) -> Any:
         calls.append(part)
@@ -48,7 +48,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     ("wrong", "near"), [("fig2", "fig2a"), ("FIG1", "fig1"), ("momentun", "momentum")]
 )
-def test_an_unknown_name_is_told_the_nearest(wrong: str, near: str) -> None:
+def test_an_error_names_the_figure_nearest_to_an_unknown_name(wrong: str, near: str) -> None:
     with pytest.raises(ValueError, match=f"nearest is '{near}'"):
         find(wrong)
 
@@ -87,7 +87,7 @@ def test_docs_gets_the_picture_and_the_page_that_shows_it(
     assert (docs / "figures.md").read_text() == "all of them"
 
 
-def test_an_interrupted_recomputation_goes_on(tmp_path: Path) -> None:
+def test_an_interrupted_recomputation_resumes(tmp_path: Path) -> None:
     calls: list[str] = []
     with pytest.raises(KeyboardInterrupt):
         store.recompute(counting(calls, stop_at="4"), tmp_path)
@@ -107,7 +107,7 @@ def test_an_interrupted_recomputation_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_kill_leaves_what_was_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing can be written at a kill: what counts is what the file holds at each part."""
+    """A kill leaves no time to write, so the file must be complete at each part."""
     monkeypatch.setattr(store, "KEEP_EVERY_SECONDS", -1.0)
     held: list[int] = []
     figure = counting([])
@@ -130,7 +130,7 @@ def test_a_kill_leaves_what_was_computed(tmp_path: Path, monkeypatch: pytest.Mon
     ],
     ids=["cut off", "of another kind", "of another version"],
 )
-def test_a_partial_file_that_does_not_fit_is_left(tmp_path: Path, spoil: Any) -> None:
+def test_a_partial_file_that_does_not_fit_is_ignored(tmp_path: Path, spoil: Any) -> None:
     calls: list[str] = []
     with pytest.raises(KeyboardInterrupt):
         store.recompute(counting(calls, stop_at="3"), tmp_path)
@@ -176,7 +176,7 @@ def test_the_duration_is_said_beforehand(
     assert command.main(["counting", "--recompute", "--out", str(tmp_path)]) == 130
     out, err = capsys.readouterr()
     assert "when last computed" in out
-    assert "goes on" in err
+    assert "interrupted; the same command resumes" in err
 
 
 def test_the_hash_is_of_the_values_not_of_their_order() -> None:

@@ -1,4 +1,4 @@
-"""Pages are text with numbers filled in: what is wrapped, and what is left as it is."""
+"""Pages are text with numbers filled in; paragraphs are wrapped, and the rest is unchanged."""
 
 from figures.engine.markdown import filled, table, wrapped
 

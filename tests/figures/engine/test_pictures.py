@@ -1,4 +1,4 @@
-"""Each figure draws from its committed results; what is committed of it is of those results."""
+"""Each figure is drawn from its committed results, and its committed files match them."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from figures.engine.registry import MODULES, find
 
 @pytest.fixture(scope="module", params=list(MODULES))
 def drawn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A figure, its committed record, and the folder it was drawn into again."""
+    """A figure, its committed record, and a folder into which it was drawn."""
     figure = find(request.param)
     record, folder = store.load(figure), tmp_path_factory.mktemp(figure.name)
     output.save(figure, record, folder)
@@ -36,7 +36,7 @@ def test_the_committed_caption_is_that_of_the_results(drawn: Any) -> None:
 
 
 def sidecar(figure: Figure, folder: Path = PICTURES) -> dict[str, Any]:
-    """What the metadata of a picture says of it."""
+    """Return the sidecar in the metadata of a picture."""
     with Image.open(folder / f"{figure.name}.png") as picture:
         found: dict[str, Any] = json.loads(picture.info["Description"])
         assert picture.info["Identifier"] == f"sha256:{figure.hash}"
@@ -69,7 +69,7 @@ def test_the_pictures_carry_their_sidecar(drawn: Any) -> None:
 
 
 def test_the_committed_picture_is_what_is_drawn_now(drawn: Any) -> None:
-    """With the Matplotlib that drew it, up to the rounding of coordinates."""
+    """The pictures agree up to rounding if Matplotlib has the version that drew the first."""
     figure, _, folder = drawn
     said = sidecar(figure)
     if any(said["versions"][name] != store.versions()[name] for name in ("matplotlib", "numpy")):
@@ -80,7 +80,7 @@ def test_the_committed_picture_is_what_is_drawn_now(drawn: Any) -> None:
 
 
 def pixels(path: Path) -> np.ndarray:
-    """A picture's red, green and blue, ``[height, width, 3]``."""
+    """Return the colours of a picture, ``[height, width, 3]``."""
     with Image.open(path) as picture:
         return np.asarray(picture.convert("RGB"), np.int16)
 
@@ -96,7 +96,7 @@ def test_drawing_again_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_another_result_is_noticed(drawn: Any) -> None:
-    """The hash of the results changes with any of their numbers."""
+    """The hash of the results depends on their last number."""
     _, record, _ = drawn
     text = store.text(record)
     last = list(re.finditer(r"\d", text[: text.rindex("]")]))[-1]

@@ -1,4 +1,4 @@
-"""Rank correlation, survival and confusion on made-up data whose answers are known."""
+"""Rank correlation, survival and confusion counts on synthetic data with known answers."""
 
 import math
 
@@ -14,7 +14,7 @@ CLUSTERS = np.arange(40) // 5
 
 
 def test_perfect_and_reversed() -> None:
-    """Any increasing function has correlation 1, a decreasing one -1; neither is chance."""
+    """An increasing function has correlation 1 and a decreasing one -1, with small p-values."""
     x = RNG.permutation(40.0 + np.arange(40))
     for y, rho in ((np.exp(x / 9), 1.0), (-(x**3), -1.0)):
         found = associate(x, y, ONE, CLUSTERS, draws=300)
@@ -26,7 +26,7 @@ def test_perfect_and_reversed() -> None:
 
 
 def test_independent_numbers_are_seldom_taken_for_related() -> None:
-    """p is uniform where nothing is related: below 0.1 in about a tenth of many samples."""
+    """Without a relation p is uniform: about a tenth of many samples are below 0.1."""
     draws = [associate(*RNG.random((2, 20)), ONE[:20], CLUSTERS[:20], 59) for _ in range(80)]
     small = sum(found.p_value < 0.101 for found in draws)
     assert scipy.stats.binomtest(small, 80, 0.1).pvalue > 1e-3
@@ -43,7 +43,7 @@ def test_one_stratum_is_spearmans(ties: int) -> None:
 
 
 def test_strata_are_not_mixed() -> None:
-    """Falling within each of two strata, rising from one to the other."""
+    """The data fall within each of two strata and rise from one to the other."""
     x = np.r_[np.arange(20.0), 100 + np.arange(20.0)]
     y = np.r_[-np.arange(20.0), 50 - np.arange(20.0)]
     strata = np.repeat([0, 1], 20)
@@ -53,14 +53,14 @@ def test_strata_are_not_mixed() -> None:
 
 
 def test_what_is_unknown_or_infinite() -> None:
-    """NaN in x leaves the case out; an infinite y is the largest; a constant has no correlation."""
+    """A NaN in x leaves the case out, an infinite y ranks last, a constant has no correlation."""
     found = associate([1, 2, math.nan, 3], [0.1, 0.2, -9, math.inf], ONE[:4], [0, 1, 2, 3], 99)
     assert (found.cases, found.rho) == (3, pytest.approx(1))
     assert math.isnan(associate(np.ones(40), RNG.random(40), ONE, CLUSTERS).rho)
 
 
 def test_a_cluster_is_drawn_whole() -> None:
-    """Two clusters with opposite relations: an interval over cases would not see from -1 to 1."""
+    """Two clusters with opposite relations give an interval from -1 to 1, unlike single cases."""
     x = np.r_[np.arange(20.0), np.arange(20.0)]
     y = np.r_[np.arange(20.0), -np.arange(20.0)]
     found = associate(x, y, ONE, np.repeat([0, 1], 20), 200)
@@ -68,12 +68,12 @@ def test_a_cluster_is_drawn_whole() -> None:
 
 
 def test_survival_and_its_censoring() -> None:
-    """Well throughout; ill from step 3 on; ill for a while only; never well; NaN at the end."""
+    """Runs that stay below, leave, return, never are below, and end in NaN."""
     losses = np.array(
         [[1, 1, 1, 1], [1, 1, 9, 9], [1, 9, 9, 1], [9, 9, 9, 9], [1, 1, 1, np.nan]], np.float32
     )
     assert survival(losses, np.nan_to_num(losses, nan=9), 2.0) == [4, 2, 4, 0, 3]
-    # Infinite counts as ill even where a clipped mean lies below the ceiling.
+    # An infinite loss is above the ceiling even if the clipped mean is below it.
     assert survival(np.array([[1.0, np.inf]]), np.array([[1.0, 1.5]]), 2.0) == [1]
 
 
@@ -84,6 +84,6 @@ def test_confusion() -> None:
     assert str(Confusion(2, 1, 1, 3)) == "2 of 3 (67%)"
     assert Confusion(2, 1, 1, 3).events == 3
     assert str(Confusion(0, 0, 1, 3)) == "0 of 0"
-    # Five of five against none of five: 2 of the 252 tables with these margins are as extreme.
+    # Of the 252 tables with these margins, 2 are as extreme.
     assert Confusion(5, 0, 0, 5).p_value == pytest.approx(2 / math.comb(10, 5))
     assert Confusion(4, 4, 4, 4).p_value == pytest.approx(1)

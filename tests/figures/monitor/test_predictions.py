@@ -1,6 +1,5 @@
-"""The tables say what made-up cases are; those committed are what the measurements give."""
+"""The tables are right for synthetic cases, and the committed page matches the measurements."""
 
-import json
 from typing import Any
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from figures.engine.store import load
 from figures.monitor.association import Confusion
 from figures.monitor.prediction_page import association_table, confusion_table, kind_table, page
 from figures.monitor.prediction_table import (
@@ -19,12 +19,11 @@ from figures.monitor.prediction_table import (
     summarize,
 )
 from figures.monitor.predictions import (
+    FIGURE,
     HORIZON,
     HORIZONS,
     OUTER_STEPS,
     PAGE,
-    PICTURE,
-    RESULTS_FILE,
     RUNS,
     cases_of,
     make_optimizer,
@@ -35,7 +34,7 @@ STEPS = HORIZON * HORIZONS
 
 
 def case(number: float, task: str = "a", trained: int = 0, **changes: Any) -> dict[str, Any]:
-    """The larger the number the sooner it diverges and the higher it rises."""
+    """A case that diverges earlier and rises higher the larger the number is."""
     dies = number > 1
     made = {
         "task": task,
@@ -83,7 +82,7 @@ def test_a_monitor_that_knows() -> None:
 
 
 def test_what_the_loss_does_not_show() -> None:
-    """Warned of rises: two with a loss that was falling, one hit; the third had risen before."""
+    """Two warned cases had a falling loss, and one of them rises; the third had risen before."""
     falling, rising = {"half": [2.0, 2.0]}, {"half": [0.5, 0.5]}
     rows = [case(1.2, **falling), case(1.04, **falling), case(1.2, **rising), case(0.9, **falling)]
     found = summarize(rows, HORIZON)
@@ -103,7 +102,7 @@ def test_kinds_are_counted_apart() -> None:
 
 
 def test_the_trend_is_checked_on_other_seeds() -> None:
-    """The first seed's loss has risen as much as the second's will; neither says it of itself."""
+    """The first seed's loss has risen as much as the second's will rise."""
     rows = [
         case(1.0, half=[1 / (1 + r), 1.0], horizon=[1.0, 1.0], end=[1.0, 1 + r])
         for r in np.linspace(0.1, 1, 9).tolist()
@@ -120,7 +119,7 @@ def test_what_has_gone_wrong_by_the_horizon_is_no_prediction() -> None:
 
 
 def test_the_outcome_of_curves() -> None:
-    """Falls and stays; rises from step 1001 on; not finite from step 1501 on."""
+    """The curves stay low, rise from step 1001 on, and are not finite from step 1501 on."""
     curves = np.ones((3, STEPS), np.float32)
     curves[:, :150] = 2.0
     curves[1, 1000:] = 3.0
@@ -128,7 +127,7 @@ def test_the_outcome_of_curves() -> None:
     found = outcome(curves, ceiling=4.0)
     assert found["survival"] == [STEPS, STEPS, 1500]
     assert found["held"][0] == STEPS
-    # The mean over the last twenty steps is above 1 as soon as one of them is.
+    # The mean over the last twenty steps exceeds 1 as soon as one of them does.
     assert found["held"][1:] == [1000, 1500]
     assert found["half"] == [2, 2, 2]
     assert found["horizon"] == [1, 1, 1]
@@ -136,7 +135,7 @@ def test_the_outcome_of_curves() -> None:
 
 
 def test_the_committed_page_is_that_of_the_committed_measurements() -> None:
-    rows = cases_of(json.loads(RESULTS_FILE.read_text())["parts"])
+    rows = cases_of(load(FIGURE)["parts"])
     assert [(r["run"], r["outer_step"]) for r in rows if r["task"] == rows[0]["task"]] == [
         (run.name, step) for run in RUNS for step in OUTER_STEPS
     ]
@@ -150,12 +149,11 @@ def test_the_committed_page_is_that_of_the_committed_measurements() -> None:
     for event in EVENTS:
         assert confusion_table({w: found.confusions[w, event] for w in WARNINGS}) in text
     assert all(name in text for name in PREDICTORS)
-    assert PICTURE.exists()
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_every_run_makes_its_optimizer_with_the_constants_it_is_used_with(run) -> None:
-    """Traced, not compiled: what a recomputation would begin with."""
+    """A recomputation starts like this; the optimizer is traced but not compiled."""
     constants = run.constants()
     if run.used:
         assert float(constants[run.used[0]]) == pytest.approx(run.used[1])

@@ -1,4 +1,4 @@
-"""The committed results are what nqm says, and what the captions say of them follows."""
+"""The committed results agree with nqm, and the captions agree with the results."""
 
 import re
 from typing import Any
@@ -22,7 +22,9 @@ from figures.quadratic.regions import preconditioner
 from lopt.meta.estimators.exact import expected_meta_gradient, expected_meta_loss
 from nqm import (
     example,
+    heavy_ball_ellipse,
     meta_gradient_variance,
+    nominal_step_intervals,
     perturbed_preconditioner,
     preconditioned_update_matrix,
     spectral_radius,
@@ -36,7 +38,7 @@ def parts(figure: Figure) -> dict[str, Any]:
 
 
 def caption(figure: Figure) -> str:
-    """On one line."""
+    """Return the caption on one line."""
     return " ".join(figure.caption(parts(figure)).split())
 
 
@@ -65,11 +67,14 @@ def test_interventions_end_where_nqm_says() -> None:
             expected = np.linalg.eigvals(matrix)
             gaps = np.abs(values[:, column, None] - expected)
             assert max(gaps.min(axis=0).max(), gaps.min(axis=1).max()) < 1e-3
-        # A path follows one eigenvalue: it makes no jumps.
+        # A path follows one eigenvalue, so it does not jump.
         assert np.abs(np.diff(values, axis=1)).max() < 0.15
         outside.append(int(np.sum(np.abs(np.linalg.eigvals(A)) > 1)))
     assert min(outside[:3]) > 0
     assert outside[3] == 0
+    # The caption says this about the nominal term alone and about preconditioning.
+    assert not nominal_step_intervals(H, P)
+    assert np.linalg.det(P) < 0
     assert (
         "decay {1}, preconditioning {2}; at the same strengths all three together leave {3}".format(
             *outside
@@ -88,7 +93,7 @@ def test_the_curves_are_exact(alpha: float) -> None:
 
 
 def test_the_variance_has_the_values_known_from_elsewhere() -> None:
-    """Of a dense quadratic form over all draws: (horizon, share of the bound) -> trace."""
+    """The traces of a dense quadratic form over all draws, by horizon and share of the bound."""
     data, own = parts(gradient_variance.FIGURE), gradient_variance
     known = {(1, 0): 1042.27, (1, 0.25): 292.988, (1, 1): 1454.32, (10, 0.5): 4.97819}
     for (T, share), value in known.items():
@@ -140,9 +145,9 @@ def test_the_regions_end_where_the_radius_is_one(panel: str) -> None:
 
 
 def test_what_theorem_1_as_printed_claims_falsely() -> None:
-    """The share of unstable ones among draws from what (9) and (10) admit."""
+    """The share agrees with that of unstable random draws that satisfy (9) and (10)."""
     rng, H = np.random.default_rng(1), regions.hessian("triangular")
-    count, share = 3000, regions.false_share("triangular", parts(regions.FIGURE)["triangular"])
+    count, share = 3000, regions.false_share(parts(regions.FIGURE)["triangular"])
     draws = zip(rng.uniform(-3, 3, count), rng.uniform(0, 2 / 3 - 1 / 2, count), strict=True)
     unstable = np.mean(
         [radius(H, preconditioner("triangular", c), alpha) > 1 for c, alpha in draws]
@@ -164,7 +169,7 @@ def test_momentum_has_the_closed_forms() -> None:
     }
     for rule, limits in expected.items():
         np.testing.assert_allclose(data[rule]["limit"], limits, rtol=1e-3)
-    # Heavy ball: z^2 - (1 + beta - x) z + beta; Nesterov: with beta and the first both (1 - x).
+    # Heavy ball: z^2 - (1 + beta - x) z + beta. Nesterov: z^2 - (1 + beta)(1 - x) z + beta (1 - x).
     for i, j in ((10, 20), (40, 45), (25, 5)):
         b, x = float(beta[j]), float(momentum.steps()[i])
         for rule, roots in (
@@ -173,6 +178,8 @@ def test_momentum_has_the_closed_forms() -> None:
         ):
             assert data[rule]["radius"][i][j] == pytest.approx(np.abs(roots).max(), abs=1e-3)
     assert "3.80 for heavy ball, 1.36 for Nesterov and 2.96 for AggMo" in caption(momentum.FIGURE)
+    cross = [heavy_ball_ellipse(1 + 0.9j, b) < 1 for b in momentum.CONFIG["ellipses"]]
+    assert cross == [True, False, False]  # as the caption says
 
 
 def test_certified_sizes_hold_and_witnesses_refute() -> None:
@@ -205,7 +212,7 @@ def test_a_random_problem_is_answered_again() -> None:
 
 
 def test_theorem_1_loses_what_the_closed_form_says() -> None:
-    """P = 0.2 H^-1/2, h = 1: it asks for 0.2 sqrt(kappa) <= 2 - alpha; stable is alpha <= 1.8."""
+    """For P = 0.2 H^-1/2, h = 1: alpha <= 2 - 0.2 sqrt(kappa) is certified, alpha <= 1.8 stable."""
     kappas, data = conservatism.condition_numbers(), parts(conservatism.FIGURE)
     expected = np.maximum(2 - 0.2 * np.sqrt(kappas), 0) / 1.8
     for name in ("Theorem 1", "Theorem 1'", "eigenvectors"):
@@ -234,7 +241,7 @@ def test_no_condition_certifies_more_than_is_stable() -> None:
 
 
 def test_the_optimum_of_the_trained_preconditioner_is_one_over_all_matrices() -> None:
-    """The closed form has one number; a search over all four entries finds nothing lower."""
+    """The closed form has one parameter; a search over all four entries finds nothing lower."""
     model, best = nominal_training.problem(), nominal_training.optimum()
     horizon = nominal_training.CONFIG["horizon"]
 

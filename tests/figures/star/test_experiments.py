@@ -1,4 +1,4 @@
-"""What the experiments say of a run follows from its curves; pages and cards from the results."""
+"""Outcomes follow from the curves of a run, and pages and cards from the results."""
 
 import json
 
@@ -20,7 +20,7 @@ from tests.lopt.meta.quick import bowl
 
 
 def kept(losses, horizon=1000, width=50):
-    """A kept record of these losses, a bin an entry."""
+    """Return a kept record with these losses, one entry per bin."""
     losses = np.array(losses, float)
     return {
         "losses": losses, "horizon": horizon, "bin": width, "steps": losses.shape[1] * width,
@@ -29,7 +29,7 @@ def kept(losses, horizon=1000, width=50):
 
 
 def test_outcomes_of_curves_that_are_known() -> None:
-    """Horizon 1000 in bins of 50: its last tenth are bins 18 and 19, level 1.0."""
+    """With horizon 1000 and bins of 50, its last tenth is bins 18 and 19, at level 1.0."""
     down = np.concatenate([np.full(18, 2.0), np.full(2, 1.0), np.full(20, 0.5)])
     up = np.concatenate([np.full(18, 2.0), np.full(2, 1.0), np.full(6, 0.8), np.full(14, 1.2)])
     away = np.concatenate([np.full(18, 2.0), np.full(2, 1.0), np.full(11, 0.9), np.full(9, np.nan)])
@@ -38,7 +38,7 @@ def test_outcomes_of_curves_that_are_known() -> None:
     assert found["final"] == [0.5, 1.2, None]
     assert found["best"] == [0.5, 0.8, 0.9]
     assert found["diverges"] == [None, None, 31 * 50]
-    # Windows of two bins: the last one at or below 1.0 ends at bin 26 and at bin 30.
+    # The last windows of two bins that are at most 1.0 end at bins 26 and 30.
     assert found["rises"] == [None, 26 * 50, 30 * 50]
     assert found["at"][-1] == 40 * 50
     curves = np.array(found["curves"], float)
@@ -95,12 +95,12 @@ def test_outer_steps_count_from_the_first_whole_episode() -> None:
 
 def test_an_unknown_name_is_one_line(capsys) -> None:
     assert inner_runs.main(["adamw"]) == 2
-    assert "nothing is called adamw" in capsys.readouterr().err
+    assert "no run is called adamw" in capsys.readouterr().err
     assert ship.main(["--again"]) == 2
 
 
 def test_training_stops_where_everything_is_nan(monkeypatch) -> None:
-    """A bowl with a step far too large is NaN within a chunk; what is left out is NaN as well."""
+    """With a step that is far too large, training stops after a chunk; the rest is NaN, too."""
     monkeypatch.setattr("lopt.meta.evaluation.curves.CHUNK", 200)
     taken = []
     curves = training_curves(
@@ -120,7 +120,7 @@ def test_training_stops_where_everything_is_nan(monkeypatch) -> None:
 
 @pytest.mark.parametrize("name", sorted({run for runs in ROWS.values() for run in runs}))
 def test_everything_behind_the_page_is_kept(name) -> None:
-    """Meta-parameters that fit their configuration, the whole meta-loss, five seeds of use."""
+    """The meta-parameters fit the configuration, and all losses and seeds are kept."""
     known = meta_runs.experiments()
     assert inner_runs.is_kept(name)
     found = collect(name)

@@ -1,4 +1,4 @@
-"""The runs behind Figure 3: which there are, that they share a budget, and what is kept of one."""
+"""The runs behind Figure 3 are complete, share a budget, and keep their results."""
 
 import json
 from dataclasses import asdict

@@ -35,7 +35,7 @@ def message(call) -> str:
         (jnp.array([True]), "bool. Leave it out"),
         (3, "int32. Leave it out"),
         (jnp.ones(2, jnp.complex64), f"complex64. Wrap the optimizer: {SPLIT}"),
-        (jax.random.key(0), "key<fry>. Leave it out"),
+        (jax.random.key(0), "key<fryu>. Leave it out"),
         (jnp.tanh, "Leave it out"),
         ("a name", "str. Leave it out"),
     ],

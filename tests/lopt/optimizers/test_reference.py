@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import lopt
+from tests.xla import SHIPPED
 
 TIMES = (1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000, 100000)
 STEPS = 4
@@ -139,7 +140,7 @@ def test_a_tensor_swept_in_blocks(shape) -> None:
     random = np.random.default_rng(3)
     theta = lopt.init_meta_parameters(jax.random.key(2))
     optimizer = lopt.star(theta)
-    update = jax.jit(optimizer.update)
+    update = jax.jit(optimizer.update, compiler_options=SHIPPED)
     params = random.standard_normal(shape).astype("f4")
     state, reference = optimizer.init(params), Reference(theta, lopt.STAR, shape)
     for _ in range(2):
