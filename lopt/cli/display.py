@@ -40,8 +40,8 @@ def seconds(since: float) -> str:
 class Ticker:
     """Calls `tick` every few seconds in a thread of its own, while the main thread compiles."""
 
-    def __init__(self, tick: Callable[[], None], every: float = LOG_EVERY_SECONDS) -> None:
-        self._tick, self._every = tick, every
+    def __init__(self, tick: Callable[[], None]) -> None:
+        self._tick = tick
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lopt-ticker", daemon=True)
 
@@ -56,7 +56,7 @@ class Ticker:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._end.wait(self._every):
+        while not self._end.wait(LOG_EVERY_SECONDS):
             self._tick()
 
 

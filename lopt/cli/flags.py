@@ -113,14 +113,14 @@ def preset_text() -> Iterator[str]:
             notes += [text for text in own if text not in notes]
             marks = "".join(f" [{notes.index(text) + 1}]" for text in own)
             yield f"  {'TASK-' + name.removeprefix(prefix):<28} {preset.source}{marks}"
-    yield f"differences from the paper; in all of them, {UNPRINTED}:"
-    for number, text in enumerate(notes, start=1):
-        mark = f"  [{number}] "
+    yield "differences from the paper:"
+    for mark, text in [("[all]", UNPRINTED), *((f"[{k}]", x) for k, x in enumerate(notes, 1))]:
+        indent = f"  {mark:<5} "
         yield from textwrap.wrap(
             text,
             HELP_WIDTH,
-            initial_indent=mark,
-            subsequent_indent=" " * len(mark),
+            initial_indent=indent,
+            subsequent_indent=" " * len(indent),
             break_on_hyphens=False,
         )
 

@@ -25,7 +25,7 @@ def say(console: Console, text: str, style: str | None = None) -> None:
     """
     if console.is_terminal:
         for line in broken(Text(text), console.width):
-            console.print(line, style=style, crop=False)
+            console.print(line, style=style, no_wrap=True, overflow="ignore", crop=False)
     else:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
@@ -134,7 +134,7 @@ class WordTable:
             for column, value in zip(self.columns[1:], values, strict=True):
                 if not value.plain:
                     continue
-                padding = " " * (width - column.cell_len + 1)
+                padding = " " * max(1, width - column.cell_len + 1)
                 item = Text.assemble((f"{column.plain}{padding}", "dim"), value)
                 if lines and not self.listed and lines[-1].cell_len + item.cell_len + 2 <= room - 2:
                     lines[-1].append("  ").append_text(item)
