@@ -117,6 +117,7 @@ class Display:
             "", total=config.outer_steps, loss="…", verdict=self.verdict, rate="…"
         )
         self.ticker = Ticker(self._log)
+        self.logged = -1
 
     def __enter__(self) -> "Display":
         c = self.config
@@ -194,6 +195,9 @@ class Display:
             return say(self.console, self._compiling())
         start, first = self.began
         outer_step, outer_steps = self.last.outer_step, self.config.outer_steps
+        if outer_step == self.logged == outer_steps:
+            return None
+        self.logged = outer_step
         done = outer_step - first
         left = (outer_steps - outer_step) * (time.monotonic() - start) / max(1, done)
         time_left = f"{left:.0f} s left" if done else f"compiled in {seconds(self.entered)}"
