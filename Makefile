@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # One stamp an extra: the demo and the figures need little, the tests and the site the rest.
 DEMO_READY := $(VENV)/.ready-figures
 READY := $(VENV)/.ready-dev
+# A file's tests share what they compile, so that one worker takes the whole file.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: all install demo figures docs test quick lint format clean constraints
 
@@ -36,10 +38,10 @@ docs: $(READY)
 	@echo "build/docs/index.html"
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(PYTEST)
 
 quick: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -38,11 +38,6 @@ from lopt.optimizers.files.saved import load
 
 SEEDS, HORIZONS = 8, 5
 SHIPPED = "fashion-mnist-mlp"
-# Section 5.2 asks for suitable constants; these were the best of a short search (docs/demo.md).
-TRAIN = (
-    "--nominal-step 0.01 --pairs 8 --learning-rate 0.005 --final-learning-rate 0.05 "
-    "--outer-steps 400"
-)
 CHECKS = (("inside the stable interval", "1.0"), ("outside it", "1.5"))
 
 
@@ -96,7 +91,7 @@ def _train(console: Console, run: RunDirectory) -> int:
     if run.config_file.exists():
         command = ["train", "--resume", str(run.path)]
     else:
-        command = ["train", "--run", str(run.path), *TRAIN.split()]
+        command = ["train", "--run", str(run.path)]
     console.print(f"$ lopt {' '.join(command)}", style="dim")
     return lopt.cli.main(command)
 

@@ -14,7 +14,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     folder = tempfile.mkdtemp(prefix="lopt-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 # Compiled by XLA's plainer code generator and without optimization, the tests' small programs take
@@ -25,7 +25,32 @@ if os.environ["JAX_PLATFORMS"] == "cpu" and "XLA_FLAGS" not in os.environ:
         "--xla_llvm_disable_expensive_passes=true"
     )
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+# Workers take whole files (`--dist loadfile`), the longest first, so that they end together.
+LONGEST = (
+    "test_star_response.py",
+    "test_notebooks.py",
+    "test_durability.py",
+    "test_inspect.py",
+    "test_processes.py",
+    "test_contract.py",
+    "test_lopt_command.py",
+    "test_linearize.py",
+    "test_parity.py",
+    "test_sharding.py",
+    "test_pages.py",
+    "test_estimators.py",
+    "test_site.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
 
 settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True

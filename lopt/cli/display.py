@@ -215,7 +215,7 @@ def particles(config: TrainConfig) -> str:
     Examples
     --------
     >>> particles(TrainConfig(pairs=1)), particles(TrainConfig())
-    ('1 antithetic pair', '16 antithetic pairs')
+    ('1 antithetic pair', '8 antithetic pairs')
     >>> particles(TrainConfig(pairs=2, estimator="full-backprop"))
     '2 particles'
     """

@@ -11,7 +11,14 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from lopt.meta.config import ESTIMATORS, HORIZON_SCHEDULES, NOMINAL, OPTIMIZERS, TrainConfig
+from lopt.meta.config import (
+    EMBEDDED_STEP,
+    ESTIMATORS,
+    HORIZON_SCHEDULES,
+    NOMINAL,
+    OPTIMIZERS,
+    TrainConfig,
+)
 from lopt.meta.presets import TASKS as PRESET_TASKS
 from lopt.meta.presets import UNPRINTED, presets
 from lopt.tasks.registry import short_list
@@ -77,8 +84,13 @@ def given(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def configuration(options: argparse.Namespace) -> TrainConfig:
-    """The configuration: flags override the file, and the file overrides the preset."""
+    """The configuration: flags override the file, and the file overrides the preset. Without a
+    file and a preset, the nominal step is the one for the embedded images.
+    """
+    flags = given(options)
     values: dict[str, Any] = {}
+    if options.preset is None and options.config is None:
+        values |= _embedded(flags)
     if options.preset is not None:
         known = presets()
         if options.preset not in known:
@@ -88,7 +100,15 @@ def configuration(options: argparse.Namespace) -> TrainConfig:
         values |= known[options.preset].values
     if options.config is not None:
         values |= read_file(options.config)
-    return TrainConfig.from_mapping(values | given(options))
+    return TrainConfig.from_mapping(values | flags)
+
+
+def _embedded(flags: dict[str, Any]) -> dict[str, Any]:
+    """The nominal step where the flags leave the task embedded and the optimizer a nominal term."""
+    usual = TrainConfig()
+    task, optimizer = (flags.get(n, getattr(usual, n)) for n in ("task", "optimizer"))
+    direct = flags.get("nominal_term") != "none" and optimizer in ("star", "hyperparam")
+    return {"nominal_step": EMBEDDED_STEP} if task == usual.task and direct else {}
 
 
 def read_file(path: Path) -> dict[str, Any]:

@@ -48,6 +48,8 @@ NOMINAL: dict[str, NominalTerm | None] = {**{term: term for term in NOMINAL_TERM
 BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent")
 STAR_FIELDS = ("nominal_term", "precondition", *BETAS, "initial_head_scale")
 EXACT = "exact"
+# Tuned Adam's learning rate on the embedded images (`lopt evaluate`).
+EMBEDDED_STEP = 0.01
 # The name of a checkpoint has eight digits.
 MOST_OUTER_STEPS = 10**8 - 1
 # Far beyond what fits into memory or time, and within an int32.
@@ -85,7 +87,10 @@ class TrainConfig:
         None, "whether the blackbox term is divided by the root v of the second moment", "yes"
     )
     nominal_step: float | None = setting(
-        None, "beta_1, the step size of the nominal term before it is modulated", 1e-3
+        None,
+        "beta_1, the step size of the nominal term before it is modulated; on the embedded images, "
+        f"without --preset and --config, {EMBEDDED_STEP}, the rate of tuned Adam",
+        1e-3,
     )
     nominal_exponent: float | None = setting(
         None, "beta_2, the scale of the exponent that modulates the nominal term", 1e-3
@@ -126,13 +131,13 @@ class TrainConfig:
         50, "inner steps per outer step; the full estimators run a whole episode instead", 50
     )
     pairs: int = setting(
-        16, "number of antithetic pairs of particles; with backpropagation, of particles"
+        8, "number of antithetic pairs of particles; with backpropagation, of particles"
     )
     sigma: float = setting(0.01, "standard deviation of the perturbations", 0.01)
-    outer_steps: int = setting(1500, "number of meta-training steps")
-    learning_rate: float = setting(1e-3, "learning rate of AdamW on the meta-parameters", 1e-4)
+    outer_steps: int = setting(400, "number of meta-training steps")
+    learning_rate: float = setting(5e-3, "learning rate of AdamW on the meta-parameters", 1e-4)
     final_learning_rate: float = setting(
-        1.0,
+        0.05,
         "fraction of the learning rate that a cosine decay ends at; 1 keeps the rate constant",
         1.0,
     )

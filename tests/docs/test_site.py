@@ -19,7 +19,7 @@ from docs.extensions.equations import rows
 from docs.extensions.public import homes
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("site")]
+pytestmark = pytest.mark.slow
 
 
 class Page(HTMLParser):

@@ -25,7 +25,6 @@ from lopt.meta.training.trainer import Trainer
 from lopt.meta.training.watch import Watch
 from tests.lopt.meta.damage import damage
 
-pytestmark = pytest.mark.xdist_group("run")
 NOBODY = 65534
 COUNT = 20 if settings().max_examples <= 100 else 1000
 LONGEST = 300

@@ -26,7 +26,6 @@ from lopt.meta.run.checkpoint import remove_checkpoint, steps
 from lopt.meta.run.directory import RunDirectory, RunError
 from tests.lopt.meta.quick import bowl
 
-pytestmark = pytest.mark.xdist_group("run")
 TINY = [
     *("--optimizer", "hyperparam", "--horizon", "10", "--truncation", "4", "--pairs", "2"),
     *("--outer-steps", "400", "--checkpoint-every", "5", "--monitor-every", "0"),
@@ -248,8 +247,17 @@ def shown(capsys, *arguments: str) -> dict:
 def test_flags_go_before_the_file_and_the_file_before_the_default(tmp_path, capsys) -> None:
     (tmp_path / "a.json").write_text('{"sigma": 1, "pairs": 4, "precondition": false}')
     (tmp_path / "b.toml").write_text("sigma = 0.5\nnominal_term = 'none'\n")
-    default = shown(capsys)
-    assert default == json.loads(json.dumps(asdict(lopt.TrainConfig())))
+    default = json.loads(json.dumps(asdict(lopt.TrainConfig())))
+    # With neither a preset nor a file, the embedded images have a nominal step of their own.
+    assert shown(capsys) == {**default, "nominal_step": 0.01}
+    assert shown(capsys, "--nominal-step", "0.3") == {**default, "nominal_step": 0.3}
+    for field, value in (
+        ("task", "mnist-mlp"),
+        ("optimizer", "blackbox"),
+        ("nominal_term", "none"),
+    ):
+        flag = "--" + field.replace("_", "-")
+        assert shown(capsys, flag, value) == {**default, field: value}
     read = shown(capsys, "--config", str(tmp_path / "a.json"), "--pairs", "8")
     assert read == {**default, "sigma": 1.0, "pairs": 8, "precondition": False}
     assert type(read["sigma"]) is float

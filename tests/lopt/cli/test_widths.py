@@ -192,7 +192,7 @@ def test_the_header_breaks_between_words(terminal, capsys) -> None:
         shown.warn("a warning " * 20)
     lines = plain(capsys.readouterr().out).splitlines()
     header = lines[: next(i for i, line in enumerate(lines) if "first)" in line) + 1]
-    assert header[0].startswith("Meta-training star on fashion-mnist-8x8-convnet: 16 antithetic")
+    assert header[0].startswith("Meta-training star on fashion-mnist-8x8-convnet: 8 antithetic")
     assert_whole(header, 80, ["runs/" + "x" * 90, "(compiling first)"])
     assert [line.count("a warning") for line in lines if "warning" in line] == [8, 8, 4]
 

@@ -30,7 +30,6 @@ from lopt.meta.training.loop import train
 from tests.lopt.meta.damage import sign
 from tests.lopt.meta.quick import bowl, quick
 
-pytestmark = pytest.mark.xdist_group("run")
 STATE = {"theta": np.arange(3.0), "mu": np.ones((2, 2), np.float32)}
 OTHERS = (
     {"theta": np.arange(3.0), "nu": np.ones((2, 2), np.float32)},

@@ -39,7 +39,6 @@ from lopt.meta.training.processes import host_copy
 from lopt.meta.training.trainer import Trainer
 from tests.lopt.meta.quick import Quick, bowl, quick
 
-pytestmark = pytest.mark.xdist_group("run")
 ROOT = Path(__file__).parents[3]
 NOBODY = 65534
 STATE = {

@@ -18,7 +18,7 @@ import lopt
 from lopt.meta.run.checkpoint import steps
 from lopt.meta.run.directory import RunDirectory
 
-pytestmark = [pytest.mark.xdist_group("run"), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 TINY = [
     *("--task", "quadratic", "--optimizer", "hyperparam", "--monitor-every", "0"),
     *("--horizon", "10", "--truncation", "4", "--pairs", "4", "--checkpoint-every", "5"),

@@ -18,7 +18,6 @@ from lopt.meta.run.checkpoint import (
 from lopt.meta.run.directory import RunDirectory
 from lopt.meta.training.loop import train
 
-pytestmark = pytest.mark.xdist_group("run")
 TIMES = {"inner_steps_per_second"}
 
 

@@ -164,7 +164,7 @@ def test_equal_logits_cost_log_classes(name: str, made: dict[str, Task]) -> None
     zero = jax.tree.map(lambda x: np.zeros(x.shape, np.float32), shapes(task))
     batch = jax.tree.map(lambda x: x[:2], task.data)
     loss = float(jax.jit(task.loss)(zero, KEY, batch))
-    assert loss == pytest.approx(math.log(classes), rel=3e-7)
+    assert loss == pytest.approx(math.log(classes), rel=1e-6)  # of a float32 mean over tokens
     assert task.loss_ceiling == pytest.approx(1.5 * math.log(classes))
 
 
