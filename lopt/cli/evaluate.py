@@ -13,7 +13,7 @@ from rich.text import Text
 from lopt.checks import require
 from lopt.cli.display import Work
 from lopt.cli.stop import Stop
-from lopt.cli.tables import WordTable, say
+from lopt.cli.tables import WordTable, say, show
 from lopt.files import written_whole
 from lopt.meta.config import MOST_INNER_STEPS
 from lopt.meta.evaluation.comparison import HORIZON, Evaluation, evaluate, find
@@ -97,7 +97,7 @@ def run_command(options: argparse.Namespace) -> int:
         total += sum(b.steps(min(subject.horizon, steps), steps) for b in compared)
         work.now("compiling and training", total)
         evaluation = evaluate(subject, compared, options.seeds, steps, work.advance)
-    table(evaluation).print()
+    show(table(evaluation))
     if options.json:
         _write(options.json, evaluation)
     return 0

@@ -14,7 +14,7 @@ import numpy as np
 from lopt.checks import require
 from lopt.cli.display import Work
 from lopt.cli.stop import Stop
-from lopt.cli.tables import WordTable, say, table_console
+from lopt.cli.tables import WordTable, say, show, table_console
 from lopt.keys import random_key
 from lopt.meta.config import MOST_INNER_STEPS
 from lopt.meta.run.directory import RunDirectory
@@ -114,7 +114,7 @@ def run_command(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([{"inner_step": x.inner_step, **x.found.to_json()} for x in looks]))
         return 0
-    table(f"{options.source} on {task.name}, seed {options.seed}", looks).print()
+    show(table(f"{options.source} on {task.name}, seed {options.seed}", looks))
     console = table_console()
     for one in looks:
         for margin in (one.found.theorem1, one.found.theorem1_prime):

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from lopt.cli.tables import WordTable
+from lopt.cli.tables import WordTable, show
 from lopt.meta.config import TrainConfig
 from lopt.meta.run.directory import RunDirectory
 from nqm.untrusted import one_line
@@ -84,7 +84,7 @@ def run_command(options: argparse.Namespace) -> int:
         ]
         print(json.dumps(document, indent=2))
         return 0
-    (_differences(rows, differences) if options.diff else _list(rows)).print()
+    show(_differences(rows, differences) if options.diff else _list(rows))
     return 0
 
 

@@ -30,6 +30,11 @@ def say(console: Console, text: str, style: str | None = None) -> None:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
+def show(table: RenderableType) -> None:
+    """Print a table on standard output, and cut nothing off."""
+    table_console().print(table, crop=False)
+
+
 def broken(text: Text, width: int) -> Iterator[Text]:
     """The lines of a text broken between words; a longer word stays whole on a line of its own.
 
@@ -86,10 +91,6 @@ class WordTable:
         self.rows = [[_text(cell) for cell in row] for row in rows]
         self.prose, self.listed, self.right = prose, listed, right
         self.title, self.note = title, note
-
-    def print(self) -> None:
-        """Print it on standard output, all of it."""
-        table_console().print(self, crop=False)
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """The title, the widest form that there is room for, and the note."""
