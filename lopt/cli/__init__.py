@@ -1,15 +1,17 @@
-"""The command line of lopt: one subcommand a module."""
+"""The command line of lopt, with a module for each subcommand."""
 
 import argparse
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from lopt import startup  # before JAX: it says what XLA logs
 
 # isort: split
 from lopt.cli import convert, data, evaluate, inspect, monitor, runs, shipped, train
+from lopt.cli.flags import HelpFormatter
 from lopt.meta.run.directory import RunError
 from lopt.meta.training.processes import several
 from lopt.version import __version__
@@ -18,7 +20,10 @@ from nqm.untrusted import LONGEST_LINE, one_line
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line and exit code 2."""
+    """An argument parser that reports an error in one line, with exit code 2."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"formatter_class": HelpFormatter, **settings})
 
     def error(self, message: str) -> None:  # type: ignore[override]
         end = f". See {self.prog} --help."
@@ -27,7 +32,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser with every command."""
+    """Return the parser with every command."""
     parser = _Parser(prog="lopt", description="Meta-train and use STAR learned optimizers.")
     parser.add_argument(
         "--version",
@@ -44,8 +49,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code.
 
-    0 done, 1 a run that cannot go on, 2 bad input (one line on standard error), 130 or 143 stopped
-    by a signal with a checkpoint written.
+    The code is 0 when the command is done, 1 when a run cannot go on, 2 for bad input (one line on
+    standard error), and 130 or 143 when a signal has stopped the command.
     """
     words = join_negative_values(sys.argv[1:] if arguments is None else arguments)
     options = build_parser().parse_args(words)
@@ -56,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         line = " ".join(str(error).split())
         print(f"lopt {options.command}: {line}", file=sys.stderr)
         return _ended(1)
-    # What the system refuses is told in its own words.
+    # What the system refuses is reported in its own words.
     except (ValueError, OSError) as error:
         print(one_line(f"lopt {options.command}: {error}"), file=sys.stderr)
         return _ended(2)
@@ -66,8 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _ended(code: int) -> int:
-    """The exit code; one of several processes ends at once, because JAX would have it wait until
-    the others do.
+    """Return the exit code; one of several processes ends here, because JAX would make it wait for
+    the others.
     """
     if several():
         sys.stdout.flush()

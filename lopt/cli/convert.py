@@ -1,4 +1,4 @@
-"""``lopt convert``: meta-parameters between this package's files and the released layout."""
+"""``lopt convert``: convert meta-parameters from and to the released layout."""
 
 import argparse
 import json
@@ -26,16 +26,17 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "convert",
         help="convert meta-parameters from and to the released layout",
-        description="Read IN and write OUT in the other layout. The released layout is an .npz of "
-        "theta_w0, theta_b0, ... and a JSON string config; what lopt writes holds a header.",
+        description="Read IN, and write OUT in the other layout. The released layout is an .npz "
+        "with arrays theta_w0, theta_b0, ... and a JSON string config; the files of lopt have a "
+        "header instead.",
     )
-    parser.add_argument("source", metavar="IN", help="a file, or the name of shipped ones")
-    parser.add_argument("target", metavar="OUT", type=Path, help="the file to write, new")
+    parser.add_argument("source", metavar="IN", help="a file, or the name of a shipped optimizer")
+    parser.add_argument("target", metavar="OUT", type=Path, help="the new file to write")
     parser.set_defaults(run_command=run_command)
 
 
 def run_command(options: argparse.Namespace) -> int:
-    """Convert and say what was written."""
+    """Convert, and say what was written."""
     target = one_line(str(options.target), 100)
     if os.path.lexists(options.target):
         raise ValueError(f"{target} exists; name a new file.")
@@ -47,7 +48,9 @@ def run_command(options: argparse.Namespace) -> int:
     if given is None:
         saved = load(options.source)
         if not isinstance(saved.config, StarConfig):
-            raise ValueError(f"{options.source} holds P of a linear optimizer; no release has one.")
+            raise ValueError(
+                f"{options.source} holds P of a linear optimizer, which the released layout lacks."
+            )
         released = to_released(saved.meta_parameters, saved.config)
         config = json.dumps(released.config)
         arrays: dict[str, Any] = {"config": np.array(config), **released.arrays}
@@ -66,8 +69,8 @@ def run_command(options: argparse.Namespace) -> int:
 
 
 def _released(path: Path) -> Saved | None:
-    """What a file in the released layout holds, its configuration as the origin; None for a file
-    that has none.
+    """The content of a file in the released layout, with its configuration as the origin; None for
+    a file in another layout.
     """
     if not os.path.isfile(path):
         return None

@@ -1,4 +1,4 @@
-"""``lopt data``: which data sets are there, and fetching those that are not."""
+"""``lopt data``: list the data sets, and fetch those that are missing."""
 
 import argparse
 from difflib import get_close_matches
@@ -7,15 +7,15 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+from lopt.cli.tables import WordTable
 from lopt.tasks.data.datasets import DATASETS, Dataset, cache_folder, dataset
 from lopt.tasks.data.sources import fetch
 from lopt.tasks.data.text import TEXTS, TextDataset
 from lopt.tasks.data.text_sources import fetch_text
 from nqm.untrusted import quoted
 
-# Columns of the table in a log, so that no path is broken.
+# The width of the table in a log, so that no path is broken.
 UNWRAPPED = 1000
 
 
@@ -28,46 +28,38 @@ def add_parser(commands: Any) -> None:
         "user's cache.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="every data set, and where it was found")
+    listing = actions.add_parser("list", help="list every data set and where it is")
     listing.set_defaults(run_command=list_command)
     fetching = actions.add_parser(
         "fetch",
         help="download a data set",
         description="Download the published files, verify their checksums and convert them. "
-        "Interrupted, the same command goes on where it was.",
+        "If it is interrupted, the same command continues where it stopped.",
     )
-    fetching.add_argument("name", metavar="NAME", help="as lopt data list shows it")
+    fetching.add_argument("name", metavar="NAME", help="name of the data set, as in lopt data list")
     fetching.add_argument(
-        "--to", metavar="DIR", type=Path, help="the folder to put it in (default: the user's cache)"
+        "--to", metavar="DIR", type=Path, help="folder to put it in (default: the user's cache)"
     )
-    fetching.add_argument(
-        "--url", metavar="BASE", help="an address that has the same files, instead of the authors'"
-    )
+    fetching.add_argument("--url", metavar="BASE", help="address of a mirror with the same files")
     fetching.set_defaults(run_command=fetch_command)
 
 
 def list_command(options: argparse.Namespace) -> int:
     """Print the table."""
     del options
-    table = Table()
-    table.add_column("name", no_wrap=True)
-    table.add_column("shape", no_wrap=True)
-    table.add_column("size", no_wrap=True)
-    table.add_column("where", overflow="fold")
-    for known in DATASETS.values():
-        sizes, where = _state(known)
-        table.add_row(known.name, " x ".join(map(str, known.shape)), sizes, where)
-    for text in TEXTS.values():
-        table.add_row(text.name, "text", *_text_state(text))
+    rows = [
+        *((d.name, " x ".join(map(str, d.shape)), *_state(d)) for d in DATASETS.values()),
+        *((text.name, "text", *_text_state(text)) for text in TEXTS.values()),
+    ]
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = UNWRAPPED
-    console.print(table)
+    console.print(WordTable(("name", "shape", "size", "where"), rows, prose={3}), crop=False)
     return 0
 
 
 def _state(known: Dataset) -> tuple[str, str]:
-    """The number of images and where they lie, or the command that fetches them."""
+    """The number of images and their place, or the command that fetches them."""
     place = known.find()
     if place is None:
         return "", f"missing: {known.remedy}"
@@ -91,7 +83,7 @@ def _text_state(known: TextDataset) -> tuple[str, str]:
 
 
 def fetch_command(options: argparse.Namespace) -> int:
-    """Fetch, with a bar for every file, and say where the data set lies."""
+    """Fetch the data set with a bar for every file, and print where it is."""
     if options.name in TEXTS:
         return _fetch_text(options)
     if options.name not in DATASETS:
@@ -129,7 +121,7 @@ def _fetch_text(options: argparse.Namespace) -> int:
 
 
 class Bars:
-    """A progress bar for every file that is fetched; in a log, nothing."""
+    """Progress bars, one for every file that is fetched; in a log there are none."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -151,7 +143,7 @@ class Bars:
             self.progress.stop()
 
     def report(self, name: str, done: int, total: int | None) -> None:
-        """Show how much of a file has come."""
+        """Show how much of a file has been downloaded."""
         if not self.live:
             return
         if name not in self.tasks:

@@ -23,7 +23,6 @@ LOG_EVERY_SECONDS = 10.0
 SMOOTH_OVER = 50
 # Columns from which the live line shows every word and the numbers behind the verdict.
 STYLES = {"stable": "green", "marginal": "yellow", "unstable": "red", "diverged": "bold red"}
-FIRST_TIME = "a minute the first time, on a busy machine longer"
 
 
 def seconds(since: float) -> str:
@@ -41,8 +40,8 @@ def seconds(since: float) -> str:
 class Ticker:
     """Calls `tick` every few seconds in a thread of its own, while the main thread compiles."""
 
-    def __init__(self, tick: Callable[[], None], every: float = LOG_EVERY_SECONDS) -> None:
-        self._tick, self._every = tick, every
+    def __init__(self, tick: Callable[[], None]) -> None:
+        self._tick = tick
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lopt-ticker", daemon=True)
 
@@ -57,7 +56,7 @@ class Ticker:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._end.wait(self._every):
+        while not self._end.wait(LOG_EVERY_SECONDS):
             self._tick()
 
 
@@ -109,7 +108,7 @@ class Display:
                 "{task.fields[rate]} inner steps/s" if self.wide else "{task.fields[rate]}/s"
             ),
             TimeRemainingColumn(),
-            before=lambda: Text(self._compiling(), overflow="ellipsis", no_wrap=True),
+            before=lambda: Text(self._compiling(), no_wrap=True),
             is_begun=lambda: self.began is not None,
             console=self.console,
             disable=not self.live,
@@ -118,6 +117,7 @@ class Display:
             "", total=config.outer_steps, loss="…", verdict=self.verdict, rate="…"
         )
         self.ticker = Ticker(self._log)
+        self.logged = -1
 
     def __enter__(self) -> "Display":
         c = self.config
@@ -181,7 +181,7 @@ class Display:
         return f"[{STYLES[word]}]{text}[/]" if word in STYLES else text
 
     def _compiling(self) -> str:
-        return f"compiling: {seconds(self.entered)} ({FIRST_TIME})"
+        return f"compiling: {seconds(self.entered)}"
 
     def _loss(self) -> float:
         return sum(self.losses) / len(self.losses)
@@ -195,6 +195,9 @@ class Display:
             return say(self.console, self._compiling())
         start, first = self.began
         outer_step, outer_steps = self.last.outer_step, self.config.outer_steps
+        if outer_step == self.logged == outer_steps:
+            return None
+        self.logged = outer_step
         done = outer_step - first
         left = (outer_steps - outer_step) * (time.monotonic() - start) / max(1, done)
         time_left = f"{left:.0f} s left" if done else f"compiled in {seconds(self.entered)}"
@@ -212,7 +215,7 @@ def particles(config: TrainConfig) -> str:
     Examples
     --------
     >>> particles(TrainConfig(pairs=1)), particles(TrainConfig())
-    ('1 antithetic pair', '16 antithetic pairs')
+    ('1 antithetic pair', '8 antithetic pairs')
     >>> particles(TrainConfig(pairs=2, estimator="full-backprop"))
     '2 particles'
     """
@@ -234,7 +237,7 @@ class Work:
         self.console = Console(stderr=True, highlight=False)
         self.live = self.console.is_terminal
         self.bar = _Live(
-            before=lambda: Text(self._text(), overflow="ellipsis", no_wrap=True),
+            before=lambda: Text(self._text(), no_wrap=True),
             is_begun=lambda: False,
             console=self.console,
             disable=not self.live,

@@ -1,4 +1,4 @@
-"""``lopt evaluate``: a trained optimizer against tuned baselines, over held-out seeds."""
+"""``lopt evaluate``: a trained optimizer against tuned baselines on held-out seeds."""
 
 import argparse
 import json
@@ -13,13 +13,14 @@ from rich.text import Text
 from lopt.checks import require
 from lopt.cli.display import Work
 from lopt.cli.stop import Stop
-from lopt.cli.tables import WordTable
+from lopt.cli.tables import WordTable, say, show
 from lopt.files import written_whole
 from lopt.meta.config import MOST_INNER_STEPS
 from lopt.meta.evaluation.comparison import HORIZON, Evaluation, evaluate, find
 from lopt.meta.evaluation.tuning import baselines
+from nqm.untrusted import one_line
 
-# Of one kind: held-out seeds, or draws of the search.
+# The most held-out seeds, and the most draws of the search.
 MOST_RUNS = 2**20
 
 
@@ -28,28 +29,40 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="compare a trained optimizer with tuned baselines",
-        description="Train inner problems from held-out seeds with a trained optimizer (and, of a "
-        "run, with its initialization), and with baselines tuned on the same seeds over the "
-        "horizon: Adam and SGD with momentum at the best learning rate of a half-decade grid, "
-        "NAdamW by random search.",
+        description="Train inner problems from held-out seeds with a trained optimizer (and, given "
+        "a run, with its initialization), and with baselines that are tuned on the same seeds over "
+        "the horizon: Adam and SGD with momentum at the best learning rate of a half-decade grid, "
+        "and NAdamW by random search. Of a run that is not complete, the newest checkpoint is "
+        "evaluated.",
     )
     parser.add_argument(
-        "run", metavar="WHAT", help="a run directory, a saved .npz, or the name of shipped ones"
+        "run",
+        metavar="WHAT",
+        help="a run directory, a saved .npz, or the name of a shipped optimizer",
     )
-    parser.add_argument("--task", metavar="NAME", help="default: the run's own")
-    parser.add_argument("--seeds", type=int, default=8, help="held-out seeds (default 8)")
+    parser.add_argument("--task", metavar="NAME", help="inner problem (default: the run's)")
+    parser.add_argument(
+        "--seeds", type=int, default=8, help="number of held-out seeds (default: 8)"
+    )
     parser.add_argument(
         "--horizon",
         type=int,
-        help=f"inner steps that the meta-loss covers (default: as meta-trained, else {HORIZON})",
+        help=f"inner steps of the meta-loss (default: as in meta-training, else {HORIZON})",
     )
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--horizons", type=int, default=5, help="length in horizons (default 5)")
-    length.add_argument("--steps", type=int, help="length in inner steps")
-    parser.add_argument(
-        "--search", type=int, default=32, help="draws for NAdamW (default 32; paper: 1000; 0: none)"
+    length.add_argument(
+        "--horizons", type=int, default=5, help="length of training in horizons (default: 5)"
     )
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the numbers of each seed")
+    length.add_argument("--steps", type=int, help="length of training in inner steps")
+    parser.add_argument(
+        "--search",
+        type=int,
+        default=32,
+        help="random draws for NAdamW (default: 32; paper: 1000); 0 leaves it out",
+    )
+    parser.add_argument(
+        "--json", metavar="FILE", type=Path, help="write the numbers of every seed to FILE"
+    )
     parser.set_defaults(run_command=run_command)
 
 
@@ -70,6 +83,8 @@ def run_command(options: argparse.Namespace) -> int:
         raise ValueError(f"the folder of --json {options.json} does not exist. Make it first.")
     with Work("evaluate", "reading") as work, Stop(work.interrupted):
         subject = find(options.run, options.task, options.horizon)
+        for sentence in subject.told:
+            say(work.console, one_line(f"lopt evaluate: {sentence}"))
         steps = options.steps or options.horizons * subject.horizon
         require(
             "--horizons",
@@ -82,7 +97,7 @@ def run_command(options: argparse.Namespace) -> int:
         total += sum(b.steps(min(subject.horizon, steps), steps) for b in compared)
         work.now("compiling and training", total)
         evaluation = evaluate(subject, compared, options.seeds, steps, work.advance)
-    table(evaluation).print()
+    show(table(evaluation))
     if options.json:
         _write(options.json, evaluation)
     return 0
@@ -97,7 +112,7 @@ def _write(path: Path, evaluation: Evaluation) -> None:
 
 
 def table(evaluation: Evaluation) -> WordTable:
-    """The comparison as a table: means over the seeds with their standard deviation."""
+    """The comparison as a table of means over the seeds with their standard deviations."""
     horizon = evaluation.horizon
     seeds, steps = next(iter(evaluation.curves.values())).shape
     return WordTable(
@@ -117,10 +132,10 @@ def table(evaluation: Evaluation) -> WordTable:
         right=True,
         title=f"Training loss of {seeds} held-out {'seed' if seeds == 1 else 'seeds'} of "
         f"{evaluation.task} (mean ± standard deviation)",
-        note=f"meta-loss: mean over steps 1 to {horizon}. rise: seeds whose loss at step "
-        f"{steps} is above that at step {horizon}, or not finite. diverged: seeds whose loss at "
-        f"step {steps} is not finite or above {evaluation.ceiling:.3g}; means leave out what is "
-        "not finite.",
+        note=f"meta-loss: mean loss over steps 1 to {horizon}. rise: number of seeds whose loss at "
+        f"step {steps} is above that at step {horizon}, or not finite. diverged: number of seeds "
+        f"whose loss at step {steps} is not finite or above {evaluation.ceiling:.3g}. Means leave "
+        "out losses that are not finite.",
     )
 
 

@@ -1,6 +1,9 @@
-"""A flag for every field of a configuration, and the configuration of flags, presets and files."""
+"""A flag for every field of the configuration, and the configuration that flags, files and presets
+give together; how help is printed.
+"""
 
 import argparse
+import textwrap
 import typing
 from collections.abc import Collection, Iterator
 from dataclasses import fields
@@ -28,20 +31,22 @@ CHOICES: dict[str, Collection[str]] = {
     "horizon_schedule": HORIZON_SCHEDULES,
 }
 NAMES = {
-    "task": f": {short_list()}; a size may stand before the network of an image task, as in "
+    "task": f": {short_list()}; a size may precede the network of an image task, as in "
     "cifar10-16x16-convnet"
 }
+# The columns of what argparse does not wrap.
+HELP_WIDTH = 78
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add ``--preset``, ``--config`` and a flag for every field."""
-    parser.add_argument("--preset", metavar="NAME", help="one of the experiments listed below")
+    parser.add_argument("--preset", metavar="NAME", help="one of the experiments below")
     parser.add_argument(
         "--config",
         metavar="FILE",
         type=Path,
-        help="fields from a .json or .toml file, or a run's config.json; flags go before the file, "
-        "the file before the preset",
+        help="read fields from a .json or .toml file, or from a run's config.json; flags override "
+        "the file, and the file overrides the preset",
     )
     hints = typing.get_type_hints(TrainConfig)
     for field in fields(TrainConfig):
@@ -79,8 +84,8 @@ def given(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def configuration(options: argparse.Namespace) -> TrainConfig:
-    """The preset's fields, over them the file's, over them the flags'; with neither preset nor
-    file the embedded images' own nominal step under the flags'.
+    """The configuration: flags override the file, and the file overrides the preset. Without a
+    file and a preset, the nominal step is the one for the embedded images.
     """
     flags = given(options)
     values: dict[str, Any] = {}
@@ -107,7 +112,7 @@ def _embedded(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """The fields in a JSON or TOML file; those of a run where it is a run's ``config.json``."""
+    """The fields in a JSON or TOML file, which may be the ``config.json`` of a run."""
     try:
         toml = path.suffix.lower() == ".toml"
         values = read_toml(path) if toml else as_object(read_json(path), "it")
@@ -118,12 +123,37 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def preset_text() -> Iterator[str]:
-    """The lines of the help about presets."""
-    yield f"presets, TASK-NAME with TASK one of {', '.join(PRESET_TASKS)}; in all, {UNPRINTED}:"
+    """The lines of the help about presets: what each is, and once each how they differ."""
+    yield f"presets, as TASK-NAME with TASK one of {', '.join(PRESET_TASKS)}:"
     prefix = f"{PRESET_TASKS[0]}-"
+    notes: list[str] = []
     for name, preset in presets().items():
         if name.startswith(prefix):
-            yield f"  {'TASK-' + name.removeprefix(prefix):<30} {preset.source}"
-            for difference in preset.differs:
-                if difference != UNPRINTED:
-                    yield f"  {'':<30}   {difference}"
+            own = [text for text in preset.differs if text != UNPRINTED]
+            notes += [text for text in own if text not in notes]
+            marks = "".join(f" [{notes.index(text) + 1}]" for text in own)
+            yield f"  {'TASK-' + name.removeprefix(prefix):<28} {preset.source}{marks}"
+    yield "differences from the paper:"
+    for mark, text in [("[all]", UNPRINTED), *((f"[{k}]", x) for k, x in enumerate(notes, 1))]:
+        indent = f"  {mark:<5} "
+        yield from textwrap.wrap(
+            text,
+            HELP_WIDTH,
+            initial_indent=indent,
+            subsequent_indent=" " * len(indent),
+            break_on_hyphens=False,
+        )
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Help whose lines break between words alone; a text of several lines stays as it is."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(
+            " ".join(text.split()), width, break_on_hyphens=False, break_long_words=False
+        )
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text:
+            return "".join(indent + line for line in text.splitlines(keepends=True))
+        return "\n".join(indent + line for line in self._split_lines(text, width))

@@ -1,4 +1,4 @@
-"""``lopt inspect``: the stability of a trained optimizer, inside its horizon and beyond."""
+"""``lopt inspect``: the stability of a trained optimizer, within its horizon and beyond it."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ import numpy as np
 from lopt.checks import require
 from lopt.cli.display import Work
 from lopt.cli.stop import Stop
-from lopt.cli.tables import WordTable, say, table_console
+from lopt.cli.tables import WordTable, say, show, table_console
 from lopt.keys import random_key
 from lopt.meta.config import MOST_INNER_STEPS
 from lopt.meta.run.directory import RunDirectory
@@ -26,7 +26,7 @@ from lopt.tasks.registry import make_task, parse_task_name
 from lopt.tasks.task import Batch, Params, Task, take
 from nqm.untrusted import quoted
 
-# Set apart from what training, its monitor and the evaluation draw.
+# Distinct from the keys of training, its monitor and the evaluation.
 INSPECT_KEY = 0x1115
 # Far beyond what fits into memory or time.
 MOST_EXAMPLES, MOST_VECTORS = 2**20, 2**12
@@ -47,17 +47,19 @@ def add_parser(commands: Any) -> None:
     """Add ``inspect`` to the command line."""
     parser = commands.add_parser(
         "inspect",
-        help="look at the stability of a trained optimizer",
-        description="Train one inner problem with a trained optimizer and measure sharpness, "
-        "effective step, blackbox response and eigenvalues at the inner steps given. "
-        "A ? marks a number that has not converged, with how far it may be off, eigenvalues that "
-        "were missed included; more --vectors help.",
+        help="measure the stability of a trained optimizer",
+        description="Train one inner problem with a trained optimizer, and measure sharpness, "
+        "effective step sizes, blackbox response and eigenvalues at the given inner steps. "
+        "A ? marks a number that has not converged, with a bound on its error that also covers "
+        "eigenvalues that were missed; more --vectors help.",
     )
     parser.add_argument(
-        "source", metavar="FILE_OR_RUN", help="saved meta-parameters, a name, or a run directory"
+        "source",
+        metavar="FILE_OR_RUN",
+        help="a saved .npz, a run directory, or the name of a shipped optimizer",
     )
     parser.add_argument(
-        "--task", metavar="NAME", help=f"the inner problem (the run's, else {DEFAULT_TASK})"
+        "--task", metavar="NAME", help=f"inner problem (default: the run's, else {DEFAULT_TASK})"
     )
     parser.add_argument(
         "--steps",
@@ -65,21 +67,26 @@ def add_parser(commands: Any) -> None:
         nargs="+",
         default=[50, 500, 2500],
         metavar="N",
-        help="inner steps (default 50 500 2500)",
+        help="inner steps to inspect at (default: 50 500 2500)",
     )
     parser.add_argument(
-        "--examples", type=int, default=1024, help="of the fixed batch looked at (default 1024)"
+        "--examples", type=int, default=1024, help="size of the fixed batch (default: 1024)"
     )
     parser.add_argument(
-        "--vectors", type=int, default=DEFAULTS.vectors, help="Krylov vectors (default %(default)s)"
+        "--vectors",
+        type=int,
+        default=DEFAULTS.vectors,
+        help="number of Krylov vectors (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the inner problem (default 0)")
-    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of the inner problem (default: 0)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run_command=run_command)
 
 
 def run_command(options: argparse.Namespace) -> int:
-    """Look and print the table."""
+    """Inspect, and print the table."""
     steps = sorted(set(options.steps))
     if steps[0] < 0:
         raise ValueError(f"--steps must be at least 0; one is {quoted(steps[0])}.")
@@ -107,7 +114,7 @@ def run_command(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([{"inner_step": x.inner_step, **x.found.to_json()} for x in looks]))
         return 0
-    table(f"{options.source} on {task.name}, seed {options.seed}", looks).print()
+    show(table(f"{options.source} on {task.name}, seed {options.seed}", looks))
     console = table_console()
     for one in looks:
         for margin in (one.found.theorem1, one.found.theorem1_prime):
@@ -116,7 +123,7 @@ def run_command(options: argparse.Namespace) -> int:
 
 
 def _source(name: str) -> tuple[Saved, str]:
-    """The meta-parameters meant, and the task that they were trained on where it is known."""
+    """The named meta-parameters, and the task they were trained on, as far as it is known."""
     if not Path(name).is_dir():
         return load(name), DEFAULT_TASK
     run = RunDirectory(name)
@@ -133,8 +140,8 @@ def look(
     seed: int = 0,
     tell: Callable[[str], None] = lambda doing: None,
 ) -> list[Look]:
-    """Inspections along one trajectory from fixed parameters over fixed minibatches; `tell` is
-    told what is done next.
+    """Inspect along one trajectory from fixed parameters over fixed minibatches; `tell` is called
+    with what is done next.
     """
     optimizer = saved.config.make(saved.meta_parameters, fused=False)
     blackbox = None
@@ -205,13 +212,14 @@ def table(title: str, looks: list[Look]) -> WordTable:
 
 
 def _notes(found: list[Inspection]) -> Iterator[str]:
-    yield "?: has not converged. Edge of a radius: 1."
+    """What there is to say below the table."""
+    yield "? marks what has not converged. A radius above 1 is unstable."
     responses = [f.blackbox for f in found if f.blackbox is not None]
     if any(abs(part.value) > FAR for p in responses for part in (p.smallest, p.largest)):
         yield (
-            "Extremes of P as large as these belong to weights that get no gradient: their second "
-            "moment is tiny, and the blackbox term divides by its root. They do not move, and the "
-            "radii do not see them."
+            "The extremes of P belong to single weights that hardly ever have a gradient (dead "
+            "units, black pixels): the blackbox term divides by the root of its second moment. "
+            "There is hardly any curvature there, so the radii do not follow them."
         )
 
 

@@ -1,4 +1,4 @@
-"""``lopt monitor``: the eigenvalues of training over a meta-training run, as a picture."""
+"""``lopt monitor``: draw the eigenvalues of training over a meta-training run."""
 
 import argparse
 import sys
@@ -24,19 +24,18 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "monitor",
         help="draw the eigenvalues over a meta-training run",
-        description="Read the measurements of a finished or running meta-training run, say what "
-        "they were, and draw them: the eigenvalues in the complex plane and their radius over the "
-        "outer steps.",
+        description="Summarize the measurements of a finished or running meta-training run, and "
+        "draw them: the eigenvalues in the complex plane, and their radius over the outer steps.",
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="the run directory")
     parser.add_argument(
-        "--out", metavar="PNG", type=Path, help="the picture to write (RUN/monitor.png)"
+        "--out", metavar="PNG", type=Path, help="the picture to write (default: RUN/monitor.png)"
     )
     parser.set_defaults(run_command=run_command)
 
 
 def _point_text(point: dict[str, Any]) -> str:
-    """The verdict, what decided it, and how far out the eigenvalues are."""
+    """The verdict, what decided it, and the moduli of the eigenvalues."""
     words, one = [point.get("verdict") or "unresolved"], deciding_eigenvalue(point)
     if one is not None:
         words.append(f"decided by {point['direction']} of modulus {abs(one):.4g}")
@@ -48,7 +47,7 @@ def _point_text(point: dict[str, Any]) -> str:
 
 
 def run_command(options: argparse.Namespace) -> int:
-    """Draw, and print the verdicts."""
+    """Draw the picture, and print the verdicts."""
     run = RunDirectory(options.run)
     run.read_config()
     metrics = run.metrics()

@@ -1,4 +1,4 @@
-"""``lopt runs``: a list of runs, and in which fields their configurations differ."""
+"""``lopt runs``: list runs, and show in which fields their configurations differ."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from lopt.cli.tables import WordTable
+from lopt.cli.tables import WordTable, show
 from lopt.meta.config import TrainConfig
 from lopt.meta.run.directory import RunDirectory
 from nqm.untrusted import one_line
@@ -31,7 +31,7 @@ class RunSummary:
     meta_loss: float | None
     """The mean over the last fifty outer steps."""
     verdict: str | None
-    """The monitor's last one."""
+    """The last verdict of the monitor."""
 
 
 def add_parser(commands: Any) -> None:
@@ -39,20 +39,31 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "runs",
         help="list and compare runs",
-        description="List the runs in each DIR, which is a run or holds some: optimizer, task, "
-        "outer steps, state, meta-loss (mean of the last 50 outer steps), the monitor's last "
-        "verdict.",
+        description="List the runs in each DIR, which is a run directory or contains some, with "
+        "optimizer, task, outer steps, state, meta-loss (mean of the last 50 outer steps) and the "
+        "last verdict of the eigenvalue monitor.",
     )
     parser.add_argument(
-        "folders", metavar="DIR", type=Path, nargs="*", default=[Path("runs")], help="default: runs"
+        "folders",
+        metavar="DIR",
+        type=Path,
+        nargs="*",
+        default=[Path("runs")],
+        help="where the runs are (default: runs)",
     )
-    parser.add_argument("--diff", action="store_true", help="the fields in which the runs differ")
-    parser.add_argument("--json", action="store_true", help="one JSON array instead of a table")
+    parser.add_argument(
+        "--diff",
+        action="store_true",
+        help="compare the runs: progress, and the fields in which their configurations differ",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON array instead of a table"
+    )
     parser.set_defaults(run_command=run_command)
 
 
 def run_command(options: argparse.Namespace) -> int:
-    """List, or compare."""
+    """Print the list or the comparison."""
     rows, configs, skipped = [], [], []
     for run in (run for folder in options.folders for run in find(folder)):
         try:
@@ -73,12 +84,12 @@ def run_command(options: argparse.Namespace) -> int:
         ]
         print(json.dumps(document, indent=2))
         return 0
-    (_differences(rows, differences) if options.diff else _list(rows)).print()
+    show(_differences(rows, differences) if options.diff else _list(rows))
     return 0
 
 
 def find(folder: Path) -> Iterator[RunDirectory]:
-    """The run that `folder` is, or those in it by name.
+    """Yield the run that `folder` is, or the runs in it, by name.
 
     Raises
     ------
@@ -89,12 +100,12 @@ def find(folder: Path) -> Iterator[RunDirectory]:
     found = [run for run in map(RunDirectory, candidates) if os.path.lexists(run.config_file)]
     if not found:
         place = one_line(str(folder), 200)
-        raise ValueError(f"{place} holds no run. Name a run directory, or one that holds some.")
+        raise ValueError(f"{place} holds no run. Name a run directory, or one that contains some.")
     yield from found
 
 
 def summarize(run: RunDirectory, config: TrainConfig) -> RunSummary:
-    """A row of the list, from the run's files alone; what cannot be read of them is told."""
+    """A row of the list, read from the files of the run; what cannot be read is reported."""
     lines, told, _ = run.metrics()
     for message in told:
         print(one_line(f"lopt runs: {message}"), file=sys.stderr)
@@ -114,7 +125,7 @@ def summarize(run: RunDirectory, config: TrainConfig) -> RunSummary:
 
 
 def differing(configs: Sequence[TrainConfig]) -> dict[str, list[Any]]:
-    """The fields that are not the same in all configurations: their values, one a configuration.
+    """The fields in which configurations differ, with the value in each configuration.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""``lopt shipped``: the meta-parameters that come with the package, and what is known of each."""
+"""``lopt shipped``: list the meta-parameters that come with the package, or describe one."""
 
 import argparse
 from typing import Any
@@ -11,16 +11,16 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "shipped",
         help="list the meta-trained optimizers that come with the package",
-        description="List the meta-trained optimizers that come with the package, or print what "
-        "is known of one: how it was trained, where it works, where it does not. "
-        "In Python: lopt.star(NAME).",
+        description="List the meta-trained optimizers that come with the package, or print the "
+        "card of one: how it was trained, where it works and where it does not. In Python, "
+        "lopt.star(NAME) returns it.",
     )
-    parser.add_argument("name", metavar="NAME", nargs="?", help="print the card of this one")
+    parser.add_argument("name", metavar="NAME", nargs="?", help="print the card of this optimizer")
     parser.set_defaults(run_command=run_command)
 
 
 def run_command(options: argparse.Namespace) -> int:
-    """Print the names with the first line of each card, or one card."""
+    """Print the names with the first lines of their cards, or one card."""
     if options.name is not None:
         print(card(options.name).rstrip())
         return 0

@@ -25,9 +25,14 @@ def say(console: Console, text: str, style: str | None = None) -> None:
     """
     if console.is_terminal:
         for line in broken(Text(text), console.width):
-            console.print(line, style=style, crop=False)
+            console.print(line, style=style, no_wrap=True, overflow="ignore", crop=False)
     else:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def show(table: RenderableType) -> None:
+    """Print a table on standard output, and cut nothing off."""
+    table_console().print(table, crop=False)
 
 
 def broken(text: Text, width: int) -> Iterator[Text]:
@@ -87,10 +92,6 @@ class WordTable:
         self.prose, self.listed, self.right = prose, listed, right
         self.title, self.note = title, note
 
-    def print(self) -> None:
-        """Print it on standard output, all of it."""
-        table_console().print(self, crop=False)
-
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """The title, the widest form that there is room for, and the note."""
         if self.title:
@@ -134,7 +135,7 @@ class WordTable:
             for column, value in zip(self.columns[1:], values, strict=True):
                 if not value.plain:
                     continue
-                padding = " " * (width - column.cell_len + 1)
+                padding = " " * max(1, width - column.cell_len + 1)
                 item = Text.assemble((f"{column.plain}{padding}", "dim"), value)
                 if lines and not self.listed and lines[-1].cell_len + item.cell_len + 2 <= room - 2:
                     lines[-1].append("  ").append_text(item)

@@ -1,4 +1,4 @@
-"""``lopt train``: meta-train in a run directory, or go on with one."""
+"""``lopt train``: meta-train in a new run directory, or resume a run."""
 
 import argparse
 import json
@@ -22,7 +22,7 @@ from lopt.meta.training.loop import train
 from lopt.meta.training.processes import join, several, writes
 from lopt.meta.training.watch import Watch
 
-# A processor appears as at most so many devices, whatever a configuration says.
+# The most devices that a CPU is split into, whatever the configuration says.
 MOST_CPU_DEVICES = 256
 
 
@@ -31,10 +31,9 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="meta-train a learned optimizer",
-        description="Meta-train by PES in a run directory: configuration, metrics, "
-        "checkpoints, trained meta-parameters.",
+        description="Meta-train a learned optimizer in a run directory, which holds the "
+        "configuration, metrics, checkpoints and, at the end, the trained meta-parameters.",
         epilog="\n".join(preset_text()),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--run", metavar="DIR", type=Path, help="start a run in this new directory")
@@ -42,28 +41,32 @@ def add_parser(commands: Any) -> None:
         "--resume",
         metavar="DIR",
         type=Path,
-        help="go on with the run in this directory; of the other flags only --devices goes with it",
+        help="resume the run in this directory; of the flags below only --devices and those for "
+        "several processes may be given with it",
     )
     shared = parser.add_argument_group(
         "several processes",
-        "The same command in each, on one host or many; --devices counts those of all of them, and "
-        "all see the run directory. Under Slurm or MPI --distributed alone will do.",
+        "Give the same command to every process, on one host or several. --devices counts the "
+        "devices of all processes together, and all of them must see the run directory. Under "
+        "Slurm or MPI, --distributed is all that is needed.",
     )
-    shared.add_argument("--distributed", action="store_true", help="be one of several processes")
-    shared.add_argument("--coordinator", metavar="HOST:PORT", help="where the first one serves")
-    shared.add_argument("--processes", type=int, metavar="N", help="how many there are")
-    shared.add_argument("--process", type=int, metavar="I", help="which one this is, from 0")
+    shared.add_argument(
+        "--distributed", action="store_true", help="take part as one of several processes"
+    )
+    shared.add_argument("--coordinator", metavar="HOST:PORT", help="address of the first process")
+    shared.add_argument("--processes", type=int, metavar="N", help="number of processes")
+    shared.add_argument("--process", type=int, metavar="I", help="index of this process, from 0")
     parser.add_argument(
         "--show-config",
         action="store_true",
-        help="print the configuration as JSON and do nothing else",
+        help="print the configuration as JSON and exit",
     )
     add_flags(parser)
     parser.set_defaults(run_command=run_command)
 
 
 def run_command(options: argparse.Namespace) -> int:
-    """Start or resume, show progress, and end well on SIGINT and SIGTERM."""
+    """Start or resume a run, show its progress, and leave it resumable on SIGINT and SIGTERM."""
     with Stop(lambda: print("lopt train: interrupted", file=sys.stderr)) as stop:
         config, run = _what(options)
         if options.show_config:
@@ -122,7 +125,7 @@ def _say_how_to_go_on(config: TrainConfig, run: RunDirectory, done: int) -> None
 
 
 def _what(options: argparse.Namespace) -> tuple[TrainConfig, RunDirectory | None]:
-    """The configuration and where to run it; none is needed to show the configuration."""
+    """The configuration and the run directory, which is not needed to show the configuration."""
     if options.resume is None:
         run = None if options.run is None else RunDirectory(options.run)
         return configuration(options), run
@@ -137,8 +140,8 @@ def _what(options: argparse.Namespace) -> tuple[TrainConfig, RunDirectory | None
 
 
 def use_devices(config: TrainConfig, options: argparse.Namespace) -> None:
-    """Join the other processes, if there are any, and let the CPU appear as this one's share of the
-    devices, its cores where none are asked for; of no effect once JAX has started.
+    """Join the other processes, if there are any, and split the CPU into this process's share of
+    the devices, by default one for each core; without effect once JAX has started.
     """
     named = [getattr(options, n) for n in ("coordinator", "processes", "process")]
     several = options.distributed or any(x is not None for x in named)
@@ -156,7 +159,7 @@ def use_devices(config: TrainConfig, options: argparse.Namespace) -> None:
 
 
 def _cores() -> int:
-    """Those that this process may use."""
+    """The number of cores that this process may use."""
     with suppress(AttributeError):  # not on every system
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

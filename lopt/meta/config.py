@@ -1,4 +1,4 @@
-"""The configuration of a meta-training run: plain frozen values, the whole of which goes into
+"""The configuration of a meta-training run: plain frozen values, all of which are written into
 the run directory.
 """
 
@@ -50,7 +50,7 @@ STAR_FIELDS = ("nominal_term", "precondition", *BETAS, "initial_head_scale")
 EXACT = "exact"
 # Tuned Adam's learning rate on the embedded images (`lopt evaluate`).
 EMBEDDED_STEP = 0.01
-# A checkpoint's name has eight digits.
+# The name of a checkpoint has eight digits.
 MOST_OUTER_STEPS = 10**8 - 1
 # Far beyond what fits into memory or time, and within an int32.
 MOST_INNER_STEPS, MOST_PAIRS = 10**8, 2**20
@@ -63,7 +63,7 @@ HORIZON_SCHEDULES = ("constant", "log-uniform", "growing")
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One meta-training run; ``lopt train --help`` prints every field.
+    """The configuration of a meta-training run; ``lopt train --help`` describes every field.
 
     Raises
     ------
@@ -71,75 +71,99 @@ class TrainConfig:
         Where a value is outside its range; the message names the field, the value and the rule.
     """
 
-    task: str = setting("fashion-mnist-8x8-mlp", "the inner problem", "MLP on 28x28 Fashion-MNIST")
+    task: str = setting(
+        "fashion-mnist-8x8-mlp", "inner problem to train on", "MLP on 28x28 Fashion-MNIST"
+    )
     optimizer: str = setting(
         "star",
-        "the learned optimizer: star, blackbox or hyperparam; linear has P of section 4 as its "
-        "meta-parameters, nominal_step as its alpha, and needs a quadratic task",
+        "learned optimizer: star, blackbox, hyperparam, or linear, whose meta-parameters are the "
+        "matrix P of section 4, whose alpha is nominal_step, and which needs a quadratic task",
         "star",
     )
     nominal_term: str | None = setting(
-        None, "direction of the nominal term; 'none' leaves it out", "AdamAggMo"
+        None, "direction of the nominal term; 'none' leaves the term out", "AdamAggMo"
     )
-    precondition: bool | None = setting(None, "whether v divides the blackbox term", "yes")
+    precondition: bool | None = setting(
+        None, "whether the blackbox term is divided by the root v of the second moment", "yes"
+    )
     nominal_step: float | None = setting(
         None,
-        "beta_1, the learning rate of the nominal term; without --preset and --config it is "
-        f"{EMBEDDED_STEP} on the embedded images, which is tuned Adam's",
+        "beta_1, the step size of the nominal term before it is modulated; on the embedded images, "
+        f"without --preset and --config, {EMBEDDED_STEP}, the rate of tuned Adam",
         1e-3,
     )
-    nominal_exponent: float | None = setting(None, "beta_2", 1e-3)
-    blackbox_step: float | None = setting(None, "beta_3", 1e-3)
-    blackbox_exponent: float | None = setting(None, "beta_4", 1e-3)
+    nominal_exponent: float | None = setting(
+        None, "beta_2, the scale of the exponent that modulates the nominal term", 1e-3
+    )
+    blackbox_step: float | None = setting(
+        None, "beta_3, the step size of the blackbox term before it is modulated", 1e-3
+    )
+    blackbox_exponent: float | None = setting(
+        None, "beta_4, the scale of the exponent that modulates the blackbox term", 1e-3
+    )
     initial_head_scale: float | None = setting(
-        None, "of the last layer's random weights; 0 begins without a blackbox term", unset="1"
+        None,
+        "scale of the initial random weights in the network's last layer; 0 starts without a "
+        "blackbox term",
+        unset="1",
     )
     estimator: str = setting(
-        "pes", f"of the meta-gradient: {', '.join(ESTIMATORS)} (of linear, without sampling)", "pes"
+        "pes",
+        f"estimator of the meta-gradient: {', '.join(ESTIMATORS)}, which is the closed form for "
+        "the linear optimizer",
+        "pes",
     )
-    horizon: int = setting(500, "inner steps an episode, or at most", 2000)
+    horizon: int = setting(500, "largest number of inner steps in an episode", 2000)
     horizon_schedule: str = setting(
         "constant",
-        "an episode's length: constant, log-uniform or growing up to the horizon",
+        "length of the episodes: constant, log-uniform, or growing up to the horizon",
         "constant",
     )
     horizon_min: int | None = setting(
         None,
-        "the least length, or the first one; for the log-uniform and the growing schedule",
+        "shortest episode of the log-uniform schedule, or first one of the growing schedule",
         unset="none",
     )
     horizon_growth: float = setting(
-        0.5, "share of the outer steps after which a growing schedule is at the horizon"
+        0.5, "fraction of the outer steps after which a growing schedule reaches the horizon"
     )
     truncation: int = setting(
-        50, "inner steps between two outer steps; the full estimators take an episode", 50
+        50, "inner steps per outer step; the full estimators run a whole episode instead", 50
     )
-    pairs: int = setting(8, "antithetic pairs of particles; particles for backpropagation")
-    sigma: float = setting(0.01, "standard deviation of a perturbation", 0.01)
-    outer_steps: int = setting(400, "steps of meta-training")
-    learning_rate: float = setting(5e-3, "of AdamW on the meta-parameters", 1e-4)
+    pairs: int = setting(
+        8, "number of antithetic pairs of particles; with backpropagation, of particles"
+    )
+    sigma: float = setting(0.01, "standard deviation of the perturbations", 0.01)
+    outer_steps: int = setting(400, "number of meta-training steps")
+    learning_rate: float = setting(5e-3, "learning rate of AdamW on the meta-parameters", 1e-4)
     final_learning_rate: float = setting(
-        0.05, "cosine decay to this fraction; 1 keeps it constant", 1.0
+        0.05,
+        "fraction of the learning rate that a cosine decay ends at; 1 keeps the rate constant",
+        1.0,
     )
     weight_decay: float = setting(
-        0.1, "of the network's weights, times the learning rate", "0.1 and 0.5; elsewhere 0"
+        0.1,
+        "weight decay of the network's weights, which AdamW multiplies by the learning rate",
+        "0.1 and 0.5; elsewhere 0",
     )
-    clip: float = setting(1.0, "global norm that a meta-gradient is clipped to", 1.0)
-    seed: int = setting(0, "of everything random in the run")
+    clip: float = setting(
+        1.0, "largest global norm of the meta-gradient, beyond which it is clipped", 1.0
+    )
+    seed: int = setting(0, "random seed of the run")
     devices: int | None = setting(
         None,
-        "devices that the pairs are spread over",
-        unset="all there are, as many as divide the pairs; a CPU's cores where that is faster",
+        "number of devices over which the pairs are spread",
+        unset="as many as there are and divide the pairs; a CPU's cores where that is faster",
     )
     monitor_every: int | None = setting(
         None,
-        "outer steps between two measurements of the eigenvalues; 0 is off",
-        unset="as many as let them take some 4 % of the time",
+        "outer steps between two measurements of the eigenvalues; 0 switches the monitor off",
+        unset="such that measurements take about 4 % of the time",
     )
     rules: tuple[str, ...] = setting(
         (),
-        "what to do about eigenvalues, as 'radius>1.05 for 3: stop' (also log, checkpoint, "
-        "raise-weight-decay)",
+        "actions that eigenvalues trigger, such as 'radius>1.05 for 3: stop'; the actions are "
+        "stop, log, checkpoint and raise-weight-decay",
         unset="none",
     )
     checkpoint_every: int = setting(100, "outer steps between two checkpoints")
@@ -208,7 +232,7 @@ class TrainConfig:
         return replace(STARS[self.optimizer], **given)
 
     def spread(self, present: int) -> int:
-        """The devices that the pairs are spread over where `present` are there.
+        """The number of devices over which the pairs are spread where `present` are available.
 
         Examples
         --------
@@ -221,13 +245,13 @@ class TrainConfig:
         return max(n for n in range(1, most + 1) if self.pairs % n == 0)
 
     def make_task(self) -> Task:
-        """The inner problem, its data loaded."""
+        """The inner problem with its data loaded."""
         return make_task(self.task)
 
     def make_optimizer(
         self, theta: Any, *, fused: bool = True
     ) -> optax.GradientTransformationExtraArgs:
-        """The inner optimizer of meta-parameters theta; see `lopt.star` for `fused`."""
+        """The inner optimizer with meta-parameters theta; see `lopt.star` for `fused`."""
         return self.optimizer_config.make(theta, fused=fused)
 
     def make_schedule(self) -> Schedule:
@@ -270,7 +294,7 @@ class TrainConfig:
         )
 
     def make_meta_optimizer(self) -> optax.GradientTransformationExtraArgs:
-        """AdamW with clipping as in Appendix B; weight decay acts on the network's weights alone
+        """AdamW with clipping as in Appendix B; weight decay acts only on the network's weights
         (section 5.1).
 
         A meta-gradient that is not finite is skipped and counted.
@@ -290,17 +314,17 @@ class TrainConfig:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "TrainConfig":
-        """The configuration of a mapping; an unknown key is an error that names the nearest
-        field, and so is a value of another type.
+        """The configuration with these values; an unknown key is an error that names the nearest
+        field, and a value of the wrong type is an error, too.
         """
         return from_fields(cls, values)
 
 
 def raise_weight_decay(meta_optimizer_state: Any) -> tuple[float, Any]:
-    """Twice the weight decay, at least 0.1, and the state of the meta-optimizer that has it.
+    """Double the weight decay, to at least 0.1; return it and the meta-optimizer's state with it.
 
-    Section 5.3 finds 0.1 to 0.5 the good range; weight decay of the network shrinks the blackbox
-    term's gain (section 5.1).
+    Section 5.3 finds values between 0.1 and 0.5 to work best; weight decay of the network shrinks
+    the gain of the blackbox term (section 5.1).
     """
     now = float(optax.tree_utils.tree_get(meta_optimizer_state, "weight_decay"))
     raised = np.float32(max(0.1, 2.0 * now))
@@ -308,8 +332,8 @@ def raise_weight_decay(meta_optimizer_state: Any) -> tuple[float, Any]:
 
 
 def _decayed(theta: Any) -> Any:
-    """Which meta-parameters weight decay acts on: the network, not the decays' offsets nor
-    the nominal scale; all of P.
+    """Mark the meta-parameters that weight decay acts on: the network, but neither the offsets of
+    the decays nor the nominal scale; of the linear optimizer, all of P.
     """
     if not isinstance(theta, MetaParameters):
         return jax.tree.map(lambda _: True, theta)
@@ -318,7 +342,7 @@ def _decayed(theta: Any) -> Any:
 
 
 def _check_linear(config: TrainConfig) -> None:
-    """Raise where the linear optimizer or the exact estimator does not fit the rest."""
+    """Raise where the linear optimizer or the exact estimator does not fit the other fields."""
     if config.optimizer == LINEAR:
         if parse_task_name(config.task) is not None:
             raise ValueError(

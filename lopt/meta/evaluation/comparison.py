@@ -64,6 +64,8 @@ class Subject(NamedTuple):
     config: StarConfig | LinearConfig
     task: Task
     horizon: int
+    told: tuple[str, ...] = ()
+    """What there is to say of a run that is not complete, a sentence each."""
 
     def curves(
         self, steps: int, keys: jax.Array, advance: Callable[[int], None] = lambda steps: None
@@ -75,7 +77,9 @@ class Subject(NamedTuple):
 
 
 def find(what: str, task: str | None = None, horizon: int | None = None) -> Subject:
-    """The optimizer of a complete run, or saved or shipped meta-parameters with a task."""
+    """The optimizer of a run (of its newest checkpoint where it is not complete), or saved or
+    shipped meta-parameters with a task.
+    """
     path = Path(what)
     if path.suffix != ".npz" and what not in shipped():
         return _of_run(RunDirectory(path), task, horizon)
@@ -99,12 +103,20 @@ def _recorded_horizon(saved: Saved) -> int:
 def _of_run(run: RunDirectory, task: str | None, horizon: int | None) -> Subject:
     config = run.read_config()
     name = config.optimizer.upper() if config.optimizer == "star" else config.optimizer
+    newest = run.read_trained(config)
+    told: tuple[str, ...] = ()
+    if newest.outer_step < config.outer_steps:
+        told = (
+            *newest.damaged,
+            f"{run.path} is not complete: its checkpoint after outer step {newest.outer_step} of "
+            f"{config.outer_steps} is evaluated.",
+        )
     thetas = {
-        f"{name}, meta-trained": run.read_result(config).meta_parameters,
+        f"{name}, meta-trained": newest.state,
         f"{name}, untrained": run.read_initial(config).meta_parameters,
     }
     made = make_task(task) if task else config.make_task()
-    return Subject(thetas, config.optimizer_config, made, horizon or config.horizon)
+    return Subject(thetas, config.optimizer_config, made, horizon or config.horizon, told)
 
 
 def evaluate(

@@ -1,11 +1,11 @@
-"""Checkpoints: the whole state of a run in a folder that orbax writes, whole or not at all,
-verified on load.
+"""Checkpoints: the whole state of a run, in a folder that orbax writes, verified on load.
 
-Orbax notices neither a flipped bit in an array nor, without pages of traceback, a missing file. So
-every checkpoint carries the SHA-256 of its files, in the format of ``sha256sum --check``, and they
-are checked before orbax reads any. The sums cover what a checkpoint says of itself, too: its outer
-step, its format and the versions that wrote it; under the name of another step it is not believed.
-A checkpoint appears under its name by one rename, after everything in it is on the disk.
+Orbax does not notice a flipped bit in an array, and reports a missing file with pages of traceback.
+Every checkpoint therefore contains the SHA-256 sums of its files, in the format of
+``sha256sum --check``, which are verified before orbax reads anything. The sums also cover what a
+checkpoint says about itself: its outer step, its format and the versions that wrote it. A
+checkpoint under the name of another step is rejected. Once everything in it is on the disk, a
+checkpoint appears under its name by a single rename, so that it is there as a whole or not at all.
 """
 
 import hashlib
@@ -36,10 +36,10 @@ from nqm.untrusted import (
 
 KEEP = 3
 SUMS = "SHA256SUMS"
-# Format 2 adds this file; a checkpoint of format 1 says nothing of itself.
+# Format 2 adds this file; a checkpoint of format 1 says nothing about itself.
 ABOUT = "about.json"
 FORMAT = 2
-# What orbax adds to the bytes of the arrays: about as much for each array, and for all of them.
+# About what orbax adds to the bytes of the arrays: for each array, and once.
 OVERHEAD_EACH, OVERHEAD = 2**10, 2**16
 
 
@@ -49,11 +49,11 @@ class Newest(NamedTuple):
     outer_step: int
     state: Any
     damaged: tuple[str, ...]
-    """What is wrong with each newer one, which was passed over."""
+    """What is wrong with each newer checkpoint; these were skipped."""
 
 
 class About(NamedTuple):
-    """What a checkpoint says of itself."""
+    """What a checkpoint says about itself."""
 
     outer_step: int
     format: int
@@ -62,16 +62,16 @@ class About(NamedTuple):
 
 
 class Damaged(ValueError):
-    """A checkpoint that is not what was written, or not where it was written."""
+    """A checkpoint that differs from what was written, or is not where it was written."""
 
 
 def checkpoint_path(folder: Path, outer_step: int) -> Path:
-    """Where the checkpoint after so many outer steps lies."""
+    """The path of the checkpoint after `outer_step` outer steps."""
     return folder / f"{outer_step:08d}"
 
 
 def steps(folder: Path) -> list[int]:
-    """The outer steps that have a checkpoint, oldest first."""
+    """The outer steps for which there is a checkpoint, oldest first."""
     names = (re.fullmatch(r"\d{8}", path.name) for path in folder.glob("*"))
     return sorted(int(name[0]) for name in names if name)
 
@@ -82,7 +82,7 @@ def write_checkpoint(folder: Path, outer_step: int, state: Any) -> Path:
     Raises
     ------
     OSError
-        Where there is no room or no permission; what was there before is left as it was.
+        Where there is no room or no permission; what was there before stays as it was.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _remove_unfinished(folder)
@@ -93,7 +93,7 @@ def write_checkpoint(folder: Path, outer_step: int, state: Any) -> Path:
         _require_room(part, arrays)
         try:
             _checkpointer().save(part.absolute(), ocp.args.PyTreeSave(arrays))
-        except ValueError as error:  # tensorstore's word for a failed write
+        except ValueError as error:  # which tensorstore raises for a failed write
             raise OSError(None, str(error).splitlines()[0]) from None
         about = {"format": FORMAT, "outer_step": outer_step, "versions": versions()}
         (part / ABOUT).write_text(json.dumps(about) + "\n")
@@ -110,24 +110,31 @@ def write_checkpoint(folder: Path, outer_step: int, state: Any) -> Path:
 
 
 def read_checkpoint(
-    folder: Path, outer_step: int, template: Any, written_by: Mapping[str, str] | None = None
+    folder: Path,
+    outer_step: int,
+    template: Any,
+    written_by: Mapping[str, str] | None = None,
+    part: str = "",
 ) -> Any:
     """The state written at `outer_step` as NumPy arrays, in the structure of `template`.
 
     Parameters
     ----------
     folder, outer_step
-        Where the checkpoint lies.
+        The folder of the checkpoints, and which one to read.
     template
         A pytree of arrays of the same shapes and dtypes.
     written_by
-        The versions to name where a checkpoint of format 1, which names none, does not fit.
+        The versions to name in the error where a checkpoint of format 1, which names none, does not
+        fit.
+    part
+        The part of the state that `template` stands for, such as ``".theta"``; only it is read.
 
     Raises
     ------
     Damaged
-        Where a file is missing or not what was written, or the checkpoint is that of another outer
-        step or of a later format.
+        Where a file is missing or differs from what was written, or the checkpoint has another
+        outer step or a later format.
     ValueError
         Where the checkpoint belongs to another configuration, or to versions of the libraries
         whose state has another form.
@@ -140,12 +147,13 @@ def read_checkpoint(
     if about is not None and about.outer_step != outer_step:
         raise _damaged(path, f"it was written after outer step {about.outer_step}")
     checkpointer = _checkpointer()
-    needed = {name: x for name, x in _named(template).items() if x.size}
+    needed = {part + name: x for name, x in _named(template).items() if x.size}
     try:
         held = checkpointer.metadata(path.absolute()).item_metadata.tree
+        held = {name: x for name, x in held.items() if name.startswith(part)}
         forms = {name: _form(x) for name, x in held.items()}
         inflated = [name for name, x in held.items() if _has_larger_chunks(x)]
-    except Exception as error:  # orbax and tensorstore raise what they like
+    except Exception as error:  # orbax and tensorstore raise errors of many types
         raise _damaged(path, f"orbax cannot read it ({one_line(reason(error), 80)})") from None
     differ = sorted(set(forms) ^ set(needed)) or [
         name for name, x in needed.items() if forms[name] != (x.shape, np.dtype(x.dtype))
@@ -155,12 +163,13 @@ def read_checkpoint(
     if inflated:
         raise _damaged(path, f"{one_line(inflated[0], 60)} is stored in chunks beyond its shape")
     host = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in needed}
+    wanted = ocp.args.PyTreeRestore(needed, restore_args=host, partial_restore=bool(part))
     try:
-        arrays = checkpointer.restore(path.absolute(), ocp.args.PyTreeRestore(restore_args=host))
+        arrays = checkpointer.restore(path.absolute(), wanted)
     except Exception as error:
         raise _damaged(path, f"orbax cannot read it ({one_line(reason(error), 80)})") from None
     leaves = [
-        np.asarray(arrays[name]) if name in arrays else np.zeros(x.shape, x.dtype)
+        np.asarray(arrays[part + name]) if part + name in arrays else np.zeros(x.shape, x.dtype)
         for name, x in _named(template).items()
     ]
     return jax.tree.unflatten(jax.tree.structure(template), leaves)
@@ -172,20 +181,21 @@ def read_newest(
     *,
     ends: Mapping[str, int] | None = None,
     written_by: Mapping[str, str] | None = None,
+    part: str = "",
 ) -> Newest:
-    """The newest checkpoint that is whole; those that cannot be believed are passed over and named.
+    """The newest checkpoint that is whole; damaged ones are skipped and named.
 
     Parameters
     ----------
-    folder, template, written_by
+    folder, template, written_by, part
         As in `read_checkpoint`.
     ends
-        Outer steps that no checkpoint can be beyond, by what says so.
+        Outer steps beyond which there can be no checkpoint, by the source of each.
 
     Raises
     ------
     ValueError
-        Where none is left, or one belongs to another configuration or to other versions.
+        Where none is left, or one belongs to another configuration or other versions.
     """
     damaged: list[str] = []
     for outer_step in reversed(steps(folder)):
@@ -194,7 +204,7 @@ def read_newest(
                 if outer_step > end:
                     path = checkpoint_path(folder, outer_step)
                     raise _damaged(path, f"it is beyond {name}, {end}")
-            state = read_checkpoint(folder, outer_step, template, written_by)
+            state = read_checkpoint(folder, outer_step, template, written_by, part)
             return Newest(outer_step, state, tuple(damaged))
         except Damaged as error:
             damaged.append(str(error))
@@ -206,7 +216,7 @@ def read_newest(
 
 
 def set_aside(folder: Path, outer_step: int) -> Path:
-    """Keep a checkpoint that is not believed under a name that no reader looks at."""
+    """Keep a damaged checkpoint under a name that no reader looks at."""
     path = checkpoint_path(folder, outer_step)
     names = (path.with_name(f"{path.name}.aside-{k}") for k in count(1))
     aside = next(name for name in names if not os.path.lexists(name))
@@ -214,7 +224,7 @@ def set_aside(folder: Path, outer_step: int) -> Path:
 
 
 def remove_checkpoint(folder: Path, outer_step: int) -> None:
-    """Delete a checkpoint, if there is one; cut in the middle, it leaves none that looks whole."""
+    """Delete a checkpoint, if there is one; if interrupted, it leaves none that looks whole."""
     path = checkpoint_path(folder, outer_step)
     if path.is_symlink():
         path.unlink()
@@ -226,7 +236,7 @@ def remove_checkpoint(folder: Path, outer_step: int) -> None:
 
 
 def _checkpointer() -> ocp.Checkpointer:
-    """A checkpointer that waits for no other process, although several may be running."""
+    """A checkpointer that does not wait for other processes, although several may be running."""
     alone = ocp.options.MultiprocessingOptions(
         primary_host=jax.process_index(),
         active_processes={jax.process_index()},
@@ -237,14 +247,14 @@ def _checkpointer() -> ocp.Checkpointer:
 
 
 def _named(tree: Any) -> dict[str, Any]:
-    """The leaves by their place in the tree."""
+    """The leaves by their path in the tree."""
     return {
         jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
 
 
 def _remove_unfinished(folder: Path) -> None:
-    """Delete what a writer that was cut off has left: nobody else writes here."""
+    """Delete what an interrupted writer has left; nobody else writes here."""
     for path in folder.glob("*.part*"):
         if path.is_symlink():
             path.unlink()
@@ -252,7 +262,7 @@ def _remove_unfinished(folder: Path) -> None:
 
 
 def _require_room(part: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Claim the space on the disk and give it back: without it orbax fails with pages of
+    """Allocate the space on the disk and release it: without room, orbax fails with pages of
     traceback.
     """
     needed = sum(x.nbytes + OVERHEAD_EACH for x in arrays.values()) + OVERHEAD
@@ -264,7 +274,7 @@ def _require_room(part: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _sign(path: Path) -> None:
-    """Write the sums of all files and bring everything to the disk."""
+    """Write the sums of all files, and flush everything to the disk."""
     files = _files(path)
     lines = [f"{_sum(file)}  {file.relative_to(path).as_posix()}\n" for file in files]
     (path / SUMS).write_text("".join(lines))
@@ -273,7 +283,9 @@ def _sign(path: Path) -> None:
 
 
 def _verify(path: Path) -> About | None:
-    """Every file is there and is what was written; what they say of the checkpoint, if anything."""
+    """Check that every file is there and as it was written; return what the checkpoint says about
+    itself, None for format 1.
+    """
     if path.is_symlink() or any(p.is_symlink() for p in path.rglob("*")):
         raise _damaged(path, "it is a link, or holds one")
     try:
@@ -313,7 +325,7 @@ def _form(array: Any) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def _has_larger_chunks(array: Any) -> bool:
-    """Whether reading would take more memory than the shape says."""
+    """Whether reading would take more memory than the shape suggests."""
     chunks = array.storage.chunk_shape if array.storage else None
     return chunks is not None and any(
         c > max(1, n) for c, n in zip(chunks, array.shape, strict=False)
@@ -323,7 +335,7 @@ def _has_larger_chunks(array: Any) -> bool:
 def _does_not_fit(
     path: Path, leaf: str, about: About | None, written_by: Mapping[str, str] | None
 ) -> str:
-    """The message for a state of another form: another configuration, or other versions."""
+    """The message for a state with another layout: another configuration, or other versions."""
     place, leaf, here = one_line(str(path), 80), one_line(leaf, 60), shown(versions())
     by = shown(about.versions if about else written_by or {})
     if about and by == here:
@@ -348,8 +360,8 @@ def _sum(file: Path) -> str:
 
 
 def _sync(path: Path) -> None:
-    """Bring a file or a folder's entries to the disk, as far as the system can."""
-    windows = os.name == "nt"  # it opens no folder, and brings only what may be written to the disk
+    """Flush a file or the entries of a folder to the disk, as far as the system can."""
+    windows = os.name == "nt"  # it opens no folder, and flushes only what is open for writing
     if windows and path.is_dir():
         return
     descriptor = os.open(path, os.O_RDWR if windows else os.O_RDONLY)

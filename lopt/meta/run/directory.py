@@ -1,5 +1,5 @@
-"""A run directory: configuration, metrics (one JSON object a line), checkpoints and the
-trained meta-parameters.
+"""A run directory: configuration, metrics (one JSON object per line), checkpoints and the trained
+meta-parameters.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 
 from lopt.files import written_whole
 from lopt.meta.config import TrainConfig
-from lopt.meta.run.checkpoint import steps
+from lopt.meta.run.checkpoint import Newest, read_newest, steps
 from lopt.meta.run.lock import holder, locked
 from lopt.meta.run.metrics import Metrics
 from lopt.meta.run.metrics import read as read_lines
@@ -24,16 +24,17 @@ from nqm.untrusted import as_object, one_line, read_json, reading
 
 
 class RunError(RuntimeError):
-    """A run that cannot go on; the message says why, what is left and what to do."""
+    """A run that cannot continue; the message says why, what is left and what to do."""
 
 
 class RunDirectory:
     """The files of one run.
 
-    ``config.json`` holds the whole configuration and the versions; ``metrics.jsonl`` a line for
-    every outer step and one for every measurement of the eigenvalues, ``events.out.tfevents.*``
-    the same for TensorBoard; ``checkpoints/``; ``meta_parameters.npz`` and ``initial.npz`` the
-    trained and the initial theta; ``lock`` is held by the process that writes.
+    ``config.json`` holds the whole configuration and the versions. ``metrics.jsonl`` holds a line
+    for every outer step and one for every measurement of the eigenvalues;
+    ``events.out.tfevents.*`` holds the same for TensorBoard. ``checkpoints/`` holds the newest
+    checkpoints, ``meta_parameters.npz`` and ``initial.npz`` the trained and the initial theta. The
+    process that writes holds ``lock``.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -46,7 +47,7 @@ class RunDirectory:
 
     @property
     def metrics_file(self) -> Path:
-        """One JSON object a line."""
+        """The metrics, one JSON object per line."""
         return self.path / "metrics.jsonl"
 
     @property
@@ -56,27 +57,27 @@ class RunDirectory:
 
     @property
     def result(self) -> Path:
-        """The trained meta-parameters; there once the run is complete."""
+        """The trained meta-parameters, which exist once the run is complete."""
         return self.path / "meta_parameters.npz"
 
     @property
     def initial(self) -> Path:
-        """The meta-parameters that the run began from."""
+        """The meta-parameters that the run started from."""
         return self.path / "initial.npz"
 
     @property
     def lock_file(self) -> Path:
-        """What the process that writes here holds."""
+        """The lock that the process that writes here holds."""
         return self.path / "lock"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the only process that writes here; makes the directory.
+        """Be the only process that writes here; create the directory if needed.
 
         Raises
         ------
         ValueError
-            Where another process writes here, or nobody may.
+            Where another process writes here, or the directory is not writable.
         """
         with ExitStack() as stack:
             try:
@@ -87,24 +88,24 @@ class RunDirectory:
             yield
 
     def writer(self) -> int | None:
-        """The id of the process that writes here now, None where none does."""
+        """The id of the process that is writing here, None if there is none."""
         return holder(self.lock_file)
 
     def cannot_write(self, error: OSError) -> RunError:
-        """What to tell of a run that has failed to write."""
+        """The error for a run that has failed to write."""
         held = steps(self.checkpoints)
         left = f"after outer step {held[-1]}" if held else "missing"
         return RunError(
             f"{self.path} cannot be written ({error.strerror or error}). The last good checkpoint "
-            f"is {left}. Make room there, then go on with: lopt train --resume {self.path}"
+            f"is {left}. Make room there, then continue with: lopt train --resume {self.path}"
         )
 
     def left_alone(self, error: Exception) -> RunError:
-        """What to tell where another process of the run is gone."""
+        """The error for a run that has lost another of its processes."""
         held = steps(self.checkpoints)
         left = f"after outer step {held[-1]}" if held else "missing"
         return RunError(
-            f"another process of this run has ended, and this one cannot go on alone "
+            f"another process of this run has ended, and this one cannot continue alone "
             f"({str(error).splitlines()[0][:200]}). The last good checkpoint is {left}. Start all "
             f"processes again with: lopt train --resume {self.path}"
         )
@@ -116,7 +117,7 @@ class RunDirectory:
         )
 
     def require_new(self) -> None:
-        """An error where the directory holds a run already."""
+        """Raise where the directory already holds a run."""
         if self.config_file.exists():
             raise ValueError(
                 f"{self.path} holds a run already. Continue it with --resume {self.path}, "
@@ -124,7 +125,7 @@ class RunDirectory:
             )
 
     def require_own_folder(self) -> None:
-        """An error where checkpoints would be written and deleted outside of the directory."""
+        """Raise where checkpoints would be written and deleted outside the directory."""
         if self.checkpoints.is_symlink():
             raise ValueError(
                 f"{one_line(str(self.checkpoints), 120)} is a link, and a run writes in its own "
@@ -132,9 +133,10 @@ class RunDirectory:
             )
 
     def create(self, config: TrainConfig, begin: Callable[[], None]) -> None:
-        """Make the directory, let `begin` write what the run begins from, then the configuration.
+        """Create the directory, let `begin` write what the run starts from, then write the
+        configuration.
 
-        In this order a directory that has a configuration can be resumed, whenever it was cut.
+        In this order, a directory with a configuration can be resumed whenever the run was cut.
         """
         self.require_new()
         try:
@@ -147,13 +149,13 @@ class RunDirectory:
             raise self._unwritable(error) from None
 
     def read_config(self) -> TrainConfig:
-        """The configuration of the run that lies here."""
+        """The configuration of the run in this directory."""
         values = self._document().get("config")
         with reading(self.config_file):
             return TrainConfig.from_mapping(as_object(values, "config"))
 
     def read_versions(self) -> dict[str, str]:
-        """The versions of the libraries that the run began with, as far as it tells them."""
+        """The versions of the libraries that the run started with, as far as they are recorded."""
         named = self._document().get("versions")
         if not isinstance(named, dict):
             return {}
@@ -168,7 +170,7 @@ class RunDirectory:
         raise ValueError(f"{one_line(str(self.path), 200)} holds no run: it has no config.json.")
 
     def metrics(self) -> Metrics:
-        """Every line of the metrics that can be read, and what cannot."""
+        """Every line of the metrics that can be read, and what is wrong with the others."""
         return read_lines(self.metrics_file)
 
     def read_metrics(self) -> list[dict[str, Any]]:
@@ -176,9 +178,9 @@ class RunDirectory:
         return self.metrics().lines
 
     def cut_metrics(self, outer_step: int) -> None:
-        """Drop what was written from `outer_step` on, which a resumed run does again.
+        """Drop the lines from `outer_step` on, which a resumed run writes again.
 
-        A file with lines that cannot be read is kept beside.
+        If the file has lines that cannot be read, a copy of it is kept.
         """
         found = self.metrics()
         if found.skipped:
@@ -196,18 +198,38 @@ class RunDirectory:
         Raises
         ------
         ValueError
-            Where the run is not complete, or the file is damaged or that of another run.
+            Where the run is not complete, or the file is damaged or belongs to another run.
         """
         if not os.path.lexists(self.result):
             raise ValueError(
                 f"{self.path} is not complete. Finish it with: lopt train --resume {self.path}; or "
-                f"look at what it began from: {self.initial}"
+                f"look at what it started from: {self.initial}"
             )
         return self._own(self.result, config)
 
     def read_initial(self, config: TrainConfig) -> Saved:
-        """The meta-parameters that the run, whose configuration is `config`, began from."""
+        """The meta-parameters that the run, whose configuration is `config`, started from."""
         return self._own(self.initial, config)
+
+    def read_trained(self, config: TrainConfig) -> Newest:
+        """The trained meta-parameters of the run, whose configuration is `config`; those of its
+        newest whole checkpoint where it is not complete but has taken an outer step.
+
+        Raises
+        ------
+        ValueError
+            Where the run has taken no outer step, or nothing of it can be read.
+        """
+        if os.path.lexists(self.result) or not any(steps(self.checkpoints)):
+            theta = self.read_result(config).meta_parameters
+            return Newest(config.outer_steps, theta, ())
+        return read_newest(
+            self.checkpoints,
+            self.read_initial(config).meta_parameters,
+            ends={"outer_steps of the configuration": config.outer_steps},
+            written_by=self.read_versions(),
+            part=".theta",
+        )
 
     def _own(self, file: Path, config: TrainConfig) -> Saved:
         saved = load(file)

@@ -1,4 +1,4 @@
-"""One process at a time writes a run directory."""
+"""The lock that lets one process at a time write to a run directory."""
 
 import os
 from collections.abc import Iterator
@@ -10,23 +10,23 @@ from filelock import FileLock, Timeout
 from lopt.files import written_whole
 from nqm.untrusted import read_text
 
-# Somebody who only looks whether the lock is held holds it for a moment.
+# A process that only checks whether the lock is held holds it for a moment.
 PATIENCE_SECONDS = 0.5
 POLL_SECONDS = 0.02
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`; the system lets it go when the process ends, however it ends.
+    """Hold the lock file `path`; the system releases it when the process ends, however it ends.
 
-    The holder's id stands in a file beside it, because some systems let nobody read a locked one.
+    The holder's id is in a second file, because some systems let nobody read a locked one.
 
     Raises
     ------
     ValueError
         Where another process holds it; the message names the folder and the process.
     OSError
-        Where it cannot be made.
+        Where the lock cannot be created.
 
     Examples
     --------
@@ -56,8 +56,8 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def holder(path: Path) -> int | None:
-    """The id of the process that holds the lock (-1: not told), None where nobody does or nobody
-    here may ask.
+    """The id of the process that holds the lock (-1 if it is not known), None where no process
+    holds it or this one may not ask.
     """
     if not os.path.lexists(path):
         return None

@@ -1,4 +1,4 @@
-"""The metrics of a run, one JSON object a line, as anyone may have left them."""
+"""Reading the metrics of a run, one JSON object per line, without trusting them."""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ from nqm.untrusted import (
 )
 
 LARGEST_FILE, LONGEST_LINE = 2**29, 2**22
-# Beyond this no eigenvalue of float32 dynamics lies, and a picture has no axis.
+# No eigenvalue of float32 dynamics is larger than this, and no picture has an axis for it.
 LARGEST_DRAWN = 1e100
 WORDS = ("verdict", "direction", "warning")
 NUMBERS = (
@@ -30,24 +30,26 @@ ESTIMATES = ("joint", "frozen", "hessian")
 
 
 class Metrics(NamedTuple):
-    """What a file of metrics holds."""
+    """The content of a file of metrics."""
 
     lines: list[dict[str, Any]]
     told: tuple[str, ...]
-    """What was skipped and what is missing, a sentence each."""
+    """One sentence for each thing that was skipped or is missing."""
     skipped: int
-    """Lines that are no metrics; an unfinished last one, which a killed run leaves, is none."""
+    """The number of lines that are not metrics; the unfinished last line of a killed run does not
+    count.
+    """
 
     @property
     def last(self) -> int | None:
-        """The last outer step that a line tells of."""
+        """The last outer step that there is a line for."""
         return max((line["outer_step"] for line in self.lines), default=None)
 
 
 def read(path: Path) -> Metrics:
-    """Every line that is an object with an outer step and numbers where numbers belong.
+    """Read every line that is an object with an outer step and numbers where numbers belong.
 
-    A file that does not exist is empty.
+    A file that does not exist counts as empty.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def read(path: Path) -> Metrics:
 
 
 def has_spectrum(line: Mapping[str, Any]) -> bool:
-    """Whether a line holds a measurement whose eigenvalues can be drawn."""
+    """Whether a line contains a measurement whose eigenvalues can be drawn."""
     monitor = line.get("monitor", {})
     drawn = {"inner_step", "radius", "oscillatory_radius", "joint"}
     return isinstance(monitor.get("verdict"), str) and all(
@@ -82,7 +84,7 @@ def has_spectrum(line: Mapping[str, Any]) -> bool:
 
 
 def _raw_lines(path: Path) -> Iterator[bytes]:
-    """The lines; one that is too long comes in pieces, none of which is JSON."""
+    """Yield the lines; one that is too long comes in pieces, none of which is JSON."""
     try:
         size = regular_size(path)
     except FileNotFoundError:
@@ -102,7 +104,7 @@ def _skipped(bad: list[tuple[int, str]]) -> str:
 
 
 def _gaps(outer_steps: Iterable[int]) -> str:
-    """The outer steps that are missing before the last one.
+    """The ranges of outer steps that are missing before the last one.
 
     Examples
     --------
@@ -116,7 +118,7 @@ def _gaps(outer_steps: Iterable[int]) -> str:
 
 
 def _checked(line: Any) -> dict[str, Any]:
-    """The line, where everything that is read of it is of the kind that it should be."""
+    """Return the line if every entry that is used has the right type."""
     line = as_object(line, "it")
     _check_count("outer_step", line["outer_step"])
     _check_entries(line)
@@ -145,7 +147,7 @@ def _check_point(point: dict[str, Any]) -> None:
 
 
 def _check_estimate(estimate: dict[str, Any]) -> None:
-    """Eigenvalues: numbers or pairs of them, as many marks and bounds."""
+    """Check that eigenvalues are numbers or pairs of them, with as many marks and bounds."""
     values, converged = estimate["values"], estimate["converged"]
     bounds = [estimate[name] for name in ("residuals", "errors") if name in estimate]
     for entries in (values, converged, *bounds):
@@ -174,11 +176,11 @@ def _check_count(name: str, value: Any) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    """A number that a float64 holds, or null for what JSON has no word for."""
+    """Whether a value is a number within float64, or null, which stands for NaN and infinity."""
     return value is None or (type(value) in (int, float) and abs(value) <= sys.float_info.max)
 
 
 def _flat(values: list[Any]) -> Iterator[Any]:
-    """Numbers, and those in pairs, one by one."""
+    """Yield the numbers, and those of pairs one by one."""
     for value in values:
         yield from value if isinstance(value, list) else [value]

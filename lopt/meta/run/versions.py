@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 
 LIBRARIES = ("nqm-lopt", "jax", "jaxlib", "optax", "numpy")
-# Those that decide what the state of a run looks like.
+# The libraries that determine the layout of a run's state.
 SHAPING = ("nqm-lopt", "jax", "optax")
 
 
@@ -14,7 +14,7 @@ def versions() -> dict[str, str]:
 
 
 def shown(of: Mapping[str, str]) -> str:
-    """The versions that decide what the state of a run looks like, for a message.
+    """The versions that determine the layout of a run's state, for a message.
 
     Examples
     --------

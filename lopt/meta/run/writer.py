@@ -1,4 +1,4 @@
-"""Everything that a run writes while it trains, by one thread and in the order of the requests."""
+"""What a run writes while it trains: by one thread, in the order of the requests."""
 
 import json
 import os
@@ -17,23 +17,23 @@ from lopt.meta.run.checkpoint import write_checkpoint
 from lopt.meta.run.directory import RunDirectory
 from nqm.json_values import json_value
 
-# A reader of the metrics waits at most about so long for a line.
+# A reader of the metrics waits for a line at most about this long.
 FLUSH_SECONDS = 5.0
 
 
 class Writer:
-    """Metrics as JSON lines and as TensorBoard events, and checkpoints; training goes on meanwhile.
+    """Writes checkpoints, and metrics as JSON lines and TensorBoard events, while training goes on.
 
-    A checkpoint is written after all metrics up to it are on the disk, and the next request for
-    one waits for it. What goes wrong in the thread is raised by the next `check`, `checkpoint` or
+    A checkpoint is written once all metrics up to it are on the disk, and the next request for a
+    checkpoint waits for it. An error in the thread is raised by the next `check`, `checkpoint` or
     `wait`.
 
     Parameters
     ----------
     run
-        Where to write.
+        The directory to write to.
     forget_from
-        TensorBoard forgets what it has seen from this outer step on.
+        The outer step from which on TensorBoard discards what it has seen.
     """
 
     def __init__(self, run: RunDirectory, *, forget_from: int) -> None:
@@ -51,27 +51,27 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown()
         for file in (self._metrics, self._events):
-            with suppress(OSError):  # `wait` has told of it, or another error is on its way
+            with suppress(OSError):  # `wait` has reported it, or another error is being raised
                 file.close()
 
     def line(self, values: dict[str, Any]) -> None:
-        """Add a line to the metrics; its numbers become TensorBoard's scalars."""
+        """Add a line to the metrics; its numbers become scalars in TensorBoard."""
         self._submit(self._write_line, values)
 
     def checkpoint(self, outer_step: int, state: Any) -> None:
-        """Have the state, NumPy arrays, written once an earlier one is."""
+        """Write the state, a tree of NumPy arrays, once an earlier checkpoint is written."""
         if self._pending:
             self._pending.result()
         self.check()
         self._pending = self._submit(self._write_checkpoint, outer_step, state)
 
     def wait(self) -> None:
-        """Until everything asked for is on the disk."""
+        """Wait until everything requested is on the disk."""
         self._submit(self._flush, True).result()
         self.check()
 
     def check(self) -> None:
-        """Raise what has gone wrong.
+        """Raise the error that has occurred, if any.
 
         Raises
         ------
@@ -85,7 +85,7 @@ class Writer:
         return self._thread.submit(self._guarded, do, *arguments)
 
     def _guarded(self, do: Callable[..., None], *arguments: Any) -> None:
-        """After the first error nothing more is written, so that no checkpoint lacks metrics."""
+        """Do it, unless there has been an error: a checkpoint after it would lack metrics."""
         if self._error:
             return
         try:
@@ -116,7 +116,7 @@ class Writer:
 
 
 class Silent:
-    """The writer of a process that leaves writing to another: every method returns at once."""
+    """The writer of a process that leaves writing to another; every method returns at once."""
 
     def __enter__(self) -> "Silent":
         return self
@@ -125,23 +125,23 @@ class Silent:
         pass
 
     def line(self, values: dict[str, Any]) -> None:
-        """Drop the line; the writing process has it, too."""
+        """Drop the line, which the writing process has, too."""
 
     def checkpoint(self, outer_step: int, state: Any) -> None:
         """Write no checkpoint; the writing process does."""
 
     def wait(self) -> None:
-        """Return at once, as nothing is waiting to be written."""
+        """Return at once, because nothing is waiting to be written."""
 
     def check(self) -> None:
-        """Return at once, as no writing can have failed."""
+        """Return at once, because no writing can have failed."""
 
 
 def _events(folder: Path, purge_step: int) -> EventsWriter:
-    """A new event file; what earlier ones hold from `purge_step` on is forgotten.
+    """A new event file; TensorBoard discards what earlier ones hold from `purge_step` on.
 
-    tensorboardX's SummaryWriter hands its events to a thread of its own: what it has not written
-    yet when a checkpoint is would be lost, and on a full disk its queue never empties.
+    The SummaryWriter of tensorboardX passes its events to a thread of its own: those not written
+    before a checkpoint could be lost, and on a full disk its queue never empties.
     """
     suffix = f".{purge_step:08d}.{os.getpid()}"
     writer = EventsWriter(str(folder / "events"), suffix)
@@ -150,8 +150,8 @@ def _events(folder: Path, purge_step: int) -> EventsWriter:
 
 
 def _scalars(values: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    """Tags and numbers: those of the outer step itself, and those of the measured points, the
-    earliest inner step first; which inner step that is differs between particles.
+    """Yield tags and numbers: those of the outer step, then those of the measured points from the
+    earliest inner step on; which inner step that is differs between particles.
     """
     for name, value in values.items():
         if _is_number(value) and name != "outer_step":

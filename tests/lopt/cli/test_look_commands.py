@@ -220,7 +220,7 @@ def test_monitor_without_measurements_or_place_to_write(run, measurements, capsy
 
 def test_runs_skips_what_it_cannot_read_and_says_so(tmp_path, capsys, monkeypatch) -> None:
     for name in ("bad", "good", "[/odd]"):
-        RunDirectory(tmp_path / name).create(TrainConfig(), lambda: None)
+        RunDirectory(tmp_path / name).create(TrainConfig(outer_steps=1500), lambda: None)
     (tmp_path / "bad" / "config.json").write_text('{"config": {"outer_steps": 1%s}}' % ("0" * 30))
     (tmp_path / "good" / "metrics.jsonl").write_text('{"outer_step": 4, "meta_loss": 2}\n[]\n')
     assert main(["runs", str(tmp_path)]) == 0
