@@ -259,7 +259,7 @@ def step_of(task: Task) -> tuple[float, float]:
         params = task.init(key)
         batch = task.sample(key, data)
         before, gradient = task.value_and_grad(params, key, batch)
-        optimizer = optax.adam(1e-3)
+        optimizer = optax.adam(1e-5)  # short enough for every network, as it moves by the sign
         updates, _ = optimizer.update(gradient, optimizer.init(params), params)
         moved = optax.apply_updates(params, updates)
         return before, task.loss(moved, key, batch), optax.tree.norm(updates)
