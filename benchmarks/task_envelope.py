@@ -7,8 +7,9 @@ FILE is a table with a row for each task of the package and a column for each nu
 lower envelope of Adam over constant learning rates, of losses that are taken every 10 steps,
 averaged over seeds and smoothed exponentially with the factor 0.95, and its running minimum. The
 same is computed here, so that the smoothing delays both alike, over fewer rates, which can only
-raise it. Prints ours, the archive's, their ratio, and the standard error of ours over the seeds. ``--save`` keeps
-the numbers in ``benchmarks/results/task_envelope.json``; without a name the kept ones are printed.
+raise it. Prints ours with its standard error over the seeds, the archive's, and their ratio.
+``--save`` keeps the numbers in ``benchmarks/results/task_envelope.json``; without a name the kept
+ones are printed.
 """
 
 import argparse
