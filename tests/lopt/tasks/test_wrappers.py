@@ -10,10 +10,12 @@ import pytest
 
 import nqm
 from lopt.keys import random_key
+from lopt.meta.config import TrainConfig
 from lopt.meta.estimators.schedule import Constant
 from lopt.meta.estimators.unroll import InnerLoop, Keys
 from lopt.meta.evaluation.curves import training_curves
-from lopt.monitor import update_map
+from lopt.meta.training.watch import probe, replaced_gradient
+from lopt.monitor import Probe, update_map
 from lopt.tasks import Task, es_gradient, quadratic_task, reparametrized, with_batch_size
 
 H = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, -0.2], [0.0, -0.2, 0.7]])
@@ -105,6 +107,20 @@ def test_the_inner_loops_take_the_gradient_of_the_task() -> None:
         optax.sgd(0.1), lambda p, b: loss(p, None, b), (), lambda p, b: still(p, None, b)
     )
     np.testing.assert_array_equal(step(jnp.ones(2), optax.sgd(0.1).init(jnp.ones(2)))[0], [1, 1])
+
+
+def test_the_monitor_steps_by_the_estimate_of_the_task() -> None:
+    assert replaced_gradient(NOISY) is None
+    task, key = es_gradient(NOISY, 2), random_key(4)
+    step = replaced_gradient(task)
+    assert step is not None
+    value, gradient = step(PHI, ((), key))
+    expected, estimate = task.value_and_grad(PHI, key, ())
+    assert float(value) == float(expected)
+    np.testing.assert_array_equal(gradient, estimate)
+    watched = probe(TrainConfig(horizon=2, truncation=1, optimizer="hyperparam"), task, 4)
+    assert isinstance(watched, Probe)
+    assert watched.value_and_grad is not None
 
 
 def test_without_an_estimate_the_gradient_is_the_derivative() -> None:
