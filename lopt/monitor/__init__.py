@@ -1,4 +1,4 @@
-"""Watch the eigenvalues of training dynamics: linearize, find them matrix-free, judge, probe."""
+"""Watch the eigenvalues of training dynamics: linearization, Krylov methods, verdicts, probes."""
 
 import lazy_loader as lazy
 

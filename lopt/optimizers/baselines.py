@@ -1,4 +1,4 @@
-"""What learned optimizers are compared with (Appendix B.3), all from optax: Adam on a half-decade
+"""The baselines of learned optimizers (Appendix B.3), all from optax: Adam on a half-decade
 grid, NAdamW by random search, SGD with momentum.
 """
 
@@ -50,7 +50,7 @@ class NAdamWSpace:
                 raise ValueError(f"{name} must be at most 1; it is {getattr(self, name)}.")
 
     def draw(self, generator: np.random.Generator, count: int = RANDOM_SEARCH) -> list[NAdamW]:
-        """So many independent draws."""
+        """Draw `count` independent sets of constants."""
         bounds = np.log(np.array(list(vars(self).values())))
         values = np.exp(generator.uniform(bounds[:, 0], bounds[:, 1], (count, len(bounds))))
         return [

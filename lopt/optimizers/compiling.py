@@ -18,7 +18,7 @@ FEW_PARAMETERS = 2**14
 
 
 def compiler_options() -> dict[str, Any] | None:
-    """What to compile a training step with STAR with, ``jax.jit(step, compiler_options=...)``.
+    """Return the options for compiling a step with STAR, ``jax.jit(step, compiler_options=...)``.
 
     On a CPU the whole width of its vectors; None elsewhere. Meta-training and evaluation use it.
 
@@ -33,7 +33,7 @@ def compiler_options() -> dict[str, Any] | None:
 
 
 def quick_options(parameters: int) -> dict[str, Any] | None:
-    """Return the options for a program over so many parameters that runs seldom.
+    """Return the options for a program over `parameters` parameters that runs rarely.
 
     On a CPU with few parameters they make it compile quickly; None elsewhere.
     """

@@ -25,7 +25,7 @@ def is_zero(value: Any) -> bool:
 def require_number(
     name: str, value: Any, least: float = -LARGEST, below: float | None = None
 ) -> None:
-    """Raise where a constant is no finite real number from `least` on and less than `below`.
+    """Raise where a constant is not a finite real number from `least` on and less than `below`.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def require_number(
 
 
 def require_count(name: str, value: Any, most: int) -> None:
-    """Raise where a value is no whole number from 1 to `most`."""
+    """Raise where a value is not a whole number from 1 to `most`."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     require(name, value, whole and 1 <= value <= most, f"a whole number from 1 to {most}")
 
@@ -59,7 +59,7 @@ def require_flag(name: str, value: Any) -> None:
 
 
 def require_sequence(name: str, value: Any, lengths: range) -> Iterable[Any]:
-    """The value, which is a list, a tuple or a vector of so many entries."""
+    """Return the value, a list, tuple or vector whose length is among `lengths`."""
     kinds = (list, tuple, np.ndarray, jax.Array)
     holds = isinstance(value, kinds) and getattr(value, "ndim", 1) == 1 and len(value) in lengths
     require(name, value, holds, f"a list of {lengths.start} to {lengths.stop - 1} entries")

@@ -1,4 +1,4 @@
-"""The optimizer of the paper's analysis: a dense preconditioner beside a nominal step."""
+"""The optimizer of the paper's analysis: a nominal step plus a dense preconditioner."""
 
 from dataclasses import dataclass
 from typing import Any

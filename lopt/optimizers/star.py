@@ -1,4 +1,4 @@
-"""STAR as an optax transformation, of meta-parameters at hand or of saved ones."""
+"""STAR as an optax transformation, from meta-parameters in memory or from saved ones."""
 
 import os
 

@@ -240,7 +240,7 @@ class Star(optax.GradientTransformationExtraArgs):
     config: StarConfig
 
     def _replace(self, **changes: Any) -> optax.GradientTransformationExtraArgs:
-        """The same optimizer where nothing changes; else one that is STAR no longer."""
+        """Return the optimizer itself if nothing changes, otherwise a plain transformation."""
         parts = self._asdict() | changes
         if parts == self._asdict():
             return self
@@ -250,7 +250,7 @@ class Star(optax.GradientTransformationExtraArgs):
 def make_star(
     meta_parameters: MetaParameters, config: StarConfig = STAR, *, fused: bool = True
 ) -> Star:
-    """The optimizer of meta-parameters that are at hand; `lopt.star` also takes named ones.
+    """Return the optimizer of meta-parameters in memory; `lopt.star` also takes names and paths.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What every estimator of the meta-gradient takes and gives."""
+"""The interface of every estimator of the meta-gradient."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -19,7 +19,7 @@ CACHED = 4 * 2**20
 
 
 class Estimate(NamedTuple):
-    """A meta-gradient and what was seen on the way."""
+    """A meta-gradient with the metrics of its computation."""
 
     gradient: MetaParameters
     """The gradient of the meta-loss, normalized by the task where it has a normalization."""

@@ -1,4 +1,4 @@
-"""The two runs of a pair under perturbed meta-parameters, and what their losses say of theta.
+"""The two runs of a pair under perturbed meta-parameters, and the estimate from their losses.
 
 A pair of inner problems runs under ``theta + e_1`` and ``theta + e_2``, ``e ~ N(0, sigma^2 I)``.
 With ``xi_k`` the sum of the perturbations that run k has had since its episode began, the estimate

@@ -27,7 +27,7 @@ class Episode(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What an unroll saw; the leading axis runs over its steps."""
+    """The record of an unroll; the leading axis runs over its steps."""
 
     losses: jax.Array
     current: jax.Array
@@ -37,7 +37,7 @@ class Trace(NamedTuple):
 
 
 class Keys(NamedTuple):
-    """Randomness of one unroll, each use its own."""
+    """The random keys of one unroll, one for each use."""
 
     fresh: jax.Array
     batch: jax.Array
@@ -98,7 +98,7 @@ class InnerLoop:
         steps: int,
         rematerialize: bool = False,
     ) -> tuple[Trace, Episode]:
-        """So many steps under `theta`, from a fresh episode on under `later` if it is given.
+        """Take `steps` steps under `theta`; under `later`, if given, from a fresh episode on.
 
         With `rematerialize` a derivative keeps the episode before each step and nothing inside it.
         """
@@ -144,7 +144,7 @@ class InnerLoop:
         return jnp.minimum(jnp.where(jnp.isnan(losses), ceiling, losses), ceiling)
 
     def normalized(self, clipped: jax.Array) -> jax.Array:
-        """What enters the meta-loss, of clipped losses."""
+        """The clipped losses as they enter the meta-loss."""
         return clipped if self.task.normalize is None else self.task.normalize(clipped)
 
 
@@ -156,7 +156,7 @@ def first_nonfinite(trace: Trace) -> jax.Array:
 
 
 class Count(NamedTuple):
-    """What an estimator of whole episodes carries from one estimate to the next."""
+    """The state that an estimator of whole episodes keeps between two estimates."""
 
     outer_step: jax.Array
     """Estimates so far, int32, an entry for each pair or particle."""

@@ -1,4 +1,4 @@
-"""Inner training curves of any optax optimizer over held-out seeds, and what they say."""
+"""Inner training curves of any optax optimizer over held-out seeds, and their summary."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -117,7 +117,7 @@ def clipped(curves: NDArray[np.float32], ceiling: float) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a row of the evaluation table says of one optimizer over the held-out seeds."""
+    """A row of the evaluation table: one optimizer over the held-out seeds."""
 
     name: str
     meta_loss: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Baselines tuned on a task: every candidate trains over the horizon, the best one goes on."""
+"""Baselines tuned on a task: every candidate trains over the horizon, the best continues."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ Constants = dict[str, float]
 
 
 class Tuned(NamedTuple):
-    """The best candidate, by its mean meta-loss over the very seeds of the evaluation."""
+    """The best candidate by mean meta-loss over the same seeds as the evaluation."""
 
     name: str
     constants: Constants

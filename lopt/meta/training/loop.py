@@ -27,7 +27,7 @@ from nqm.untrusted import one_line
 
 
 class Progress(NamedTuple):
-    """What is known after an outer step."""
+    """The quantities that are known after an outer step."""
 
     outer_step: int
     meta_loss: float
@@ -49,16 +49,16 @@ class Measurement(Protocol):
 
 
 class Observer(Protocol):
-    """Who watches a run."""
+    """An observer of a run."""
 
     def step(self, progress: Progress) -> None:
-        """See an outer step that is done."""
+        """Receive a completed outer step."""
 
     def measured(self, outer_step: int, measurement: Measurement) -> None:
-        """See what the monitor measured after an outer step."""
+        """Receive what the monitor measured after an outer step."""
 
     def warn(self, message: str) -> None:
-        """See a warning that the run goes on after."""
+        """Receive a warning; the run continues."""
 
 
 # Of the meta-parameters, the state of the estimator and the outer steps done.
@@ -122,7 +122,7 @@ def train(
 
 
 def _claim(run: RunDirectory, held: ExitStack, *, resume: bool) -> None:
-    """Be the only one that writes here; a new run needs a new directory."""
+    """Lock the directory for this process; a new run needs a new directory."""
     held.enter_context(run.locked())
     if not resume:
         run.require_new()
@@ -133,7 +133,7 @@ def _writer(run: RunDirectory, done: int) -> Writer | Silent:
 
 
 def _begin(run: RunDirectory, config: TrainConfig, state: TrainState) -> None:
-    """Write what a run begins from."""
+    """Write the initial state of a run."""
     save(run.initial, state.theta, config.optimizer_config)
     write_first(run.checkpoints, 0, state)
 
@@ -209,7 +209,7 @@ class Loop:
                 self.warnings.see(*line["monitor"]["points"])
 
     def run_on(self) -> None:
-        """Go on to the last outer step, or to where `stopping` is set."""
+        """Continue to the last outer step, or until `stopping` is set."""
         outer_steps, every = self.config.outer_steps, self.config.checkpoint_every
         if self.done == 0:
             self._measure()
@@ -260,7 +260,7 @@ class Loop:
             self._react(first_does(lambda: due, due))
 
     def _react(self, due: np.ndarray) -> None:
-        """Do what the rules ask for; the checkpoint of this outer step is still to come."""
+        """Carry out the rules' actions, before the checkpoint of this outer step is written."""
         asked = {action for action, is_due in zip(ACTIONS, due, strict=True) if is_due}
         self.stopping |= "stop" in asked
         self.checkpoint_owed |= "checkpoint" in asked
@@ -270,7 +270,7 @@ class Loop:
             self._warn(f"outer step {self.done}: weight decay raised to {raised:g}")
 
     def _warn(self, message: str) -> None:
-        """Say it, and keep it in the metrics."""
+        """Report a warning and record it in the metrics."""
         self.writer.line({"outer_step": self.done, "warning": message})
         if self.observer:
             self.observer.warn(message)

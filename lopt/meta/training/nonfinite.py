@@ -1,4 +1,4 @@
-"""Meta-gradients that are not finite: counted, and after ten in a row told apart."""
+"""Meta-gradients that are not finite: they are counted, and ten in a row are explained."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ class Streak:
         self._first: np.ndarray | None = None
 
     def add(self, skipped: int, nonfinite_step: Any = None) -> None:
-        """Take in an outer step: the count of skipped ones so far, and, where the estimator tells,
+        """Record an outer step: the count of skipped ones so far, and, where the estimator tells,
         int32 ``[pairs, 2]``: the inner step of its episode at which each particle's loss first was
         not finite, -1 for none.
         """
@@ -47,7 +47,7 @@ class Streak:
 
     @property
     def is_over(self) -> bool:
-        """Whether the run has to stop."""
+        """Whether the run must stop."""
         return self.length >= MOST_IN_A_ROW
 
     def particles(self) -> str:

@@ -55,7 +55,7 @@ def writes() -> bool:
 
 
 def place(tree: Any, sharding: NamedSharding) -> Any:
-    """Arrays, the same in every process, on the devices of all of them."""
+    """Place arrays, equal in every process, on the devices of all processes."""
     if not several():
         return jax.device_put(tree, sharding)
 
@@ -81,7 +81,7 @@ def host_copy(tree: Any) -> Any:
 
 
 def any_of(flag: bool) -> bool:
-    """Whether the flag is set in any process; every process has to ask."""
+    """Whether the flag is set in any process; every process must call this."""
     if not several():
         return flag
     return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))

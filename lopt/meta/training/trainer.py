@@ -65,8 +65,8 @@ class Trainer:
         )
 
     def _worth_using(self) -> int:
-        """The devices there are. Of a CPU only one where the pairs fit into a core's cache: they
-        run as one there, and all cores take part in it (`python -m benchmarks.scaling`).
+        """The number of available devices; 1 on a CPU where all pairs fit into a core's cache: they
+        then run as one program that uses every core (`python -m benchmarks.scaling`).
         """
         if jax.default_backend() == "cpu" and jax.process_count() == 1:
             key = random_key(0)
@@ -91,13 +91,13 @@ class Trainer:
     def step(self, state: TrainState, outer_step: int) -> tuple[TrainState, dict[str, jax.Array]]:
         """One outer step, the `outer_step`-th counted from 0; `state` is used up.
 
-        Beside it what was seen: scalars, and "nonfinite_step" of every pair (see `Estimate`),
-        spread over the devices.
+        The second result holds the metrics: scalars, and "nonfinite_step" of every pair (see
+        `Estimate`), spread over the devices.
         """
         return self._step(state, self._data(outer_step), np.uint32(outer_step))
 
     def _data(self, outer_step: int) -> Any:
-        """All data, or the window of this outer step where they pass through."""
+        """The data, or this outer step's window of streamed data."""
         if self.task.stream is None:
             return self.data
         if self._due != outer_step:

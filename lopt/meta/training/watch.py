@@ -45,8 +45,8 @@ class Held(NamedTuple):
 
 
 def probe(config: TrainConfig, task: Task, examples: int = EXAMPLES) -> Probe | QuadraticProbe:
-    """A probe at a tenth of the horizon and at the horizon of a trajectory of its own; of the
-    linear optimizer, whose dynamics are the same at every step, exactly.
+    """Return a probe that runs its own trajectory and measures it at a tenth of the horizon and at
+    the horizon; for the linear optimizer, whose dynamics never change, an exact one.
 
     The trajectory starts from fixed parameters and runs over fixed batches, a loss that is random
     in itself over fixed draws; the eigenvalues are those of one step on a fixed batch of
@@ -89,7 +89,7 @@ def replaced_gradient(task: Task) -> Callable[..., tuple[jax.Array, Params]] | N
 
 
 def held(task: Task, examples: int = EXAMPLES) -> Held:
-    """Initial parameters and a batch of `examples` examples that are the task's alone."""
+    """Return initial parameters and a batch of `examples` examples that depend on the task only."""
     init_key, examples_key, loss_key = jax.random.split(random_key(PROBE_KEY), 3)
 
     def loss(params: Params, batch_and_key: tuple[Batch, jax.Array]) -> jax.Array:
@@ -169,19 +169,18 @@ def _row(array: jax.Array, place: int) -> np.ndarray:
 class Watch:
     """Measures a run: `measure` is what `lopt.meta.training.loop.train` takes as its monitor.
 
-    Looked at are live particles, those nearest to `targets`, taken to the unperturbed
-    meta-parameters: one step of the optimizer of theta from their parameters and hidden state, on
-    a batch that stays the same during the run. That costs no inner steps. Before the first outer
-    step one truncation is run from the task's own start. An estimator without live particles (whole
-    episodes) has `probe`'s trajectory instead, and the linear optimizer, the same at every step, is
-    measured exactly.
+    It measures the live particles nearest to `targets` under the unperturbed meta-parameters: one
+    optimizer step from their parameters and hidden state, on a batch that stays the same during the
+    run. This costs no inner steps. Before the first outer step it runs one truncation from the
+    task's initial parameters. For an estimator without live particles (of whole episodes) it
+    measures `probe`'s trajectory instead, and the linear optimizer is measured exactly.
 
     Parameters
     ----------
     config, task
         The run's.
     examples
-        Of the batch that eigenvalues are measured on.
+        The size of the batch on which eigenvalues are measured.
     settings
         What a measurement spends.
     """

@@ -1,1 +1,1 @@
-"""The linear maps that are watched: the Hessian, and one optimizer step about a state."""
+"""The linear maps that the monitor analyses: the Hessian, and an optimizer step at a state."""

@@ -1,4 +1,4 @@
-"""Why an inspection cannot differentiate a training step, and where a derivative tells nothing."""
+"""Why a training step cannot be differentiated, and where its derivative is uninformative."""
 
 from collections.abc import Iterator
 from typing import Any

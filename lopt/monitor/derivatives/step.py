@@ -21,7 +21,7 @@ Loss = Callable[[Params, Batch], Array]
 
 
 class Response(NamedTuple):
-    """What a step answers with: the update, the next float state, the blackbox part's update."""
+    """The outputs of a step: the update, the next float state, the blackbox part's update."""
 
     update: Array
     state: Array

@@ -1,4 +1,4 @@
-"""What `inspect` found: numbers with their errors, as text, JSON and a picture."""
+"""The result of `inspect`: numbers with their errors, as text, JSON and a picture."""
 
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an inspection spends."""
+"""The settings of an inspection."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ __all__ = ["InspectSettings"]
 
 @dataclass(frozen=True)
 class InspectSettings:
-    """How much an inspection spends, and when an eigenvalue counts as converged.
+    """The work that an inspection does, and when an eigenvalue counts as converged.
 
     Attributes
     ----------

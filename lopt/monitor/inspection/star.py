@@ -189,7 +189,7 @@ def _product(
 
 
 def _sparing(settings: InspectSettings, coordinates: int) -> bool:
-    """Whether memory traffic is what costs."""
+    """Whether memory traffic dominates the cost."""
     return coordinates * settings.vectors > LARGE_BASIS
 
 

@@ -1,1 +1,1 @@
-"""Krylov factorizations and what they say of eigenvalues, with errors and enclosures."""
+"""Krylov factorizations and the eigenvalues that they give, with errors and enclosures."""

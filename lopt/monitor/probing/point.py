@@ -25,7 +25,7 @@ __all__ = ["PointFactorization", "PointSpectrum", "ProbeSettings", "factorize", 
 
 @dataclass(frozen=True)
 class ProbeSettings:
-    """How much is spent at a probed state, and when an eigenvalue counts as converged.
+    """The work done at a probed state, and when an eigenvalue counts as converged.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a spectrum of the training dynamics says: the rule, written down once."""
+"""The verdict on a spectrum of the training dynamics, and its rule."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -173,7 +173,7 @@ class _Decision(NamedTuple):
 
 
 def _decide(kinds: dict[str, _Kind], margin: float) -> _Decision:
-    """The gravest that any eigenvalue calls for."""
+    """The gravest verdict of any eigenvalue."""
 
     def by(verdict: str, direction: str, kind: _Kind, i: np.intp) -> _Decision:
         return _Decision(verdict, direction, float(kind.error[i]), complex(kind.values[i]))

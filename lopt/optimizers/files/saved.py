@@ -71,7 +71,7 @@ def shipped() -> dict[str, Path]:
 
 
 def card(name: str) -> str:
-    """What is known of shipped meta-parameters, as Markdown: how they were trained, what they do.
+    """Return the card of shipped meta-parameters in Markdown: how they were trained, how they do.
 
     Raises
     ------

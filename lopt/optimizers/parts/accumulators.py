@@ -122,6 +122,6 @@ def update_factored(
 
 
 def update_accumulators(old: Accumulators, gradient: jax.Array, decays: Decays) -> Accumulators:
-    """The accumulators after the gradient (float32) went in."""
+    """The accumulators updated by the gradient (float32)."""
     momentum, rms = update_moments(old.momentum, old.rms, gradient, decays)
     return Accumulators(momentum, rms, *update_factored(old, gradient, decays))

@@ -1,4 +1,4 @@
-"""What the small network sees of a tensor: 28 elementwise features at 3 + 1 + 3 decays, and
+"""The inputs of the small network for a tensor: 28 elementwise features at 3 + 1 + 3 decays, and
 11 of the step counter.
 """
 

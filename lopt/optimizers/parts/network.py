@@ -68,7 +68,7 @@ def upper_layers(network: Network, units: list[jax.Array], heads: int) -> list[j
 def apply_plainly(
     network: Network, features: Features, squares: Features, count: jax.Array, heads: int
 ) -> list[jax.Array]:
-    """What `apply_network` computes, as the matrix product that defines it.
+    """Compute what `apply_network` does by the matrix product that defines it.
 
     The features are built as an array ``[*s, 28]``, which costs memory and time, but the program is
     a tenth as long: differentiating it compiles in seconds.
