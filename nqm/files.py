@@ -81,7 +81,7 @@ def _read(path: Path, name: str) -> NDArray[Any]:
     return _from_json(path, name) if suffix == ".json" else _from_csv(path)
 
 
-def read_array(path: str, name: str) -> Any:
+def read_array(path: str, name: str) -> NDArray[Any]:
     """The array in a file; `name` is the argument it is for and the key in .npz and .json.
 
     Parameters
