@@ -4,7 +4,8 @@ On a CPU `jax.random` writes the rounds of its generator, Threefry, as a loop ov
 are known at run time only. LLVM copies the body of that loop for every outcome of the tests of
 these rotations and of the axes: a batched draw of a 32 x 10 matrix takes 3 s to compile. With the
 rounds written out, and the rotations constants, it takes a twentieth of that
-(``python -m benchmarks.random_keys``). The numbers are the same, bit for bit.
+(``python -m benchmarks.random_keys``). The random bits are the same; what XLA fuses with them may
+round a float otherwise in the last digit, as any other change of a program may.
 """
 
 import math
@@ -24,7 +25,7 @@ PARITY = np.uint32(0x1BD11BDA)
 
 
 def random_key(seed: int) -> jax.Array:
-    """Return a key whose draws are those of ``jax.random.key(seed)``, bit for bit.
+    """Return a key whose random bits are those of ``jax.random.key(seed)``.
 
     Every function of `jax.random` takes it, and what is split from it is of its kind. The
     two kinds do not mix in one array.

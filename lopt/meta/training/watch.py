@@ -113,7 +113,7 @@ def measurement_interval(config: TrainConfig, task: Task) -> int:
     --------
     >>> from lopt.tasks.registry import make_task
     >>> measurement_interval(TrainConfig(), make_task("fashion-mnist-8x8-mlp"))
-    94
+    188
     """
     if config.monitor_every is not None:
         return config.monitor_every

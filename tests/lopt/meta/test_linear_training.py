@@ -35,6 +35,7 @@ EXACT = TrainConfig(
     pairs=1,
     weight_decay=0.0,
     learning_rate=0.01,
+    final_learning_rate=1.0,
     outer_steps=12,
     monitor_every=4,
     checkpoint_every=6,
@@ -151,7 +152,7 @@ def test_other_commands_know_it(run, tmp_path, capsys) -> None:
     assert main(["evaluate", str(run.path), "--search", "0", "--seeds", "2"]) == 0
     assert "linear, meta-trained" in capsys.readouterr().out
     assert main(["convert", str(run.result), str(tmp_path / "x.npz")]) == 2
-    assert "no release has one" in capsys.readouterr().err
+    assert "which the released layout lacks" in capsys.readouterr().err
 
 
 def test_the_exact_gradient_is_of_the_task_at_hand() -> None:
