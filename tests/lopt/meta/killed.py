@@ -1,6 +1,6 @@
-"""One run, killed twenty times and resumed: every life a process of its own.
+"""One run, killed many times and resumed: every life is a process.
 
-    python -m tests.lopt.meta.killed FOLDER
+    python -m tests.lopt.meta.killed FOLDER LIVES
 
 Prints how each life ended. A life inherits the imported modules by a fork that comes before JAX
 has started anything. Half of the lives are killed at a moment drawn at random, half inside one of
@@ -22,8 +22,7 @@ from lopt.meta.run import directory as run
 from lopt.meta.training import loop
 from tests.lopt.meta.quick import bowl, quick
 
-LIVES, STEPS_A_LIFE = 20, 6
-OUTER_STEPS = LIVES * STEPS_A_LIFE + 6
+STEPS_A_LIFE = 6
 WRITING: list[tuple[Any, str]] = [
     (checkpoint, "_require_room"),
     (checkpoint, "_sign"),
@@ -92,11 +91,11 @@ class Limited:
         raise AssertionError(message)
 
 
-def live(folder: Path, observer: Any) -> None:
+def live(folder: Path, observer: Any, lives: int) -> None:
     """A process's part of the run."""
     directory = run.RunDirectory(folder)
     loop.train(
-        quick(outer_steps=OUTER_STEPS, checkpoint_every=2),
+        quick(outer_steps=(lives + 1) * STEPS_A_LIFE, checkpoint_every=2),
         directory,
         task=bowl(),
         resume=directory.config_file.exists(),
@@ -104,9 +103,9 @@ def live(folder: Path, observer: Any) -> None:
     )
 
 
-def killed_life(folder: Path, kind: Callable[..., Any], seed: int) -> None:
+def killed_life(folder: Path, kind: Callable[..., Any], seed: int, lives: int) -> None:
     """A part that ends by its plan."""
-    live(folder, Limited(kind(random.Random(seed))))
+    live(folder, Limited(kind(random.Random(seed))), lives)
 
 
 def fork(work: Callable[[], None]) -> int:
@@ -122,17 +121,19 @@ def fork(work: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, lives: int) -> None:
     """A whole run, then the killed one."""
-    print("whole", fork(lambda: live(folder / "whole", None)), flush=True)
+    print("whole", fork(lambda: live(folder / "whole", None, lives)), flush=True)
     generator = random.Random(0)
-    for number in range(LIVES):
+    for number in range(lives):
         kind = aimed if number % 2 else timed
         seed = generator.randrange(10**9)
-        status = fork(lambda kind=kind, seed=seed: killed_life(folder / "killed", kind, seed))
+        status = fork(
+            lambda kind=kind, seed=seed: killed_life(folder / "killed", kind, seed, lives)
+        )
         print(kind.__name__, status, flush=True)
-    print("last", fork(lambda: live(folder / "killed", None)), flush=True)
+    print("last", fork(lambda: live(folder / "killed", None, lives)), flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

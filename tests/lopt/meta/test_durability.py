@@ -110,7 +110,8 @@ def cut(run: RunDirectory, after: int) -> Quick:
 
 
 @pytest.mark.slow
-def test_killed_twenty_times_and_resumed_is_bit_for_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lives", [8, pytest.param(20, marks=pytest.mark.thorough)])
+def test_killed_many_times_and_resumed_is_bit_for_bit(tmp_path: Path, lives: int) -> None:
     """Moments drawn at random, and moments inside every function that writes."""
     # Every life compiles the same, so that even what compiles quickly is kept.
     cache = {
@@ -118,7 +119,7 @@ def test_killed_twenty_times_and_resumed_is_bit_for_bit(tmp_path: Path) -> None:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "tests.lopt.meta.killed", str(tmp_path)],
+        [sys.executable, "-m", "tests.lopt.meta.killed", str(tmp_path), str(lives)],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -126,11 +127,11 @@ def test_killed_twenty_times_and_resumed_is_bit_for_bit(tmp_path: Path) -> None:
         check=True,
         timeout=600,
     )
-    lives = [line.split() for line in done.stdout.splitlines()]
-    assert lives[0] == ["whole", "0"], done.stderr
-    assert lives[-1] == ["last", "0"], done.stderr
-    kills = lives[1:-1]
-    assert [kind for kind, _ in kills] == ["timed", "aimed"] * 10
+    ends = [line.split() for line in done.stdout.splitlines()]
+    assert ends[0] == ["whole", "0"], done.stderr
+    assert ends[-1] == ["last", "0"], done.stderr
+    kills = ends[1:-1]
+    assert [kind for kind, _ in kills] == ["timed", "aimed"] * (lives // 2)
     assert {status for _, status in kills} == {str(-signal.SIGKILL)}, done.stderr
     run, undisturbed = RunDirectory(tmp_path / "killed"), RunDirectory(tmp_path / "whole")
     assert_same(run, undisturbed)

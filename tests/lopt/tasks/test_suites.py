@@ -270,7 +270,9 @@ def step_of(task: Task) -> tuple[float, float]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*FULL, *SMALL])
+@pytest.mark.parametrize(
+    "name", [*(pytest.param(name, marks=pytest.mark.thorough) for name in FULL), *SMALL]
+)
 def test_every_task_takes_a_step_on_its_data(name: str) -> None:
     form = task_form(name)
     assert form is not None
@@ -283,7 +285,7 @@ def test_every_task_takes_a_step_on_its_data(name: str) -> None:
         assert after < before
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("network", ["lstm", "transformer"])
 def test_the_full_vocabulary_takes_a_step(network: str) -> None:
     """Models over 32,100 pieces, of 13 and 20 million parameters, on tokens from nowhere."""
