@@ -90,7 +90,7 @@ def _sweep_blocks(
 
     Each part bounds its own gradient: bounded beforehand, the tensor would be copied.
     """
-    row, column = update_factored(old, bounded(gradient), decays)
+    row, column = update_factored(old, gradient, decays)
     length = gradient.shape[0] // blocks
     factors = scales(Accumulators(old.momentum, old.rms, row, column))
 
