@@ -4,6 +4,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 # The plain test of a formula must not depend on how many threads BLAS takes.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -28,32 +29,72 @@ if os.environ["JAX_PLATFORMS"] == "cpu" and "XLA_FLAGS" not in os.environ:
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Workers take whole files (`--dist loadfile`), the longest first, so that they end together.
-LONGEST = (
-    "test_star_response.py",
-    "test_notebooks.py",
-    "test_durability.py",
-    "test_inspect.py",
-    "test_processes.py",
-    "test_contract.py",
-    "test_lopt_command.py",
-    "test_linearize.py",
-    "test_parity.py",
-    "test_sharding.py",
+# Files that take longer than a few seconds, the longest first: each is marked `slow`. Workers take
+# whole files (`--dist loadfile`), in this order, so that they end together.
+SLOW_FILES = (
+    "lopt/tasks/test_suites.py",
+    "lopt/monitor/test_star_response.py",
+    "lopt/meta/test_durability.py",
+    "notebooks/test_notebooks.py",
+    "lopt/cli/test_lopt_command.py",
+    "lopt/meta/test_processes.py",
+    "lopt/monitor/test_inspect.py",
+    "lopt/optimizers/test_contract.py",
+    "lopt/meta/test_estimators.py",
+    "theory/test_mutations.py",
+    "lopt/optimizers/test_parity.py",
+    "lopt/meta/test_run.py",
     "test_pages.py",
-    "test_estimators.py",
-    "test_site.py",
+    "lopt/monitor/test_linearize.py",
+    "lopt/test_docstrings.py",
+    "docs/test_site.py",
+    "lopt/meta/test_pes.py",
+    "test_public.py",
+    "figures/engine/test_pictures.py",
+    "lopt/monitor/test_differentiable.py",
+    "lopt/cli/test_look_commands.py",
+    "theory/test_cli.py",
+    "lopt/optimizers/test_reference.py",
+    "lopt/meta/test_double_precision.py",
+    "lopt/meta/test_linear_training.py",
+    "lopt/cli/test_startup.py",
+    "theory/test_statements.py",
+    "nqm/test_conditions.py",
+    "lopt/tasks/test_models.py",
+    "nqm/test_jax_namespace.py",
+    "nqm/test_array_namespaces.py",
+    "lopt/tasks/test_language.py",
+    "nqm/test_robust.py",
+    "lopt/optimizers/test_constants.py",
+    "lopt/meta/test_checkpoints.py",
+    "figures/monitor/test_edge.py",
+    "lopt/tasks/test_images.py",
+    "lopt/cli/test_damaged_runs.py",
+    "lopt/tasks/test_quadratic.py",
+    "lopt/optimizers/test_reduction.py",
+    "lopt/meta/test_exact.py",
+    "lopt/meta/test_estimator_variance.py",
+    "lopt/meta/test_watch.py",
+    "lopt/optimizers/test_state.py",
+    "lopt/tasks/test_wrappers.py",
+    "lopt/monitor/test_probe.py",
 )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the longest files first; leave out what is thorough unless the profile is."""
+    """Mark slow files and put them first; leave out what is thorough unless the profile is."""
     if os.environ.get("HYPOTHESIS_PROFILE") != "thorough":
         left = [item for item in items if item.get_closest_marker("thorough")]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if not item.get_closest_marker("thorough")]
-    order = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+    tests = Path(__file__).parent
+    order = {tests / name: place for place, name in enumerate(SLOW_FILES)}
+    if gone := [str(path) for path in order if not path.exists()]:
+        raise pytest.UsageError(f"SLOW_FILES names files that are gone: {', '.join(gone)}")
+    items.sort(key=lambda item: order.get(item.path, len(order)))
+    for item in items:
+        if item.path in order:
+            item.add_marker("slow")
 
 
 settings.register_profile(
