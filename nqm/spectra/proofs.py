@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -284,6 +284,7 @@ def prove_rule(
     hessian: Array,
     preconditioner: Array | None,
     nominal_step: float,
+    rounded: Array | None = None,
 ) -> Proof:
     """Prove rho(F) < 1 or > 1 for the joint matrix F that exactly these numbers make.
 
@@ -301,6 +302,9 @@ def prove_rule(
         Its parameters.
     hessian, preconditioner, nominal_step
         H, P or None, and alpha.
+    rounded : (K, K) array, optional
+        The matrix of such a rule, for example on the range of a singular H, where alone (12) is
+        defined. It is built from the arguments unless given.
 
     Returns
     -------
@@ -324,7 +328,9 @@ def prove_rule(
     'proved_stable'
     """
     flint = _flint()
-    rounded = build(hessian, preconditioner, nominal_step, **parameters)[0]
+    where = ", on the range of the hessian"
+    if rounded is None:
+        rounded, where = build(hessian, preconditioner, nominal_step, **parameters)[0], ""
     about = f"{name} with exactly these numbers"
     if (refusal := _too_large(len(rounded), about)) is not None:
         return refusal
@@ -341,7 +347,8 @@ def prove_rule(
                 **{k: v if k == "delay" else balls(v) for k, v in parameters.items()},
             )[0]
         except TypeError:  # eigenvectors are for float64
-            return prove_matrix(rounded)
+            found = prove_matrix(rounded)
+            return replace(found, about=f"{found.about}{where}")
         return _general_proof(flint, flint.arb_mat(F.tolist()), about)
 
 

@@ -16,6 +16,7 @@ from nqm.spectra.eigenvalues import Spectrum, loss_norm_matrix
 from nqm.spectra.minibatch import posed_mean_square
 from nqm.spectra.proofs import Proof, posed_proof, prove_matrix, prove_rule
 from nqm.spectra.transients import Transient, transient_growth
+from nqm.validate import Array
 from nqm.verdict.decision import analyse
 from nqm.verdict.report import StabilityReport
 
@@ -185,4 +186,11 @@ def _proof(problem: Problem, named: NamedRule, parameters: Parameters) -> Proof:
         problem.model.hessian,
         problem.given,
         problem.alpha,
+        rounded=_on_range(problem, named, parameters) if problem.rank < problem.dimension else None,
     )
+
+
+def _on_range(problem: Problem, named: NamedRule, parameters: Parameters) -> Array:
+    """The joint matrix of the rule on the range of H."""
+    rule = named.build(problem.hessian, problem.preconditioner, problem.alpha, **parameters)
+    return np.asarray(rule.joint_matrix, dtype=np.float64)

@@ -104,6 +104,16 @@ def test_a_singular_hessian_is_undecided() -> None:
     assert "hessian" in found.by
 
 
+@pytest.mark.parametrize(("step", "status"), [(0.9, "proved_stable"), (1.1, "proved_unstable")])
+def test_with_a_root_a_singular_hessian_is_judged_on_its_range(step: float, status: str) -> None:
+    """There (12) is 1 - sqrt(4) alpha; H^-1/2 of the whole of H is infinite."""
+    proof = check(
+        np.diag([4.0, 0.0]), nominal_step=step, rule="preconditioned", rigorous=True
+    ).proof
+    assert proof is not None
+    assert (proof.status, "range" in proof.about) == (status, True)
+
+
 def test_momentum_is_proved_about_the_numbers_given() -> None:
     H, limit = np.diag([1.0, 0.5]), 2 * (1 + 0.95)
     rule = heavy_ball_rule(H, None, 1.001 * limit, 0.95)
