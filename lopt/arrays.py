@@ -1,4 +1,4 @@
-"""Arrays as XLA has them cheapest: joined in place, and computed once."""
+"""Arrays in the form that costs XLA least: joined in place, and computed once."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,16 +7,21 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-__all__ = ["computed_once", "flat_vector", "stacked"]
+__all__ = ["computed_once", "entry", "flat_vector", "stacked"]
 
 
 def computed_once(compute: Callable[[], Any], counter: Array) -> Any:
-    """The computed values as results of a branch that is always taken, as no counter is negative:
-    otherwise XLA computes them again in every loop that uses them.
+    """The computed values, as results of a branch that is always taken because no counter is
+    negative. Without the branch XLA computes them again in every loop that uses them.
     """
     shape = jax.eval_shape(compute)
-    none = lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)  # noqa: E731
+    none = lambda: jax.tree.map(jnp.zeros_like, shape)  # noqa: E731
     return jax.lax.cond(counter >= 0, compute, none)
+
+
+def entry(tree: Any, index: Array | int) -> Any:
+    """The entry at `index` of the leading axis of every leaf."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
 def flat_vector(tree: Any) -> Array:

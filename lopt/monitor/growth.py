@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from jax import Array
 
+from lopt.arrays import entry
 from lopt.keys import random_key
 from lopt.monitor.derivatives.joint import scaled_step, update_map
 from lopt.monitor.derivatives.step import (
@@ -17,6 +18,7 @@ from lopt.monitor.derivatives.step import (
     Loss,
     Params,
     State,
+    common_length,
     leaf_scale,
     linearize_step,
     split_state,
@@ -152,15 +154,9 @@ def growth(
         raise ValueError(
             f"growth needs at least 1 vector and 2 starts; got vectors={vectors}, starts={starts}."
         )
-    lengths = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(batches)}
-    if len(lengths) != 1 or min(lengths, default=()) in ((), (0,), (1,)):
-        raise ValueError(
-            f"batches must share one leading axis of at least 2 steps; its lengths are "
-            f"{sorted(lengths)}. Stack the batches with jax.tree.map(lambda *b: jnp.stack(b), ...)."
-        )
+    steps = common_length(batches, least=2)
     run = _compiled(loss, transformation, vectors, starts)
     seen = jax.device_get(run(params, state, batches, random_key(seed)))
-    (steps,) = lengths.pop()
     logs = np.log(np.abs(seen.diagonals.astype(np.float64)))
     with np.errstate(divide="ignore"):
         size = np.array([_norm(total) for total in seen.total])
@@ -169,7 +165,7 @@ def growth(
         by_start=by_start,
         late=logs[steps // 2 :, :, 0].mean(axis=0),
         rates=logs.mean(axis=(0, 1)),
-        steps=int(steps),
+        steps=steps,
         tolerance=tolerance,
     )
 
@@ -192,7 +188,7 @@ def _compiled(
     loss: Loss, transformation: optax.GradientTransformation, vectors: int, starts: int
 ) -> Callable[..., _Seen]:
     def run(params: Params, state: State, batches: Batch, key: Array) -> _Seen:
-        first = jax.tree.map(lambda leaf: leaf[0], batches)
+        first = entry(batches, 0)
         after = update_map(transformation, loss, first)(params, state)
         scale = leaf_scale(*((p, split_state(s).floats) for p, s in ((params, state), after)))
         width = min(vectors, scale.shape[0])

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lopt.arrays import stacked
+from lopt.arrays import entry, stacked
 
 __all__ = ["is_short", "mapped"]
 
@@ -32,7 +32,7 @@ def mapped(apply: Callable, calls: dict[str, tuple[Any, Array]]) -> dict[str, An
         return {}
     arguments, active = zip(*calls.values(), strict=True)
     shape = jax.eval_shape(apply, arguments[0])
-    empty = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)
+    empty = jax.tree.map(jnp.zeros_like, shape)
 
     def one(call: tuple[Any, Array]) -> Any:
         return jax.lax.cond(call[1], apply, lambda _: empty, call[0])
@@ -41,7 +41,7 @@ def mapped(apply: Callable, calls: dict[str, tuple[Any, Array]]) -> dict[str, An
         return {name: one(call) for name, call in calls.items()}
     together = jax.tree.map(stacked, *arguments)
     answers = jax.lax.map(one, (together, jnp.stack(active)))
-    return {name: jax.tree.map(lambda leaf, i=i: leaf[i], answers) for i, name in enumerate(calls)}
+    return {name: entry(answers, i) for i, name in enumerate(calls)}
 
 
 def is_short(apply: Callable, argument: Any) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
@@ -229,8 +230,27 @@ def leaf_scale(*trees: Any) -> Array:
     return flat_vector(jax.tree.map(spread, *trees))
 
 
+def common_length(batches: Batch, least: int) -> int:
+    """The length of the leading axis that all batches share.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, or there are fewer than `least`.
+    """
+    lengths = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(batches)}
+    length = min(lengths, default=())
+    if len(lengths) != 1 or not length or length[0] < least:
+        raise ValueError(
+            f"batches must share one leading axis of at least {least} step{'s' * (least > 1)}; its "
+            f"lengths are {sorted(lengths)}. Stack the batches with "
+            "jax.tree.map(lambda *b: jnp.stack(b), ...)."
+        )
+    return int(length[0])
+
+
 def require_float(params: Params) -> None:
-    """An error for no parameters, and for such as are not floating point of single precision."""
+    """Raise if there are no parameters, or if they are not float32 or float64."""
     if not sum(jnp.size(leaf) for leaf in jax.tree.leaves(params)):
         raise ValueError(
             "params must hold at least one number; it holds none. Pass the tree that is trained."

@@ -20,8 +20,8 @@ from lopt.monitor.inspection.settings import InspectSettings
 from lopt.monitor.inspection.star import inspect_star
 from lopt.monitor.inspection.step_sizes import summarize_steps
 from lopt.monitor.inspection.survey import Survey, survey
-from lopt.monitor.krylov.eigenvalues import EigenEstimate, ritz_values, skew_norm
-from lopt.monitor.krylov.values import NOTHING, Value, extreme, radius
+from lopt.monitor.krylov.eigenvalues import EigenEstimate, ritz_values
+from lopt.monitor.krylov.values import NOTHING, Value, extreme, radius, skew_norm
 from lopt.monitor.programs import Programs
 from lopt.optimizers.star_update import Star
 
@@ -333,7 +333,7 @@ def _response(found: StepFactorization, part: str, tolerance: float) -> Response
     return ResponseSummary(
         smallest=extreme(symmetric, largest=False),
         largest=extreme(symmetric, largest=True),
-        asymmetry=Value(*skew_norm(found.maps[f"{part}skew"], size, tolerance)),
+        asymmetry=skew_norm(found.maps[f"{part}skew"], size, tolerance),
     )
 
 

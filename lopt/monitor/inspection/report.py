@@ -1,6 +1,6 @@
 """The result of `inspect`: numbers with their errors, as text, JSON and a picture."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from lopt.monitor.growth import Growth
@@ -31,10 +31,7 @@ class ResponseSummary:
     def unsure(self) -> "ResponseSummary":
         """The same values with unbounded errors, none of them converged."""
         return ResponseSummary(
-            **{
-                name: replace(getattr(self, name), error=float("inf"), converged=False)
-                for name in self.__dataclass_fields__
-            }
+            self.smallest.unsure(), self.largest.unsure(), self.asymmetry.unsure()
         )
 
     def text(self) -> str:

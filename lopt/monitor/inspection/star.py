@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from lopt.arrays import flat_vector
+from lopt.arrays import entry, flat_vector
 from lopt.keys import random_key
 from lopt.monitor.derivatives.joint import random_signs
 from lopt.monitor.derivatives.step import (
@@ -36,7 +36,8 @@ from lopt.monitor.inspection.survey import (
 )
 from lopt.monitor.krylov.arnoldi import KrylovFactorization, arnoldi
 from lopt.monitor.krylov.lanczos import LARGE_BASIS, lanczos, norm, symmetric_factorization
-from lopt.optimizers.star_response import Moved, StarResponse, star_response
+from lopt.optimizers.parts.response import Moved
+from lopt.optimizers.star_response import StarResponse, star_response
 from lopt.optimizers.star_update import Star
 
 __all__ = ["inspect_star"]
@@ -269,7 +270,7 @@ def _extremes(
     signs = jnp.array([-1.0 if n == "skew" else 1.0 for n in names])
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts.values())
     found = jax.lax.map(one, (kinds, signs, random_norms, stacked))
-    return {n: jax.tree.map(lambda leaf, i=i: leaf[i], found) for i, n in enumerate(names)}
+    return {n: entry(found, i) for i, n in enumerate(names)}
 
 
 def _beside(start: Params, *trees: Params) -> Params:

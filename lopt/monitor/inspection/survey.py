@@ -26,6 +26,7 @@ from lopt.monitor.inspection.settings import InspectSettings
 from lopt.monitor.inspection.step_sizes import StepSample, sample_steps
 from lopt.monitor.krylov.arnoldi import KrylovFactorization, arnoldi
 from lopt.monitor.krylov.lanczos import symmetric_factorization
+from lopt.monitor.krylov.settings import SpectrumSettings
 
 __all__ = [
     "TILTED",
@@ -180,7 +181,7 @@ def survey(
     return found, held, still
 
 
-def start_vector(settings: InspectSettings, like: Array) -> Array:
+def start_vector(settings: SpectrumSettings, like: Array) -> Array:
     """The first Krylov vector of every process over the coordinates of `like`."""
     return random_uniform(random_key(settings.seed), like)
 
@@ -251,7 +252,7 @@ def _diagonal_product(
         return bare(found), overlap
 
     shape = jax.eval_shape(symmetric)
-    skip = lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)  # noqa: E731
+    skip = lambda: jax.tree.map(jnp.zeros_like, shape)  # noqa: E731
     which = jnp.where(diagonal, 1 + jnp.any(response < 0), 0)
     return jax.lax.switch(which, (skip, symmetric, signed))
 

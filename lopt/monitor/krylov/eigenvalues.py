@@ -11,7 +11,7 @@ from lopt.monitor.krylov.arnoldi import ROUNDING_UNITS, KrylovFactorization
 from lopt.monitor.krylov.enclosure import Enclosure, enclosure
 from nqm.json_values import json_value
 
-__all__ = ["EigenEstimate", "dense_eigenvalues", "ritz_values", "skew_norm"]
+__all__ = ["EigenEstimate", "dense_eigenvalues", "finite_projection", "largest", "ritz_values"]
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ class EigenEstimate:
     @property
     def radius(self) -> float:
         """max |theta| over the converged values, NaN if there is none."""
-        sure = np.abs(self.values[self.converged])
-        return float(sure.max()) if sure.size else float("nan")
+        return largest(np.abs(self.values[self.converged]))
 
     @property
     def radius_bound(self) -> float:
@@ -176,9 +175,8 @@ def ritz_values(
     """
     size, matvecs = int(factorization.size), factorization.projection.shape[0]
     unit = float(jnp.finfo(factorization.projection.dtype).eps)
-    projection = np.asarray(factorization.projection, np.float64)[:size, :size]
-    coupling = float(factorization.coupling)
-    if not (np.isfinite(projection).all() and np.isfinite(coupling)):
+    projection, coupling = finite_projection(factorization), float(factorization.coupling)
+    if projection is None:
         return _lost(size, matvecs)
     values, vectors, condition = (_symmetric_pairs if symmetric else _general_pairs)(projection)
     rounding = float(ROUNDING_UNITS * unit * np.linalg.norm(projection, 2))
@@ -279,36 +277,17 @@ def _ordered(
     )
 
 
-class SkewNorm(NamedTuple):
-    """The fields of a `Value`."""
+def finite_projection(factorization: KrylovFactorization) -> np.ndarray | None:
+    """H over the space that was built, in float64; None if it or the coupling is not finite."""
+    size = int(factorization.size)
+    projection = np.asarray(factorization.projection, np.float64)[:size, :size]
+    finite = np.isfinite(projection).all() and np.isfinite(float(factorization.coupling))
+    return projection if finite else None
 
-    value: float
-    residual: float
-    error: float
-    converged: bool
 
-
-def skew_norm(factorization: KrylovFactorization, size: float, tolerance: float) -> SkewNorm:
-    """|K|_2 of a skew-symmetric K, the largest |Ritz value|; converged within tolerance * size.
-
-    K is normal, so residuals bound errors as for a symmetric operator. `size` is the norm of what
-    K is a part of, against which a rounding error is judged.
-    """
-    count = int(factorization.size)
-    projection = np.asarray(factorization.projection, np.float64)[:count, :count]
-    coupling = float(factorization.coupling)
-    if not (np.isfinite(projection).all() and np.isfinite(coupling)):
-        return SkewNorm(*(float("nan"),) * 3, False)
-    values, vectors = np.linalg.eigh(0.5j * (projection - projection.T))
-    i = int(np.abs(values).argmax())
-    unit = float(jnp.finfo(factorization.projection.dtype).eps)
-    rounding = ROUNDING_UNITS * unit * max(size, float(np.abs(values[i])))
-    residual = coupling * float(np.abs(vectors[-1, i])) + rounding
-    largest = max(size, float(np.abs(values[i])))
-    missed = enclosure(factorization, projection, values, rounding, real=True)
-    found = float(np.abs(values[i]))
-    error = residual if missed is None else max(residual, missed.modulus - found)
-    return SkewNorm(found, residual, error, error <= tolerance * largest)
+def largest(values: np.ndarray) -> float:
+    """The largest of the values; NaN if there are none."""
+    return float(values.max()) if values.size else float("nan")
 
 
 def _genuine(

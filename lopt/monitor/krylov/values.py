@@ -1,14 +1,16 @@
-"""An extreme eigenvalue as measured: with its residual, its error and whether it has converged."""
+"""A measured extreme eigenvalue, with its residual, its error and whether it has converged."""
 
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from lopt.monitor.krylov.eigenvalues import EigenEstimate
+from lopt.monitor.krylov.arnoldi import ROUNDING_UNITS, KrylovFactorization
+from lopt.monitor.krylov.eigenvalues import EigenEstimate, finite_projection
+from lopt.monitor.krylov.enclosure import enclosure
 from nqm.json_values import json_value
 
-__all__ = ["NOTHING", "Value", "extreme", "radius"]
+__all__ = ["NOTHING", "Value", "extreme", "radius", "skew_norm"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,10 @@ class Value:
     error: float
     converged: bool
 
+    def unsure(self) -> "Value":
+        """The same number with an unbounded error, not converged."""
+        return replace(self, error=float("inf"), converged=False)
+
     def text(self) -> str:
         """The number with its error; a mark where it has not converged."""
         if self.value != self.value:
@@ -67,6 +73,26 @@ def extreme(estimate: EigenEstimate, *, largest: bool) -> Value:
 def radius(estimate: EigenEstimate) -> Value:
     """The largest modulus of the eigenvalues."""
     return _outermost(estimate, np.abs(estimate.values), estimate.radius_bound)
+
+
+def skew_norm(factorization: KrylovFactorization, size: float, tolerance: float) -> Value:
+    """|K|_2 of a skew-symmetric K, the largest |Ritz value|; converged within tolerance * size.
+
+    K is normal, so residuals bound errors as for a symmetric operator. `size` is the norm of the
+    map of which K is a part; rounding errors are relative to it.
+    """
+    projection = finite_projection(factorization)
+    if projection is None:
+        return NOTHING
+    values, vectors = np.linalg.eigh(0.5j * (projection - projection.T))
+    i = int(np.abs(values).argmax())
+    found = float(np.abs(values[i]))
+    whole = max(size, found)
+    rounding = ROUNDING_UNITS * float(np.finfo(factorization.projection.dtype).eps) * whole
+    residual = float(factorization.coupling) * float(np.abs(vectors[-1, i])) + rounding
+    missed = enclosure(factorization, projection, values, rounding, real=True)
+    error = residual if missed is None else max(residual, missed.modulus - found)
+    return Value(found, residual, error, converged=error <= tolerance * whole)
 
 
 def _outermost(estimate: EigenEstimate, size: np.ndarray, bound: float) -> Value:

@@ -11,12 +11,18 @@ import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from lopt.arrays import flat_vector
+from lopt.arrays import entry, flat_vector
 from lopt.keys import random_key
 from lopt.monitor.derivatives.joint import hessian_operator, joint_operator
 from lopt.monitor.derivatives.step import Batch, Loss, Params, State
 from lopt.monitor.krylov.arnoldi import KrylovFactorization, arnoldi
-from lopt.monitor.krylov.eigenvalues import EigenEstimate, dense_eigenvalues, ritz_values
+from lopt.monitor.krylov.eigenvalues import (
+    EigenEstimate,
+    dense_eigenvalues,
+    largest,
+    ritz_values,
+)
+from lopt.monitor.krylov.settings import SpectrumSettings
 from lopt.monitor.probing.verdict import Judgement, VerdictRule, judge
 from nqm.json_values import json_value
 
@@ -24,26 +30,31 @@ __all__ = ["PointFactorization", "PointSpectrum", "ProbeSettings", "factorize", 
 
 
 @dataclass(frozen=True)
-class ProbeSettings:
-    """The work done at a probed state, and when an eigenvalue counts as converged.
+class ProbeSettings(SpectrumSettings):
+    """How much work a probe does at one state, and when an eigenvalue counts as converged.
 
     Attributes
     ----------
     vectors : int
-        Krylov vectors for the joint map and for the map at a frozen hidden state, each; as many
-        again for their transposes, without which the errors could not be trusted.
+        Krylov vectors for the joint map, for the map at a frozen hidden state, and for the
+        transpose of each, without which the errors could not be trusted.
     hessian_vectors : int
         Krylov vectors for the Hessian.
     sweeps : int
-        Balancing sweeps of the joint map, two products each.
+        Balancing sweeps of the joint map, each of which costs two products; may be 0.
     tolerance : float
-        Largest error of a converged eigenvalue, relative to the largest modulus.
+        The largest error of a converged eigenvalue, relative to the largest modulus.
     seed : int
-        Of the start vectors; the same at every call.
+        The seed of the start vectors, which are the same at every call.
     dense_up_to : int
-        Parameters and hidden state together, up to which the matrices themselves are computed and
-        all of their eigenvalues: exact up to the rounding of float32.
+        Up to this many coordinates of parameters and hidden state together, the matrices
+        themselves and all of their eigenvalues are computed, exact up to the rounding of float32.
     rule : VerdictRule
+
+    Raises
+    ------
+    ValueError
+        If a count is too small or the tolerance is not positive.
     """
 
     vectors: int = 40
@@ -184,7 +195,7 @@ class PointSpectrum:
     @property
     def sharpness(self) -> float:
         """The largest converged Hessian eigenvalue, NaN if there is none."""
-        return _largest(self.hessian.values[self.hessian.converged])
+        return largest(self.hessian.values[self.hessian.converged])
 
     @property
     def sharpness_bound(self) -> float:
@@ -194,7 +205,7 @@ class PointSpectrum:
     @property
     def preconditioned_sharpness(self) -> float:
         """max Re(1 - lambda) of the converged frozen eigenvalues; gradient descent's edge is 2."""
-        return _largest(1.0 - self.frozen.values[self.frozen.converged].real)
+        return largest(1.0 - self.frozen.values[self.frozen.converged].real)
 
     def to_json(self) -> dict[str, Any]:
         """Every number, as plain Python; None for NaN."""
@@ -265,8 +276,8 @@ class _Parts(NamedTuple):
 def _krylov_parts(point: PointFactorization, settings: ProbeSettings) -> _Parts:
     joint, frozen = (
         ritz_values(
-            jax.tree.map(lambda leaf, i=i: leaf[i], point.right),
-            left=jax.tree.map(lambda leaf, i=i: leaf[i], point.left),
+            entry(point.right, i),
+            left=entry(point.left, i),
             tolerance=settings.tolerance,
         )
         for i in (0, 1)
@@ -294,7 +305,3 @@ def mode_curvatures(frozen: EigenEstimate, curvature: Any, gram: Any) -> np.ndar
     above = np.real(np.einsum("ik,ij,jk->k", y.conj(), curvature, y))
     below = np.real(np.einsum("ik,ij,jk->k", y.conj(), gram, y))
     return np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)
-
-
-def _largest(values: np.ndarray) -> float:
-    return float(values.max()) if values.size else float("nan")

@@ -13,8 +13,9 @@ import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
+from lopt.arrays import entry
 from lopt.monitor.derivatives.joint import update_map
-from lopt.monitor.derivatives.step import Batch, Loss, Params
+from lopt.monitor.derivatives.step import Batch, Loss, Params, common_length
 from lopt.monitor.probing.point import (
     PointFactorization,
     PointMatrices,
@@ -152,12 +153,7 @@ class Probe:
             raise ValueError(
                 f"steps must be increasing inner steps from 0 on; got {steps}. Pass e.g. (50, 200)."
             )
-        lengths = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(self.batches)}
-        if len(lengths) != 1 or min(lengths, default=()) in ((), (0,)):
-            raise ValueError(
-                f"batches must share one leading axis, one entry an inner step; its lengths are "
-                f"{sorted(lengths)}. Stack the batches with jax.tree.map(jnp.stack, ...)."
-            )
+        common_length(self.batches, least=1)
 
     def measure(self, meta_parameters: MetaParameters) -> ProbeReport:
         """The report for one theta: a trajectory, its spectra, a verdict."""
@@ -169,7 +165,7 @@ class Probe:
         return ProbeReport(
             points=tuple(
                 resolve(
-                    jax.tree.map(lambda leaf, i=i: leaf[i], points),
+                    entry(points, i),
                     self.settings,
                     inner_step=step,
                     loss_ceiling=ceiling,
@@ -192,7 +188,7 @@ class Probe:
 
         def inner_step(index: Array, carry: tuple) -> tuple:
             params, state, finite = carry
-            data = jax.tree.map(lambda leaf: leaf[index % length], batches)
+            data = entry(batches, index % length)
             step = update_map(transformation, self.loss, data, self.value_and_grad)
             params, state = step(params, state)
             return params, state, finite + jnp.isfinite(jnp.sum(ravel_pytree(params)[0]))

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lopt.monitor.krylov.eigenvalues import EigenEstimate
+from lopt.monitor.krylov.eigenvalues import EigenEstimate, largest
 from nqm.json_values import json_value
 
 __all__ = ["SEVERITY", "Judgement", "VerdictRule", "judge"]
@@ -115,7 +115,7 @@ class _Kind(NamedTuple):
 
     @property
     def radius(self) -> float:
-        return float(self.size[self.converged].max()) if self.converged.any() else float("nan")
+        return largest(self.size[self.converged])
 
 
 def judge(

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lopt.monitor import EigenEstimate, Enclosure, Probe, ProbeSettings, VerdictRule, judge
+from lopt.monitor import (
+    EigenEstimate,
+    Enclosure,
+    InspectSettings,
+    Probe,
+    ProbeSettings,
+    VerdictRule,
+    judge,
+)
 
 CURVATURES = jnp.array([0.1, 0.5, 1.0, 2.5, 4.0])
 TRACES: list[int] = []
@@ -170,6 +178,25 @@ def test_bad_probes_are_refused(change, message) -> None:
     arguments = {"batches": jnp.ones((1, 3)), "batch": jnp.ones(3), "steps": (1,)} | change
     with pytest.raises(ValueError, match=message):
         Probe(optax.sgd, bowl, jnp.ones(3), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vectors": 0}, "vectors must be at least 1; it is 0"),
+        ({"hessian_vectors": 0}, "hessian_vectors must be at least 1"),
+        ({"sweeps": -1}, "sweeps must be at least 0"),
+        ({"tolerance": float("nan")}, "tolerance must be positive"),
+    ],
+)
+def test_bad_settings_are_refused(change, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        ProbeSettings(**change)
+
+
+def test_settings_keep_the_order_of_their_arguments() -> None:
+    assert ProbeSettings(7, 5, 0) == ProbeSettings(vectors=7, hessian_vectors=5, sweeps=0)
+    assert InspectSettings(7, 5, 2) == InspectSettings(hessian_vectors=7, vectors=5, sweeps=2)
 
 
 def estimate(values, errors, converged) -> EigenEstimate:
