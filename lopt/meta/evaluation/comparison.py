@@ -115,7 +115,7 @@ def _of_run(run: RunDirectory, task: str | None, horizon: int | None) -> Subject
         f"{name}, meta-trained": newest.state,
         f"{name}, untrained": run.read_initial(config).meta_parameters,
     }
-    made = make_task(task) if task else config.make_task()
+    made = make_task(task or config.task)
     return Subject(thetas, config.optimizer_config, made, horizon or config.horizon, told)
 
 
