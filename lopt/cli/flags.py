@@ -109,10 +109,13 @@ def configuration(options: argparse.Namespace) -> TrainConfig:
 
 
 def _embedded(flags: dict[str, Any]) -> dict[str, Any]:
-    """The nominal step where the flags leave the task embedded and the optimizer a nominal term."""
+    """The nominal step where the flags leave the task embedded, the optimizer a nominal term, and
+    the length of the update that of its terms.
+    """
     usual = TrainConfig()
     task, optimizer = (flags.get(n, getattr(usual, n)) for n in ("task", "optimizer"))
     direct = flags.get("nominal_term") != "none" and optimizer in ("star", "hyperparam")
+    direct = direct and not flags.get("normalize_update")
     embedded = task == usual.task and not flags.get("tasks")
     return {"nominal_step": EMBEDDED_STEP} if embedded and direct else {}
 

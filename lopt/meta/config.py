@@ -49,7 +49,10 @@ LINEAR = "linear"
 OPTIMIZERS = (*STARS, LINEAR)
 NOMINAL: dict[str, NominalTerm | None] = {**{term: term for term in NOMINAL_TERMS}, "none": None}
 BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent")
-STAR_FIELDS = ("nominal_term", "precondition", *BETAS, "initial_head_scale")
+STAR_FIELDS = (
+    *("nominal_term", "precondition", *BETAS, "initial_head_scale"),
+    *("normalize_update", "normalized_step"),
+)
 EXACT = "exact"
 # Tuned Adam's learning rate on the embedded images (`lopt evaluate`).
 EMBEDDED_STEP = 0.01
@@ -114,7 +117,8 @@ class TrainConfig:
     nominal_step: float | None = setting(
         None,
         "beta_1, the step size of the nominal term before it is modulated; on the embedded images, "
-        f"without --preset and --config, {EMBEDDED_STEP}, the rate of tuned Adam",
+        f"without --preset, --config and --normalize-update, {EMBEDDED_STEP}, the rate of tuned "
+        "Adam",
         1e-3,
     )
     nominal_exponent: float | None = setting(
@@ -131,6 +135,15 @@ class TrainConfig:
         "scale of the initial random weights in the network's last layer; 0 starts without a "
         "blackbox term",
         unset="1",
+    )
+    normalize_update: bool | None = setting(
+        None,
+        "whether the sum of both terms is divided by its root mean square over each tensor; "
+        "nominal_step and blackbox_step then set only the terms' relative weights",
+        unset="no",
+    )
+    normalized_step: float | None = setting(
+        None, "root mean square of a normalized update of each tensor", unset="1e-3"
     )
     estimator: str = setting(
         "pes",
