@@ -12,8 +12,9 @@ import lopt
 from lopt.tasks import registry
 from lopt.tasks.data.datasets import DATASETS, ImageDataset, Images, dataset
 from lopt.tasks.data.make_fashion_mnist_8x8 import box_filter
+from lopt.tasks.data.resize import box_average
 from lopt.tasks.data.text import Text
-from lopt.tasks.registry import box_average, make_task, parse_task_name, task_names
+from lopt.tasks.registry import make_task, parse_task_name, task_names
 
 
 @pytest.fixture
