@@ -237,6 +237,8 @@ class Loop:
             lambda value: np.asarray(value).item(),
             {name: seen[name] for name in Progress._fields if name in seen},
         )
+        if "tasks" in values:  # in their order, which a tree does not keep
+            values["tasks"] = {name: values["tasks"][name] for name in self.trainer.names}
         inner_steps = self.trainer.inner_steps
         rate = inner_steps / (time.perf_counter() - start)
         self.done += 1

@@ -116,7 +116,7 @@ def test_an_unknown_name_says_the_nearest(name: str, nearest: str) -> None:
 @pytest.mark.parametrize(
     ("name", "sizes"),
     [
-        ("mnist-8x8-mlp", "1x1, 2x2, 4x4, 7x7, 14x14, 28x28"),
+        ("mnist-9x9-mlp", "1x1, 2x2, 4x4, 7x7, 8x8, 14x14, 28x28"),
         ("fashion-mnist-9x9-mlp", "1x1, 2x2, 4x4, 7x7, 8x8, 14x14, 28x28"),
         ("cifar10-64x64-convnet", "1x1, 2x2, 4x4, 8x8, 16x16, 32x32"),
         ("cifar10-0x0-mlp", "1x1, 2x2, 4x4, 8x8, 16x16, 32x32"),
