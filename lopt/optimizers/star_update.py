@@ -317,11 +317,8 @@ def _transformation(
         del extra_args
         if params is None:
             raise ValueError("star needs the parameters; call update(gradients, state, params).")
-        one = partial(
-            *(_tensor_update, meta_parameters, config, decays, state.count),
-            fused=fused,
-            blackbox_alone=blackbox_alone,
-        )
+        ways = {"fused": fused, "blackbox_alone": blackbox_alone}
+        one = partial(_tensor_update, meta_parameters, config, decays, state.count, **ways)
         moved = [None if t is None else one(t) for t in tensors(updates, params, state)]
         return together(updates, state, moved)
 
@@ -347,7 +344,7 @@ def _tensor_update(
     elif config.heads:
         heads = apply_plainly(theta.network, x, squares, count, config.heads)
     terms = update_terms(theta, config, heads, bounded(g), a)
-    step = terms.blackbox if blackbox_alone else terms.whole
+    step = terms._replace(nominal=None).whole if blackbox_alone else terms.whole
     if config.normalize_update:
         step = normalizing_factor(config, terms.whole, squares) * step
     if not blackbox_alone and not is_zero(config.weight_decay):
