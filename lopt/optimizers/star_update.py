@@ -317,8 +317,10 @@ def _transformation(
         del extra_args
         if params is None:
             raise ValueError("star needs the parameters; call update(gradients, state, params).")
-        ways = {"fused": fused, "blackbox_alone": blackbox_alone}
-        one = partial(_tensor_update, meta_parameters, config, decays, state.count, **ways)
+        one = partial(
+            partial(_tensor_update, fused=fused, blackbox_alone=blackbox_alone),
+            *(meta_parameters, config, decays, state.count),
+        )
         moved = [None if t is None else one(t) for t in tensors(updates, params, state)]
         return together(updates, state, moved)
 
