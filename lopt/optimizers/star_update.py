@@ -80,10 +80,10 @@ class StarConfig:
         :math:`-\lambda \phi`, which neither term scales. 0 leaves it out.
     normalize_update
         Whether the sum of both terms is divided by its root mean square over the tensor, as in
-        Celo2 (arXiv 2602.19142): :math:`\phi \leftarrow \phi - \eta u / \mathrm{rms}(u)` with :math:`u =
-        f_g + f_b`. The learning rate is then :math:`\eta` alone; :math:`\beta_1, \beta_3` and `s` set
-        the weight of the terms relative to each other, and have no effect where there is only one.
-        A tensor whose gradient is zero stands still.
+        Celo2 (arXiv 2602.19142): :math:`\phi \leftarrow \phi - \eta u / \mathrm{rms}(u)` with
+        :math:`u = f_g + f_b`. The learning rate is then :math:`\eta` alone; :math:`\beta_1`,
+        :math:`\beta_3` and `s` set the weight of the terms relative to each other, and have no
+        effect where there is only one. A tensor whose gradient is zero stands still.
     normalized_step
         :math:`\eta`, the root mean square of the change of every tensor in every step.
     """
@@ -271,6 +271,25 @@ def make_star(
     ValueError
         See `lopt.star`.
     """
+    made = Star(*_transformation(meta_parameters, config, fused=fused))
+    made.meta_parameters, made.config = meta_parameters, config
+    return made
+
+
+def make_blackbox(
+    meta_parameters: MetaParameters, config: StarConfig
+) -> optax.GradientTransformationExtraArgs:
+    """The blackbox term of `make_star`'s updates alone, over the same state."""
+    return _transformation(meta_parameters, config, fused=False, blackbox_alone=True)
+
+
+def _transformation(
+    meta_parameters: MetaParameters,
+    config: StarConfig,
+    *,
+    fused: bool,
+    blackbox_alone: bool = False,
+) -> optax.GradientTransformationExtraArgs:
     if not isinstance(meta_parameters, MetaParameters):
         raise ValueError(
             "meta_parameters must be MetaParameters, as init_meta_parameters makes them, what "
@@ -298,13 +317,14 @@ def make_star(
         del extra_args
         if params is None:
             raise ValueError("star needs the parameters; call update(gradients, state, params).")
-        one = partial(_tensor_update, meta_parameters, config, decays, state.count, fused=fused)
+        one = partial(
+            partial(_tensor_update, fused=fused, blackbox_alone=blackbox_alone),
+            *(meta_parameters, config, decays, state.count),
+        )
         moved = [None if t is None else one(t) for t in tensors(updates, params, state)]
         return together(updates, state, moved)
 
-    made = Star(init, update)
-    made.meta_parameters, made.config = meta_parameters, config
-    return made
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def _tensor_update(
@@ -315,6 +335,7 @@ def _tensor_update(
     tensor: Tensor,
     *,
     fused: bool,
+    blackbox_alone: bool,
 ) -> Moved:
     """The step and the new accumulators of one tensor."""
     g, p = (jnp.asarray(x, jnp.float32) for x in (tensor.gradient, tensor.parameter))
@@ -325,10 +346,10 @@ def _tensor_update(
     elif config.heads:
         heads = apply_plainly(theta.network, x, squares, count, config.heads)
     terms = update_terms(theta, config, heads, bounded(g), a)
-    step = terms.whole
+    step = terms._replace(nominal=None).whole if blackbox_alone else terms.whole
     if config.normalize_update:
-        step = normalizing_factor(config, terms, squares) * step
-    if not is_zero(config.weight_decay):
+        step = normalizing_factor(config, terms.whole, squares) * step
+    if not blackbox_alone and not is_zero(config.weight_decay):
         step = step - config.weight_decay * p
     return Moved(step.astype(jnp.asarray(tensor.parameter).dtype), a)
 
@@ -345,13 +366,13 @@ class UpdateTerms(NamedTuple):
         return reduce(add, [term for term in self if term is not None])
 
 
-def normalizing_factor(config: StarConfig, terms: UpdateTerms, squares: Features) -> jax.Array:
-    """What multiplies both terms of a tensor where the update is normalized.
+def normalizing_factor(config: StarConfig, whole: jax.Array, squares: Features) -> jax.Array:
+    """What multiplies both terms of a tensor, whose sum is `whole`, where it is normalized.
 
     It is zero where the gradient is: the blackbox term has a direction even then, and a decaying
     momentum would go on at full speed.
     """
-    factor = config.normalized_step * inverse_rms(terms.whole)
+    factor = config.normalized_step * inverse_rms(whole)
     return jnp.where(squares.gradient[0] == 0.0, 0.0, factor)
 
 

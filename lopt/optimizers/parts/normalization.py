@@ -24,8 +24,9 @@ def inverse_rms(update: Array) -> Array:
 
     Examples
     --------
-    >>> [round(float(inverse_rms(s * jnp.array([3.0, 4.0, 0.0, 0.0])) * s), 4) for s in (1.0, 1e-15)]
-    [0.4, 0.4]
+    >>> update = jnp.array([3.0, 4.0, 0.0, 0.0])
+    >>> [round(float(size * inverse_rms(size * update)), 4) for size in (1e-15, 1.0, 1e15)]
+    [0.4, 0.4, 0.4]
     """
     return lax.rsqrt(jnp.maximum(_mean_square(update), UPDATE_FLOOR))
 
