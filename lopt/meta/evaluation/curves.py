@@ -164,7 +164,7 @@ def meta_loss(
     return clipped(curves[:, :horizon], ceiling).astype(np.float64).mean(axis=1)
 
 
-def clipped(curves: NDArray[np.float32], ceiling: float) -> NDArray[np.float32]:
+def clipped(curves: NDArray[Any], ceiling: float) -> NDArray[Any]:
     """Losses at most `ceiling`, which also stands for NaN."""
     return np.minimum(np.nan_to_num(curves, nan=ceiling), ceiling)
 
