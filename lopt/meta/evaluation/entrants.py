@@ -125,8 +125,8 @@ def nominal_factors(count: int) -> list[float]:
 
     Examples
     --------
-    >>> nominal_factors(4), nominal_factors(1)
-    ([0.3333333333333333, 1.0, 3.3333333333333335, 10.0], [1.0])
+    >>> [round(factor, 3) for factor in nominal_factors(4)], nominal_factors(1)
+    ([0.333, 1.0, 3.333, 10.0], [1.0])
     """
     powers = range(-((count - 1) // 2), count // 2 + 1)
     return [10.0 ** (k // 2) * (1.0, 10 / 3)[k % 2] for k in powers]
