@@ -98,3 +98,5 @@ from .spectra.transients import transient_growth as transient_growth
 from .verdict.check import check as check
 from .verdict.report import StabilityReport as StabilityReport
 from .version import __version__ as __version__
+from .switching.radius import JointSpectralRadius as JointSpectralRadius
+from .switching.radius import joint_spectral_radius as joint_spectral_radius
