@@ -12,7 +12,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import time
 from collections import Counter
-from itertools import product
 
 import numpy as np
 
@@ -104,7 +103,7 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 140
     rng = np.random.default_rng(0)
     rows: dict[str, list[tuple[str, float, str]]] = {kind: [] for kind in KINDS}
-    spent, wrong = {kind: 0.0 for kind in KINDS}, 0
+    spent, wrong = dict.fromkeys(KINDS, 0.0), 0
     for kind, A in sets(rng, count):
         start = time.process_time()
         found = joint_spectral_radius(A)

@@ -1,4 +1,4 @@
-"""Sets whose joint spectral radius is exactly one, decided in rational numbers where that is easy."""
+"""Sets whose joint spectral radius is exactly one, decided in rational numbers where it is easy."""
 
 from __future__ import annotations
 

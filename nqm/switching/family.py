@@ -1,7 +1,7 @@
 """A finite set of matrices as floats, with what the floats may be wrong by, and without rounding.
 
-Letters: A_1 .. A_m the matrices, a word (i_1, ..., i_k) the product A_{i_k} ... A_{i_1}, so that its
-first letter is applied first.
+Letters: A_1 .. A_m the matrices; a word (i_1, ..., i_k) stands for the product A_{i_k} ... A_{i_1},
+so that its first letter is applied first.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.linalg
 
 from nqm.robust.family import Rational
 from nqm.validate import EPS, Array
@@ -88,11 +87,11 @@ def conjugated(given: MatrixSet, T: Array) -> MatrixSet | None:
     if not np.all(np.isfinite(T)):
         return None
     try:
-        S = scipy.linalg.inv(T, check_finite=False)
+        S = np.linalg.inv(T)
     except np.linalg.LinAlgError:
         return None
-    t, s = float(np.linalg.norm(T)), float(np.linalg.norm(S))
-    if not np.isfinite(t * s):
+    t, s = float(np.linalg.norm(T)), float(np.max(np.abs(S))) * size
+    if not t * s < 1e14:
         return None
     rest = float(np.linalg.norm(np.eye(size) - T @ S)) + 2 * (size + 2) * EPS * t * s
     if not rest < 0.01:

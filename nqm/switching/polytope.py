@@ -1,7 +1,7 @@
 """A polytope as the unit ball of a norm, grown from the leading eigenvectors of the best word.
 
-After Guglielmi and Protasov. The ball is the absolute convex hull of vertices v_1 .. v_k: |x| is the
-least sum |c_j| with x = sum c_j v_j, a linear program. max over i, j of |A_i v_j| bounds the
+After Guglielmi and Protasov. The ball is the absolute convex hull of vertices v_1 .. v_k: |x| is
+the least sum |c_j| with x = sum c_j v_j, a linear program. max over i, j of |A_i v_j| bounds the
 joint spectral radius; where the word is the best of all, the hull of the orbit of its eigenvector
 closes and the bound is its averaged spectral radius.
 """
@@ -33,7 +33,7 @@ class _Hull:
         _, _, order = scipy.linalg.qr(vertices.T, mode="economic", pivoting=True)
         self.basis = order[:size]
         basis = vertices[self.basis].T
-        inverse = scipy.linalg.inv(basis)
+        inverse = np.linalg.inv(basis)
         spread = float(np.linalg.norm(basis)) * float(np.linalg.norm(inverse))
         rest = float(np.linalg.norm(np.eye(size) - basis @ inverse))
         if not rest + 4 * (size + 2) * EPS * spread < 0.01:
@@ -127,9 +127,7 @@ def _closed_hull(given: MatrixSet, word: Word, radius: float, budget: int) -> fl
     """The bound by the hull that grows until every image / radius of a vertex lies in it."""
     hull = _Hull(_first_vertices(given, word))
     largest, letters, queue = 0.0, norms(given), list(hull.vertices)
-    missed = given.errors + (given.size + 4) * EPS * np.linalg.norm(
-        given.matrices, axis=(-2, -1)
-    )
+    missed = given.errors + (given.size + 4) * EPS * np.linalg.norm(given.matrices, axis=(-2, -1))
     while queue:
         vertex = queue.pop(0)
         length = float(np.linalg.norm(vertex))

@@ -1,8 +1,8 @@
 """A common quadratic Lyapunov function: one norm |T x| in which every matrix is as small as it can.
 
-gamma = max_i |T A_i T^-1|_2 bounds the joint spectral radius for any T whatever, which X = T^T T says
-as gamma^2 X - A_i^T X A_i >= 0. The search for T need not be exact, and no semidefinite program is
-solved: a smooth substitute of the maximum is minimized over triangular T.
+gamma = max_i |T A_i T^-1|_2 bounds the joint spectral radius for any T whatever, which X = T^T T
+says as gamma^2 X - A_i^T X A_i >= 0. The search for T need not be exact, and no semidefinite
+program is solved: a smooth substitute of the maximum is minimized over triangular T.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _minimized(matrices: Array, power: float) -> Array | None:
 
     def value(x: Array) -> tuple[float, Array]:
         T = assemble(x)
-        S = scipy.linalg.solve_triangular(T, np.eye(size), check_finite=False)
+        S = np.linalg.inv(T)
         B = T @ matrices @ S
         if not np.all(np.isfinite(B)):
             return 1e10, np.zeros_like(x)

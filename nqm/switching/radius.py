@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from nqm.switching.family import MatrixSet, norms
 from nqm.switching.polytope import polytope_bound
 from nqm.switching.quadratic import quadratic_norm
 from nqm.switching.words import (
+    EXACT_LETTERS,
     Word,
     best_word,
     exact_product,
@@ -234,12 +235,13 @@ class _Search:
         if not word.radius > self.word.radius:
             return False
         self.word = Word(primitive(word.letters), word.radius)
-        self.lower = max(self.lower, proved_radius(self.given, self.word.letters))
+        proved = [proved_radius(known, self.word.letters) for known in (self.given, self.inner)]
+        self.lower = max(self.lower, *proved)
         return True
 
-    def polytope(self, slack: float) -> None:
+    def polytope(self, slack: float, images: int) -> None:
         """Try a polytope."""
-        bound = polytope_bound(self.inner, self.word, slack, IMAGES)
+        bound = polytope_bound(self.inner, self.word, slack, images)
         if bound < self.upper:
             self.upper, self.upper_by = bound, "an invariant polytope"
 
@@ -254,14 +256,19 @@ class _Search:
 
     def run(self) -> _Bounds:
         """The cheap arguments first, until the bounds meet."""
+        images = min(IMAGES, self.budget // 8)
         if self.open:
-            self.polytope(0.0)
+            self.polytope(0.0, images // 8)
+        if self.open:
+            self.branch(self.budget // 40)
+        if self.open:
+            self.polytope(0.0, images)
         if self.open and self.branch(self.budget // 8) and self.open:
-            self.polytope(0.0)
+            self.polytope(0.0, images)
         if self.open:
-            self.polytope(self.tolerance / 2)
+            self.polytope(self.tolerance / 2, images)
         if self.open:
-            self.branch(self.budget - self.budget // 8)
+            self.branch(self.budget - self.used)
         return _Bounds(
             lower=self.lower,
             upper=max(self.upper, self.lower),
@@ -277,20 +284,14 @@ def _decided(given: MatrixSet, found: _Bounds) -> JointSpectralRadius:
     status, by, lower, upper = "unknown", "the bounds lie on both sides of one", *found[:2]
     if upper < 1:
         status, by = "certified", found.upper_by
-    elif found.word.radius > 1 - 1e-9 and proves_growth(given, found.word.letters):
+    elif lower > 1 or (found.word.radius > 1 - 1e-9 and proves_growth(given, found.word.letters)):
         status, by = "refuted", "a product with a spectral radius above one"
         lower = max(lower, float(np.nextafter(1.0, 2.0)))
-    elif lower <= 1:
-        norm = never_rises(given)
-        if norm:
-            status, by, upper = "certified", f"no matrix raises {norm}", 1.0
-            found = found._replace(upper_by=by)
-        elif (
-            given.exact is not None
-            and abs(found.word.radius - 1) < 1e-6
-            and defective_at_one(exact_product(given.exact, found.word.letters))
-        ):
-            status, by, lower = "refuted", "a product with a defective eigenvalue of modulus one", 1.0
+    elif norm := never_rises(given):
+        status, by, upper = "certified", f"{norm}, which no matrix raises", 1.0
+        found = found._replace(upper_by=by)
+    elif _defective(given, found.word):
+        status, by, lower = "refuted", "a product with a defective eigenvalue 1 or -1", 1.0
     return JointSpectralRadius(
         status=status,
         by=by,
@@ -302,3 +303,10 @@ def _decided(given: MatrixSet, found: _Bounds) -> JointSpectralRadius:
         word_radius=found.word.radius,
         products=found.products,
     )
+
+
+def _defective(given: MatrixSet, word: Word) -> bool:
+    """Whether the powers of the word grow, though its spectral radius is one."""
+    if given.exact is None or abs(word.radius - 1) > 1e-6 or len(word.letters) > EXACT_LETTERS:
+        return False
+    return defective_at_one(exact_product(given.exact, word.letters))

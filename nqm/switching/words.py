@@ -126,7 +126,8 @@ def _by_traces(F: Array, error: float) -> float:
     """max over j = 1, 2, 4, ... of (|tr F^j| / K)^(1/j), the powers scaled as they come."""
     size, power, best, logarithm, j = len(F), F, 0.0, 0.0, 1
     for _ in range(30):
-        trace = abs(float(np.trace(power))) - size * (error + size * EPS * float(np.max(abs(power))))
+        rounding = error + size * EPS * float(np.max(np.abs(power)))
+        trace = abs(float(np.trace(power))) - size * rounding
         if trace > 0:
             best = max(best, float(np.exp((np.log(trace / size) + logarithm) / j)) * (1 - 16 * EPS))
         norm = float(np.linalg.norm(power))
