@@ -50,6 +50,7 @@ SLOW_FILES = (
     "lopt/test_docstrings.py",
     "docs/test_site.py",
     "lopt/meta/test_pes.py",
+    "lopt/meta/test_suite_evaluation.py",
     "test_public.py",
     "figures/engine/test_pictures.py",
     "lopt/monitor/test_differentiable.py",
