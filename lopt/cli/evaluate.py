@@ -20,7 +20,7 @@ from lopt.files import written_whole
 from lopt.meta.config import MOST_INNER_STEPS
 from lopt.meta.evaluation.comparison import HORIZON, Evaluation, evaluate, find, trained
 from lopt.meta.evaluation.entrants import RATES
-from lopt.meta.evaluation.outcome import Row, SuiteEvaluation
+from lopt.meta.evaluation.outcome import Row, SuiteEvaluation, TaskOutcome
 from lopt.meta.evaluation.suite import evaluate_suite
 from lopt.meta.evaluation.tuning import baselines
 from lopt.tasks.suites.catalogue import SUITES, suite
@@ -202,41 +202,39 @@ def _run_suite(options: argparse.Namespace) -> int:
 
 
 def suite_tables(found: SuiteEvaluation) -> list[WordTable]:
-    """A row for each task and optimizer, and then one for each optimizer."""
-    rows: list[tuple[str | Text, ...]] = []
-    for task in found.tasks:
-        rows += [
-            (
-                task.task if row is task.adam else "",
-                row.name,
-                _number(row.final),
-                _times(task.ratio(row, "final")),
-                _number(row.mean),
-                _times(task.ratio(row, "mean")),
-                f"{reached:,}" if (reached := task.steps_to_adam(row)) else "never",
-                _diverged(int(row.diverged.sum()), found.seeds),
-                _rate(row),
+    """A table for each task with a row for each optimizer, and one of all tasks together."""
+    seeds = f"{found.seeds} held-out {'seed' if found.seeds == 1 else 'seeds'}"
+    return [
+        *(
+            WordTable(
+                ("optimizer", "final", "/Adam", "mean", "/Adam", "to Adam", "diverged", "rate"),
+                [_suite_row(task, row) for row in task.rows],
+                prose={0},
+                right=True,
+                title=f"{task.task}: training loss over {task.steps:,} steps, mean of {seeds}",
             )
-            for row in task.rows
-        ]
-    rows += [(name, one_line(f"skipped: {why}"), *[""] * 7) for name, why in found.skipped.items()]
-    steps = sorted({task.steps for task in found.tasks})
-    detail = WordTable(
-        ("task", "optimizer", "final", "/Adam", "mean", "/Adam", "to Adam", "diverged", "rate"),
-        rows,
-        prose={1},
-        right=True,
-        title=f"Training loss over {' or '.join(f'{s:,}' for s in steps)} steps, mean of "
-        f"{found.seeds} held-out {'seed' if found.seeds == 1 else 'seeds'}",
-        note="final: mean over the last tenth of the steps. mean: over all steps. /Adam: divided "
-        "by tuned Adam's. to Adam: steps to Adam's final loss. diverged: seeds whose final loss is "
-        "not finite or above the task's ceiling; they count as the ceiling. rate: learning rate, "
-        "or beta_1; what is tuned has the least final loss on these seeds.",
+            for task in found.tasks
+        ),
+        _summary(found),
+    ]
+
+
+def _suite_row(task: TaskOutcome, row: Row) -> tuple[str | Text, ...]:
+    reached = task.steps_to_adam(row)
+    return (
+        row.name,
+        _number(row.final),
+        _times(task.ratio(row, "final")),
+        _number(row.mean),
+        _times(task.ratio(row, "mean")),
+        "never" if reached is None else f"{reached:,}",
+        _diverged(int(row.diverged.sum()), len(row.diverged)),
+        _rate(row),
     )
-    return [detail, _summary(found)]
 
 
 def _summary(found: SuiteEvaluation) -> WordTable:
+    """On how many tasks each optimizer is below tuned Adam; what the columns of all tables mean."""
     names = dict.fromkeys(r.name for task in found.tasks for r in task.rows if r is not task.adam)
     rows: list[tuple[str | Text, ...]] = []
     for name in names:
@@ -250,18 +248,24 @@ def _summary(found: SuiteEvaluation) -> WordTable:
             ]
         lost = sum(bool(row.diverged.any()) for _, row in pairs)
         rows.append((*cells, _diverged(lost, len(pairs))))
+    skipped = "".join(f" Skipped: {name} ({why})" for name, why in found.skipped.items())
     return WordTable(
-        ("optimizer", "final below Adam", "median", "mean below Adam", "median", "diverged"),
+        ("optimizer", "final below", "median", "mean below", "median", "diverged"),
         rows,
+        prose={0},
         right=True,
-        title="The number of tasks on which an optimizer's loss is below tuned Adam's, the median "
-        "of the ratio, and the number of tasks on which it diverges from some seed",
+        title="All tasks: on how many the loss is below tuned Adam's, the median of the ratio, and "
+        "on how many some seed diverges",
+        note="final: mean over the last tenth of the steps. mean: over all steps. /Adam: divided "
+        "by tuned Adam's. to Adam: steps to Adam's final loss. diverged: seeds whose final loss is "
+        "not finite or above the task's ceiling; they count as the ceiling. rate: learning rate, "
+        f"or beta_1; what is tuned has the least final loss on these seeds.{skipped}",
     )
 
 
 def _number(values: NDArray[np.float64]) -> str:
     mean = float(values.mean())
-    return f"{mean:.4g}" if np.isfinite(mean) else "—"
+    return f"{mean:#.4g}" if np.isfinite(mean) else "—"
 
 
 def _times(ratio: float) -> Text:
