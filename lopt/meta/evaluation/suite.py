@@ -121,7 +121,7 @@ def evaluate_scheduled(
     *,
     seeds: int = 3,
     rates: Sequence[float] = SCHEDULED_RATES,
-    baselines: Sequence[str] = tuple(BASELINES),
+    baselines: Sequence[str] | None = None,
     steps: int | None = None,
     tell: Tell = lambda doing, steps: None,
     advance: Callable[[int], None] = lambda steps: None,
@@ -140,8 +140,8 @@ def evaluate_scheduled(
     rates
         The learning rates of everyone.
     baselines
-        Among ``AdamW``, ``NAdamW``, ``Lion``, ``Muon``, ``Schedule-free-AdamW``; AdamW always
-        takes part, because the others are compared with it.
+        Among ``AdamW``, ``NAdamW``, ``Lion``, ``Muon``, ``Schedule-free-AdamW``, all of them by
+        default; AdamW always takes part, because the others are compared with it.
 
     Returns
     -------
@@ -154,9 +154,9 @@ def evaluate_scheduled(
         As `evaluate_suite`, and if a baseline is unknown.
     """
     _check(rates)
-    for name in baselines:
+    names = dict.fromkeys((ADAMW, *(BASELINES if baselines is None else baselines)))
+    for name in names:
         require_member("each of baselines", name, BASELINES)
-    names = dict.fromkeys((ADAMW, *baselines))
 
     def entrants(length: int) -> list[Entrant]:
         return [
