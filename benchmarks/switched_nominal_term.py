@@ -24,7 +24,9 @@ SIZE, COUNT = 4, 4
 def main() -> None:
     """Print percentages: for each P alone, for every order, and the unknown ones."""
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 50
-    print(f"percent of {number} sets of {COUNT} random P, N = {SIZE}, h = 1: stable alone / ", end="")
+    print(
+        f"percent of {number} sets of {COUNT} random P, N = {SIZE}, h = 1: stable alone / ", end=""
+    )
     print("in every order (undecided)")
     print("alpha" + "".join(f"{f'|P| = {size}':>17}" for size in SIZES))
     for alpha in STEPS:
