@@ -1,6 +1,9 @@
 """The public names of nqm, each loaded at its first use."""
 
 from .conditions.condition import Condition as Condition
+from .conditions.every_hessian import EveryHessian as EveryHessian
+from .conditions.every_hessian import every_hessian as every_hessian
+from .conditions.every_hessian import every_hessian_stability as every_hessian_stability
 from .conditions.general import descent as descent
 from .conditions.general import descent_norm as descent_norm
 from .conditions.general import eigenvector_condition as eigenvector_condition
