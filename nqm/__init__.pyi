@@ -1,6 +1,9 @@
 """The public names of nqm, each loaded at its first use."""
 
 from .conditions.condition import Condition as Condition
+from .conditions.every_hessian import EveryHessian as EveryHessian
+from .conditions.every_hessian import every_hessian as every_hessian
+from .conditions.every_hessian import every_hessian_stability as every_hessian_stability
 from .conditions.general import descent as descent
 from .conditions.general import descent_norm as descent_norm
 from .conditions.general import eigenvector_condition as eigenvector_condition
@@ -42,6 +45,8 @@ from .moments.limits import limit_loss as limit_loss
 from .moments.limits import limit_moments as limit_moments
 from .moments.loss import ExpectedLoss as ExpectedLoss
 from .moments.loss import expected_loss as expected_loss
+from .moments.normalized import NormalizedLimit as NormalizedLimit
+from .moments.normalized import normalized_limit as normalized_limit
 from .moments.simulation import Trajectories as Trajectories
 from .moments.simulation import sample_trajectories as sample_trajectories
 from .moments.state import Moments as Moments

@@ -19,9 +19,11 @@ from lopt.cli.tables import WordTable, say, show
 from lopt.files import written_whole
 from lopt.meta.config import MOST_INNER_STEPS
 from lopt.meta.evaluation.comparison import HORIZON, Evaluation, evaluate, find, trained
-from lopt.meta.evaluation.entrants import RATES
-from lopt.meta.evaluation.outcome import Row, SuiteEvaluation
-from lopt.meta.evaluation.suite import evaluate_suite
+from lopt.meta.evaluation.entrants import ADAM, RATES
+from lopt.meta.evaluation.outcome import Row, SuiteEvaluation, TaskOutcome
+from lopt.meta.evaluation.scheduled import ADAMW, BASELINES
+from lopt.meta.evaluation.scheduled import RATES as SCHEDULED_RATES
+from lopt.meta.evaluation.suite import evaluate_scheduled, evaluate_suite
 from lopt.meta.evaluation.tuning import baselines
 from lopt.tasks.suites.catalogue import SUITES, suite
 from nqm.untrusted import one_line, quoted
@@ -81,12 +83,21 @@ def add_parser(commands: Any) -> None:
     suites.add_argument("--small", action="store_true", help="its forms for two CPU cores")
     suites.add_argument("--tasks", metavar="NAME", nargs="+", help="train on these tasks")
     suites.add_argument(
+        "--scheduled",
+        action="store_true",
+        help="give everyone a warm-up, a cosine down to zero, weight decay 0.01 and the same "
+        f"learning rates: learned optimizers as lopt.scale_by_star, and {', '.join(BASELINES)}; "
+        "two tables follow, one with the best learning rate of each for each task and one with the "
+        "default rates",
+    )
+    suites.add_argument(
         "--rates",
         metavar="RATE",
         type=float,
         nargs="+",
-        default=list(RATES),
-        help="Adam's learning rates (default: half-decades from 1e-4 to 0.1)",
+        help="Adam's learning rates, or everyone's with --scheduled (default: half-decades from "
+        f"{RATES[0]:g} to {RATES[-1]:g}; with --scheduled from {SCHEDULED_RATES[0]:g} to "
+        f"{SCHEDULED_RATES[-1]:g})",
     )
     suites.add_argument(
         "--draws",
@@ -104,8 +115,7 @@ def add_parser(commands: Any) -> None:
         "--results",
         metavar="DIR",
         type=Path,
-        default=Path("runs/suite"),
-        help="where finished curves are kept (default: runs/suite)",
+        help="where finished curves are kept (default: runs/suite, or runs/suite-scheduled)",
     )
     parser.set_defaults(run_command=run_command)
 
@@ -140,6 +150,10 @@ def _check(options: argparse.Namespace, many: bool) -> None:
         )
     if many and options.task:
         raise ValueError("--task names the one task; a suite takes --tasks.")
+    if options.scheduled and not many:
+        raise ValueError("--scheduled belongs to --suite or --tasks; give one of them.")
+    if options.scheduled and options.tune:
+        raise ValueError("--tune chooses beta_1, which --scheduled replaces by a learning rate.")
     if options.small and not options.suite:
         raise ValueError("--small chooses the forms of a suite; name it with --suite.")
 
@@ -182,86 +196,108 @@ def _run_suite(options: argparse.Namespace) -> int:
                     "file of results carry the name."
                 )
             optimizers[name] = saved
-        found = evaluate_suite(
-            optimizers,
-            tasks,
-            options.results,
-            seeds=options.seeds,
-            rates=options.rates,
-            draws=options.draws,
-            tune=options.tune,
-            steps=options.steps,
-            tell=work.now,
-            advance=work.advance,
-        )
-    for each in suite_tables(found):
+        common: dict[str, Any] = {
+            "seeds": options.seeds,
+            "steps": options.steps,
+            "tell": work.now,
+            "advance": work.advance,
+        }
+        if options.scheduled:
+            results = options.results or Path("runs/suite-scheduled")
+            rates = options.rates or SCHEDULED_RATES
+            tuned, untuned = evaluate_scheduled(optimizers, tasks, results, rates=rates, **common)
+        else:
+            tuned = evaluate_suite(
+                optimizers,
+                tasks,
+                options.results or Path("runs/suite"),
+                rates=options.rates or RATES,
+                draws=options.draws,
+                tune=options.tune,
+                **common,
+            )
+    document = {"suite": options.suite, **tuned.to_json()}
+    reference = ADAMW if options.scheduled else ADAM
+    for each in suite_tables(tuned, reference):
         show(each)
+    if options.scheduled:
+        show(_summary(untuned, reference, f"{ADAMW}'s, everyone at the default learning rate"))
+        document["untuned"] = untuned.to_json()
     if options.json:
-        _write(options.json, {"suite": options.suite, **found.to_json()})
+        _write(options.json, document)
     return 0
 
 
-def suite_tables(found: SuiteEvaluation) -> list[WordTable]:
-    """A row for each task and optimizer, and then one for each optimizer."""
-    rows: list[tuple[str | Text, ...]] = []
-    for task in found.tasks:
-        rows += [
-            (
-                task.task if row is task.adam else "",
-                row.name,
-                _number(row.final),
-                _times(task.ratio(row, "final")),
-                _number(row.mean),
-                _times(task.ratio(row, "mean")),
-                f"{reached:,}" if (reached := task.steps_to_adam(row)) else "never",
-                _diverged(int(row.diverged.sum()), found.seeds),
-                _rate(row),
+def suite_tables(found: SuiteEvaluation, reference: str = ADAM) -> list[WordTable]:
+    """A table for each task with a row for each optimizer, and one of all tasks together."""
+    against = f"/{reference}"
+    seeds = f"{found.seeds} held-out {'seed' if found.seeds == 1 else 'seeds'}"
+    return [
+        *(
+            WordTable(
+                ("optimizer", "final", against, "mean", against, "steps", "diverged", "rate"),
+                [_suite_row(task, row) for row in task.rows],
+                prose={0},
+                right=True,
+                title=f"{task.task}: training loss over {task.steps:,} steps, mean of {seeds}",
             )
-            for row in task.rows
-        ]
-    rows += [(name, one_line(f"skipped: {why}"), *[""] * 7) for name, why in found.skipped.items()]
-    steps = sorted({task.steps for task in found.tasks})
-    detail = WordTable(
-        ("task", "optimizer", "final", "/Adam", "mean", "/Adam", "to Adam", "diverged", "rate"),
-        rows,
-        prose={1},
-        right=True,
-        title=f"Training loss over {' or '.join(f'{s:,}' for s in steps)} steps, mean of "
-        f"{found.seeds} held-out {'seed' if found.seeds == 1 else 'seeds'}",
-        note="final: mean over the last tenth of the steps. mean: over all steps. /Adam: divided "
-        "by tuned Adam's. to Adam: steps to Adam's final loss. diverged: seeds whose final loss is "
-        "not finite or above the task's ceiling; they count as the ceiling. rate: learning rate, "
-        "or beta_1; what is tuned has the least final loss on these seeds.",
+            for task in found.tasks
+        ),
+        _summary(found, reference, f"tuned {reference}'s"),
+    ]
+
+
+def _suite_row(task: TaskOutcome, row: Row) -> tuple[str | Text, ...]:
+    reached = task.steps_to_adam(row)
+    return (
+        row.name,
+        _number(row.final),
+        _times(task.ratio(row, "final")),
+        _number(row.mean),
+        _times(task.ratio(row, "mean")),
+        "never" if reached is None else f"{reached:,}",
+        _diverged(int(row.diverged.sum()), len(row.diverged)),
+        _rate(row),
     )
-    return [detail, _summary(found)]
 
 
-def _summary(found: SuiteEvaluation) -> WordTable:
-    names = dict.fromkeys(r.name for task in found.tasks for r in task.rows if r is not task.adam)
+def _summary(found: SuiteEvaluation, reference: str, whose: str) -> WordTable:
+    """On how many tasks each optimizer is below the reference; what the columns of all tables
+    mean.
+    """
+    names = dict.fromkeys(row.name for task in found.tasks for row in task.rows)
     rows: list[tuple[str | Text, ...]] = []
     for name in names:
         pairs = [(task, row) for task in found.tasks for row in task.rows if row.name == name]
         cells: list[str | Text] = [name]
         for what in ("final", "mean"):
             ratios = np.array([task.ratio(row, what) for task, row in pairs])
-            cells += [
-                f"{int((ratios < 1).sum())} of {len(pairs)}",
-                _times(float(np.median(np.nan_to_num(ratios, nan=np.inf)))),
-            ]
+            below = f"{int((ratios < 1).sum())} of {len(pairs)}"
+            median = _times(float(np.median(np.nan_to_num(ratios, nan=np.inf))))
+            cells += ["", ""] if name == reference else [below, median]
+        shares = [(task.steps_to_adam(row) or np.inf) / task.steps for task, row in pairs]
+        cells.append(_times(float(np.median(shares))))
         lost = sum(bool(row.diverged.any()) for _, row in pairs)
         rows.append((*cells, _diverged(lost, len(pairs))))
+    skipped = "".join(f" Skipped: {name} ({why})" for name, why in found.skipped.items())
     return WordTable(
-        ("optimizer", "final below Adam", "median", "mean below Adam", "median", "diverged"),
+        ("optimizer", "final below", "median", "mean below", "median", "steps", "diverged"),
         rows,
+        prose={0},
         right=True,
-        title="The number of tasks on which an optimizer's loss is below tuned Adam's, the median "
-        "of the ratio, and the number of tasks on which it diverges from some seed",
+        title=f"All tasks: on how many the loss is below {whose}, and the median of the ratio; the "
+        "median share of the steps to the same final loss; on how many some seed diverges",
+        note=f"final: mean over the last tenth of the steps. mean: over all steps. /{reference}: "
+        f"divided by {reference}'s. steps: to {reference}'s final loss. diverged: seeds whose "
+        "final loss is not finite or above the task's ceiling; they count as the ceiling. rate: "
+        "learning rate, or beta_1; what is tuned has the least final loss on these seeds."
+        f"{skipped}",
     )
 
 
 def _number(values: NDArray[np.float64]) -> str:
     mean = float(values.mean())
-    return f"{mean:.4g}" if np.isfinite(mean) else "—"
+    return f"{mean:#.4g}" if np.isfinite(mean) else "—"
 
 
 def _times(ratio: float) -> Text:

@@ -114,7 +114,10 @@ def learned_entrant(name: str, saved: Saved, tried: int = 1) -> Entrant:
         # One program takes them all: a scale of 1 where there was none.
         each[0] = each[0]._replace(theta=with_nominal_factor(theta, 1.0))
     sizes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(each[0].theta))
-    digest = hashlib.sha256(repr(config).encode())
+    # A field that a later version adds changes no identity while it has its default.
+    usual = StarConfig()
+    own_fields = {k: v for k, v in vars(config).items() if v != getattr(usual, k)}
+    digest = hashlib.sha256(repr(sorted(own_fields.items())).encode())
     for leaf in jax.tree.leaves(theta):
         digest.update(np.asarray(leaf, np.float32).tobytes())
     return Entrant(name, config.make, each, (config, sizes), digest.hexdigest(), learned=True)

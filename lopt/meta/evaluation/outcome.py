@@ -65,7 +65,7 @@ class Row:
 
 @dataclass(frozen=True)
 class TaskOutcome:
-    """All optimizers on one task, Adam with its chosen rate first."""
+    """All optimizers on one task, Adam, or what else they are compared with, first."""
 
     task: str
     steps: int
@@ -73,7 +73,7 @@ class TaskOutcome:
 
     @property
     def adam(self) -> Row:
-        """Tuned Adam."""
+        """Tuned Adam, or what else the others are compared with."""
         return self.rows[0]
 
     def ratio(self, row: Row, what: str) -> float:
@@ -146,15 +146,17 @@ def outcome(
     records: Sequence[Record],
     seeds: int,
     settings: Mapping[str, Sequence[Constants]] | None = None,
+    reference: str = ADAM,
 ) -> TaskOutcome:
-    """The rows of one task from the records of Adam and of all that are compared with it.
+    """The rows of one task from the records of the reference, Adam, and of all that are compared
+    with it.
 
     A baseline, and a learned optimizer with several values of beta_1, has the constants with the
     least final loss, the mean over seeds. `settings` limits the choice; without it there is a
     choice of all that is kept.
     """
     rows: list[Row] = []
-    for record in sorted(records, key=lambda r: r.name != ADAM):
+    for record in sorted(records, key=lambda r: r.name != reference):
         found = record.settings(seeds) if settings is None else settings[record.name]
         each = {
             i: Row(record.name, c, record.of(c, seeds), record.ceiling, record.own is not None)

@@ -7,10 +7,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from lopt.checks import require
+from lopt.checks import require, require_member
 from lopt.meta.evaluation import records
 from lopt.meta.evaluation.curves import Runs, held_out_keys
 from lopt.meta.evaluation.entrants import (
+    ADAM,
     RATES,
     Entrant,
     adam_entrant,
@@ -19,6 +20,8 @@ from lopt.meta.evaluation.entrants import (
     stacked,
 )
 from lopt.meta.evaluation.outcome import SuiteEvaluation, TaskOutcome, outcome
+from lopt.meta.evaluation.scheduled import ADAMW, BASELINES, scheduled_baseline, scheduled_learned
+from lopt.meta.evaluation.scheduled import RATES as SCHEDULED_RATES
 from lopt.optimizers.files.saved import Saved
 from lopt.tasks.registry import make_task, parse_task_name
 from lopt.tasks.suites.catalogue import FEW_STEPS, task_form
@@ -96,40 +99,116 @@ def evaluate_suite(
     >>> found.tasks[0].adam.constants, bool(found.tasks[0].adam.final[0] < 3)
     ({'learning_rate': 0.1}, True)
     """
-    require("seeds", seeds, seeds >= 1, "at least 1")
     require("draws", draws, draws >= 0, "at least 0")
-    require("rates", list(rates), len(rates) > 0, "at least one learning rate")
-    for rate in rates:
-        require("each of rates", rate, 0 < rate < math.inf, "positive and finite")
-    require("steps", steps, steps is None or steps >= 1, "at least 1")
-    if not tasks:
-        raise ValueError("tasks must name at least one task; there is none.")
+    _check(rates)
     learned = [
         learned_entrant(name, saved, len(rates) if tune else 1)
         for name, saved in optimizers.items()
     ]
+
+    def entrants(length: int) -> list[Entrant]:
+        nadamw = [nadamw_entrant(draws, length)] if draws else []
+        return [adam_entrant(rates), *nadamw, *learned]
+
+    studies, skipped = _complete(tasks, entrants, results, seeds, steps, tell, advance)
+    return SuiteEvaluation(seeds, tuple(study.outcome() for study in studies), skipped)
+
+
+def evaluate_scheduled(
+    optimizers: Mapping[str, Saved],
+    tasks: Sequence[str | Task],
+    results: str | Path,
+    *,
+    seeds: int = 3,
+    rates: Sequence[float] = SCHEDULED_RATES,
+    baselines: Sequence[str] | None = None,
+    steps: int | None = None,
+    tell: Tell = lambda doing, steps: None,
+    advance: Callable[[int], None] = lambda steps: None,
+) -> tuple[SuiteEvaluation, SuiteEvaluation]:
+    """Train on each task with everyone on the same schedule, once tuned and once not.
+
+    Learned optimizers run as `lopt.scale_by_star`. Everyone has a linear warm-up over 5 % of the
+    steps, then half a period of the cosine down to zero (schedule-free AdamW has the warm-up
+    alone), a weight decay of 0.01 times the learning rate, and the same learning rates to choose
+    from.
+
+    Parameters
+    ----------
+    optimizers, tasks, results, seeds, steps, tell, advance
+        As for `evaluate_suite`; take another folder of results.
+    rates
+        The learning rates of everyone.
+    baselines
+        Among ``AdamW``, ``NAdamW``, ``Lion``, ``Muon``, ``Schedule-free-AdamW``, all of them by
+        default; AdamW always takes part, because the others are compared with it.
+
+    Returns
+    -------
+    tuned, untuned : SuiteEvaluation
+        Each optimizer at its best learning rate for each task, and each at its default rate.
+
+    Raises
+    ------
+    ValueError
+        As `evaluate_suite`, and if a baseline is unknown.
+    """
+    _check(rates)
+    names = dict.fromkeys((ADAMW, *(BASELINES if baselines is None else baselines)))
+    for name in names:
+        require_member("each of baselines", name, BASELINES)
+
+    def entrants(length: int) -> list[Entrant]:
+        return [
+            *(scheduled_baseline(name, rates, length) for name in names),
+            *(scheduled_learned(n, saved, rates, length) for n, saved in optimizers.items()),
+        ]
+
+    studies, skipped = _complete(tasks, entrants, results, seeds, steps, tell, advance)
+    tuned, untuned = (
+        tuple(study.outcome(ADAMW, choose) for study in studies)
+        for choose in (lambda all_: [c for c in all_ if c in rates], lambda all_: all_[:1])
+    )
+    return SuiteEvaluation(seeds, tuned, skipped), SuiteEvaluation(seeds, untuned, skipped)
+
+
+def _check(rates: Sequence[float]) -> None:
+    require("rates", list(rates), len(rates) > 0, "at least one learning rate")
+    for rate in rates:
+        require("each of rates", rate, 0 < rate < math.inf, "positive and finite")
+
+
+def _complete(
+    tasks: Sequence[str | Task],
+    entrants: Callable[[int], list[Entrant]],
+    results: str | Path,
+    seeds: int,
+    steps: int | None,
+    tell: Tell,
+    advance: Callable[[int], None],
+) -> tuple[list["_Study"], dict[str, str]]:
+    """Compute what is missing of every task; the tasks, and why others were skipped, by name."""
+    require("seeds", seeds, seeds >= 1, "at least 1")
+    require("steps", steps, steps is None or steps >= 1, "at least 1")
+    if not tasks:
+        raise ValueError("tasks must name at least one task; there is none.")
     for task in tasks:
         if isinstance(task, str):
             parse_task_name(task)
-    found: list[TaskOutcome] = []
+    found: list[_Study] = []
     skipped: dict[str, str] = {}
     for place, task in enumerate(tasks, 1):
         name, length = _name_and_steps(task, steps)
-        entrants = [
-            adam_entrant(rates),
-            *([nadamw_entrant(draws, length)] if draws else []),
-            *learned,
-        ]
-        study = _Study(task, name, length, entrants, seeds, Path(results))
+        study = _Study(task, name, length, entrants(length), seeds, Path(results))
         try:
             study.complete(partial(_tell, tell, f"{name} ({place} of {len(tasks)})"), advance)
         except _Unavailable as error:
             skipped[name] = str(error)
         else:
-            found.append(study.outcome())
+            found.append(study)
     if not found:
         raise ValueError(next(iter(skipped.values())))
-    return SuiteEvaluation(seeds, tuple(found), skipped)
+    return found, skipped
 
 
 def _tell(tell: Tell, task: str, names: str, steps: int) -> None:
@@ -170,9 +249,19 @@ class _Study:
             for entrant in entrants
         ]
 
-    def outcome(self) -> TaskOutcome:
+    def outcome(
+        self,
+        reference: str = ADAM,
+        choose: Callable[[list[float]], list[float]] | None = None,
+    ) -> TaskOutcome:
+        """What the curves say; `choose` limits the learning rates of each."""
         settings = {e.name: [c.constants for c in e.candidates] for e in self.entrants}
-        return outcome(self.records, self.seeds, settings)
+        if choose is not None:
+            settings = {
+                name: [{"learning_rate": r} for r in choose([c["learning_rate"] for c in each])]
+                for name, each in settings.items()
+            }
+        return outcome(self.records, self.seeds, settings, reference)
 
     def complete(self, tell: Tell, advance: Callable[[int], None]) -> None:
         """Compute and keep what is missing, one program after the other."""
