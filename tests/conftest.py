@@ -28,11 +28,11 @@ if os.environ["JAX_PLATFORMS"] == "cpu" and "XLA_FLAGS" not in os.environ:
         "--xla_llvm_disable_expensive_passes=true --xla_cpu_parallel_codegen_split_count=1"
     )
 
-# What JAX and SymPy make lives long: looking for garbage after every 700 objects finds little.
-gc.set_threshold(50_000, 20, 20)
-
 import pytest
 from hypothesis import HealthCheck, settings
+
+# What JAX and SymPy make lives long: looking for garbage after every 700 objects finds little.
+gc.set_threshold(50_000, 20, 20)
 
 # Files that take longer than a few seconds, the longest first: each is marked `slow`. Workers take
 # whole files (`--dist loadfile`), in this order, so that they end together.

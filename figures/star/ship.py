@@ -44,9 +44,9 @@ TITLES = {
 }
 # What a step costs beside one with Adam, where it was measured: benchmarks/training_loop.py.
 COST = {
-    "fashion-mnist-mlp": " On this network, a training step with it takes 2.7 times as long as with "
-    "Adam, and compiles in about six times the time (`python -m benchmarks.training_loop`, two CPU "
-    "cores with 512-bit vectors).",
+    "fashion-mnist-mlp": " On this network, a training step with it takes 2.7 times as long as "
+    "with Adam, and compiles in about six times the time (`python -m benchmarks.training_loop`, "
+    "two CPU cores with 512-bit vectors).",
 }
 SEEDS = 5
 TASKS = (TASK, "mnist-mlp", "fashion-mnist-8x8-mlp")
