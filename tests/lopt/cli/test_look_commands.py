@@ -29,11 +29,15 @@ def saved() -> lopt.Saved:
     return lopt.Saved(theta, lopt.HYPERPARAM, {})
 
 
-@pytest.fixture(scope="module")
-def looks(saved) -> list[command.Look]:
-    """Two inspections on a linear classifier."""
+@pytest.fixture(
+    scope="module",
+    params=[False, pytest.param(True, marks=pytest.mark.thorough)],
+    ids="joint={}".format,
+)
+def looks(saved, request) -> list[command.Look]:
+    """Two inspections on a linear classifier; the joint map takes as long again to compile."""
     task = image_task("tiny", fashion_mnist_8x8().train, MLP((), 10), 10, batch_size=16)
-    settings = InspectSettings(vectors=4, hessian_vectors=12, joint=True)
+    settings = InspectSettings(vectors=4, hessian_vectors=12, joint=request.param)
     return command.look(saved, task, STEPS, 32, settings)
 
 
