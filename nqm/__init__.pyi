@@ -1,6 +1,9 @@
 """The public names of nqm, each loaded at its first use."""
 
 from .conditions.condition import Condition as Condition
+from .conditions.every_hessian import EveryHessian as EveryHessian
+from .conditions.every_hessian import every_hessian as every_hessian
+from .conditions.every_hessian import every_hessian_stability as every_hessian_stability
 from .conditions.general import descent as descent
 from .conditions.general import descent_norm as descent_norm
 from .conditions.general import eigenvector_condition as eigenvector_condition
@@ -97,6 +100,11 @@ from .spectra.proofs import prove_stability as prove_stability
 from .spectra.transients import Transient as Transient
 from .spectra.transients import kreiss_constant as kreiss_constant
 from .spectra.transients import transient_growth as transient_growth
+from .switching.radius import JointSpectralRadius as JointSpectralRadius
+from .switching.radius import joint_spectral_radius as joint_spectral_radius
+from .switching.report import SwitchedReport as SwitchedReport
+from .switching.switched import switched as switched
+from .switching.updates import preconditioner_box as preconditioner_box
 from .verdict.check import check as check
 from .verdict.report import StabilityReport as StabilityReport
 from .version import __version__ as __version__

@@ -104,6 +104,14 @@ EXAMPLES = {
             [1.0, 1.0],
         ),
         _example(
+            "switched-disturbance",
+            "every fixed Delta is stable, but one that alternates makes the error grow 1.25-fold",
+            [[1, 0], [0, 1]],
+            [[0.75, -0.5], [1.75, 1.75]],
+            0.1,
+            [1.0, 1.0],
+        ),
+        _example(
             "noise-at-minus-one",
             "rho = 1 with eigenvalue -1: the noise adds up, Cov_t = 4 t s",
             [[1]],

@@ -81,6 +81,25 @@ def _read(path: Path, name: str) -> NDArray[Any]:
     return _from_json(path, name) if suffix == ".json" else _from_csv(path)
 
 
+def holds(path: str, names: tuple[str, ...]) -> bool:
+    """Whether a .npz or .json file holds arrays by all these names; False where it is unreadable.
+
+    >>> holds("none.json", ("lower", "upper"))
+    False
+    """
+    try:
+        if is_file_name(path, (".npz",)):
+            with reading(path), open_npz(Path(path)) as archive:
+                return set(names) <= set(archive.names)
+        if is_file_name(path, (".json",)):
+            with reading(path):
+                found = read_json(Path(path), finite=False, largest=LARGEST_TEXT)
+            return isinstance(found, dict) and set(names) <= set(found)
+    except ValueError:
+        pass  # the reader of the array says what is wrong
+    return False
+
+
 def read_array(path: str, name: str) -> NDArray[Any]:
     """The array in a file; `name` is the argument it is for and the key in .npz and .json.
 

@@ -24,7 +24,10 @@ ROOMS = ("figures", "lopt", "nqm", "theory")
 MODULES_OF_A_ROOM = 12
 # The rooms of nqm from the top to the bottom; the modules beside them are below all but the
 # command line.
-LADDER = ("cli", "verdict", "gradients", "moments", "robust", "rules", "conditions", "spectra")
+LADDER = (
+    *("cli", "verdict", "gradients", "moments", "switching"),
+    *("robust", "rules", "conditions", "spectra"),
+)
 
 
 def layer(module: str) -> int | None:

@@ -10,7 +10,7 @@ import pytest
 from nqm.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ("data", "lopt", "monitor", "nqm", "nqm-moments", "tasks", "tutorial")
+NAMES = ("data", "lopt", "monitor", "nqm", "nqm-moments", "switched", "tasks", "tutorial")
 PAGES = [
     ROOT / "README.md",
     *(ROOT / f"docs/{name}.md" for name in NAMES),

@@ -101,6 +101,27 @@ def read_problem(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     return H, {"preconditioner": P, "nominal_step": 0.0 if alpha is None else alpha}
 
 
+def read_preconditioners(path: str) -> Any:
+    """A stack of P: several of them, one alone, those below one another, or a box's vertices.
+
+    A .json or .npz file holds `preconditioners`, or `lower` and `upper` for a box, or
+    `preconditioner`; a matrix of N columns and m N rows, as a .csv file has, holds m of them.
+    """
+    from nqm.examples import EXAMPLES
+    from nqm.files import holds, read_array
+    from nqm.switching.updates import preconditioner_box
+
+    if path in EXAMPLES and EXAMPLES[path].preconditioner is not None:
+        return EXAMPLES[path].preconditioner
+    if holds(path, ("lower", "upper")):
+        return preconditioner_box(read_array(path, "lower"), read_array(path, "upper"))
+    single = holds(path, ("preconditioner",)) and not holds(path, ("preconditioners",))
+    found = read_array(path, "preconditioner" if single else "preconditioners")
+    if found.ndim == 2 and found.shape[1] and found.shape[0] % found.shape[1] == 0:
+        return found.reshape(-1, found.shape[1], found.shape[1])
+    return found
+
+
 def read_vector(text: str, name: str, size: int) -> Any:
     """A vector from a file, or one number for all its entries."""
     import numpy as np

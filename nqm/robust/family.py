@@ -96,13 +96,13 @@ class DisturbedFamily:
         H, P = fractions(self.hessian), fractions(self.preconditioner)
         alpha, n = Fraction(self.nominal_step), range(self.size)
         base = [[Fraction(i == j) - alpha * H[i][j] for j in n] for i in n]
-        return base, [[Fraction(i == j) for j in n] for i in n], _times(P, H)
+        return base, [[Fraction(i == j) for j in n] for i in n], times(P, H)
 
     def exactly(self, disturbance: list[Fraction]) -> Rational:
         """A(d) in rational numbers."""
         base, left, right = self.rational
         scaled = [[x * d for x, d in zip(row, disturbance, strict=True)] for row in left]
-        moved = _times(scaled, right)
+        moved = times(scaled, right)
         rows = zip(base, moved, strict=True)
         return [[a - b for a, b in zip(*pair, strict=True)] for pair in rows]
 
@@ -171,7 +171,9 @@ def fractions(matrix: Array) -> Rational:
     return [[Fraction(float(x)) for x in row] for row in matrix]
 
 
-def _times(x: Rational, y: Rational) -> Rational:
+def times(x: Rational, y: Rational) -> Rational:
+    """The product of two rational matrices."""
+
     def dot(row: list[Fraction], column: tuple[Fraction, ...]) -> Fraction:
         return sum((a * b for a, b in zip(row, column, strict=True)), Fraction(0))
 
@@ -201,7 +203,7 @@ def characteristic_polynomial(A: Rational) -> list[Fraction]:
     power = [[Fraction(i == j) for j in range(n)] for i in range(n)]
     coefficients = [Fraction(1)]
     for k in range(1, n + 1):
-        power = _times(A, power)
+        power = times(A, power)
         coefficients.append(-sum((power[i][i] for i in range(n)), Fraction(0)) / k)
         for i in range(n):
             power[i][i] += coefficients[-1]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from nqm.conditions.condition import Condition, Known, Statement
+from nqm.conditions.every_hessian import EXACT_SIZE, posed_every_hessian
 from nqm.conditions.general import (
     DESCENT,
     EIGENVECTOR,
@@ -72,6 +73,8 @@ def plain_conditions(form: PlainForm, known: Known) -> tuple[Condition, ...]:
             found.append(general.statement.not_applicable(reason))
         else:
             found.append(general.posed(problem, known))
+    if n <= EXACT_SIZE:  # beyond, the function says more than a condition can
+        found.append(posed_every_hessian(problem, known))
     return tuple(found)
 
 

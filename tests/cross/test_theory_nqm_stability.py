@@ -115,7 +115,7 @@ def test_general_preconditioners(case: Case, scale: float) -> None:
     "numerical-radius",
 )
 @ties(
-    "nqm.conditions.intervals.second_compound",
+    "nqm.every_hessian_stability",
     "all-hessians-space",
     "all-hessians-bound",
     "all-hessians-real",
@@ -136,6 +136,10 @@ def test_every_hessian(case: Case) -> None:
     cofactors = formula("all-hessians-space", "cofactors")(**entries)
     compound = nqm.conditions.intervals.second_compound(offset)
     assert_allclose(largest(np.asarray(cofactors)), largest(compound), rtol=1e-8, atol=1e-12)
+    gauge = nqm.every_hessian_stability(np.eye(3) - offset, 1.0).upper
+    ends = np.linalg.eigvalsh((offset + offset.T) / 2)
+    squares = max(largest(np.asarray(cofactors)), *(ends**2))
+    assert_allclose(gauge**2, squares, rtol=1e-8)
     plane = case.skewed[:2, :2]
     entries = {f"m{i + 1}{j + 1}": plane[i, j] for i in range(2) for j in range(2)}
     determinant = float(nqm.conditions.intervals.second_compound(plane)[0, 0])

@@ -207,6 +207,7 @@ OPTIONS: dict[str, dict[str, Value | None]] = {
     "check": {
         "--noise": lambda r, f: r.choice([quantity(r, f), f"minibatch:{number(r)}"]),
         "--dbar": quantity,
+        "--preconditioners": hostile_file,
         "--rigorous": None,
         "--json": None,
     },

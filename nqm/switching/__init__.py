@@ -1,0 +1,1 @@
+"""Products of updates in any order: the joint spectral radius of a set, between proved bounds."""
