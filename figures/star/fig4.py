@@ -1,4 +1,4 @@
-"""Figures 4, App.5 and App.6: optimizers that were meta-trained on one MLP, on other tasks.
+"""Figure 4: optimizers that were meta-trained on one MLP, on other tasks.
 
     python -m lopt evaluate figures/results/runs/star-wd0.1-0.npz ... --tasks NAME ... --steps 2000
         --rates 1e-4 3e-4 1e-3 3e-3 1e-2 --draws 0 --results figures/results/suite [--tune]
@@ -53,7 +53,7 @@ EXTENT: dict[str, Extent] = {
     "mnist-autoencoder-small": Extent(1),
 }
 """The tasks with results, in the order of the figures; Figure 4 shows the first four."""
-SHOWN, REST = tuple(EXTENT)[:4], tuple(EXTENT)[4:]
+SHOWN = tuple(EXTENT)[:4]
 CONFIG: dict[str, Any] = {
     "steps": STEPS,
     "rates": list(RATES),
