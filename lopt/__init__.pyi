@@ -19,6 +19,7 @@ from .optimizers.files.saved import card as card
 from .optimizers.files.saved import load as load
 from .optimizers.files.saved import save as save
 from .optimizers.files.saved import shipped as shipped
+from .optimizers.star import scale_by_star as scale_by_star
 from .optimizers.star import star as star
 from .optimizers.star_update import BLACKBOX as BLACKBOX
 from .optimizers.star_update import HYPERPARAM as HYPERPARAM

@@ -45,6 +45,8 @@ from .moments.limits import limit_loss as limit_loss
 from .moments.limits import limit_moments as limit_moments
 from .moments.loss import ExpectedLoss as ExpectedLoss
 from .moments.loss import expected_loss as expected_loss
+from .moments.normalized import NormalizedLimit as NormalizedLimit
+from .moments.normalized import normalized_limit as normalized_limit
 from .moments.simulation import Trajectories as Trajectories
 from .moments.simulation import sample_trajectories as sample_trajectories
 from .moments.state import Moments as Moments

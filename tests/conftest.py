@@ -18,12 +18,13 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
-# Compiled by XLA's plainer code generator and without optimization, the tests' small programs take
-# a third of the time. Tests of shipped numbers say `compiler_options=SHIPPED` (tests/xla.py).
+# Compiled by XLA's plainer code generator, without optimization and in one piece rather than in 32
+# that are compiled at once, the tests' small programs take a quarter of the time. Tests of shipped
+# numbers say `compiler_options=SHIPPED` (tests/xla.py).
 if os.environ["JAX_PLATFORMS"] == "cpu" and "XLA_FLAGS" not in os.environ:
     os.environ["XLA_FLAGS"] = (
         "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0 "
-        "--xla_llvm_disable_expensive_passes=true"
+        "--xla_llvm_disable_expensive_passes=true --xla_cpu_parallel_codegen_split_count=1"
     )
 
 import pytest
@@ -49,6 +50,7 @@ SLOW_FILES = (
     "lopt/test_docstrings.py",
     "docs/test_site.py",
     "lopt/meta/test_pes.py",
+    "lopt/meta/test_suite_evaluation.py",
     "test_public.py",
     "figures/engine/test_pictures.py",
     "lopt/monitor/test_differentiable.py",

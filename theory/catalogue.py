@@ -21,6 +21,7 @@ from theory.sharper import (
     metagradient,
     moments,
     momentum,
+    normalized,
     robust,
     stochastic,
     symmetric,
@@ -43,6 +44,7 @@ MODULES = (
     metagradient,
     momentum,
     stochastic,
+    normalized,
 )
 
 

@@ -27,7 +27,7 @@ from lopt.meta.config import TrainConfig
 from lopt.meta.presets import presets
 from lopt.meta.run.directory import RunDirectory
 from lopt.meta.training.loop import train
-from lopt.meta.training.watch import Watch
+from lopt.meta.training.mixture import monitor
 
 # The settings that all runs share. The paper has a constant learning rate, ten times smaller, and
 # prints neither outer steps nor particles.
@@ -90,11 +90,11 @@ def _order(name: str, config: TrainConfig) -> tuple[bool, int]:
 
 def do(name: str, config: TrainConfig) -> None:
     """Start or resume a run, train to its end, and keep its results."""
-    run, task = RunDirectory(PLACE / name), config.make_task()
+    run, tasks = RunDirectory(PLACE / name), config.make_tasks()
     if not run.result.exists():
-        resume, watch = run.config_file.exists(), Watch(config, task)
+        resume, watch = run.config_file.exists(), monitor(config, tasks)
         with Display(config, run.path) as display:
-            train(config, run, task=task, resume=resume, monitor=watch.measure, observer=display)
+            train(config, run, task=tasks, resume=resume, monitor=watch.measure, observer=display)
     if run.read_config() != config:
         raise ValueError(f"{run.path} holds a run with another configuration; remove it.")
     KEPT.mkdir(parents=True, exist_ok=True)
@@ -139,9 +139,9 @@ def state(name: str) -> str:
     return f"outer step {lines[-1]['outer_step']}" if lines else "not begun"
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], known: dict[str, TrainConfig] | None = None) -> int:
     """List the runs, or do those that are named; return the exit code."""
-    known = experiments()
+    known = experiments() if known is None else known
 
     def run(name: str) -> None:
         with suppress(RuntimeError):  # JAX has started

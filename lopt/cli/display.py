@@ -91,6 +91,7 @@ class Display:
         self.console = Console(highlight=False)
         self.live = self.console.is_terminal
         self.losses: deque[float] = deque(maxlen=SMOOTH_OVER)
+        self.by_task: dict[str, deque[float]] = {}
         self.rates: deque[float] = deque(maxlen=SMOOTH_OVER)
         self.verdict = "off" if config.monitor_every == 0 else "…"
         self.where = where
@@ -123,8 +124,9 @@ class Display:
         c = self.config
         say(
             self.console,
-            f"Meta-training {c.optimizer} on {c.task}: {particles(c)}, horizon {c.horizon}, "
-            f"truncation {c.truncation}; into {self.where} (compiling first)",
+            f"Meta-training {c.optimizer} on {', '.join(c.task_names)}: {particles(c)}"
+            f"{' for each' if c.tasks else ''}, horizon {c.horizon}, truncation {c.truncation}; "
+            f"into {self.where} (compiling first)",
         )
         self.entered = time.monotonic()
         self.bar.start()
@@ -150,13 +152,16 @@ class Display:
         first = self.began is None
         self.last = progress
         self.losses.append(progress.meta_loss)
+        for name, seen in (progress.tasks or {}).items():
+            losses = self.by_task.setdefault(name, deque(maxlen=SMOOTH_OVER))
+            losses.append(seen["meta_loss"])
         if not first:
             self.rates.append(progress.inner_steps_per_second)
         if self.live:
             self.bar.update(
                 self.task,
                 completed=progress.outer_step,
-                loss=f"{self._loss():.3f}",
+                loss=f"{self._loss():.3f}" + (self._by_task() if self.wide else ""),
                 verdict=self.styled(),
                 rate=f"{self._rate():,.0f}" if self.rates else "…",
             )
@@ -186,6 +191,13 @@ class Display:
     def _loss(self) -> float:
         return sum(self.losses) / len(self.losses)
 
+    def _by_task(self) -> str:
+        """The mean meta-loss of each of several tasks, in their order."""
+        if not self.by_task:
+            return ""
+        means = (sum(losses) / len(losses) for losses in self.by_task.values())
+        return f" ({' '.join(f'{mean:.3f}' for mean in means)})"
+
     def _rate(self) -> float:
         return sum(self.rates) / max(1, len(self.rates))
 
@@ -204,8 +216,8 @@ class Display:
         rate = f"{self._rate():,.0f} inner steps/s  " if self.rates else ""
         return say(
             self.console,
-            f"outer step {outer_step}/{outer_steps}  meta-loss {self._loss():.3f}  "
-            f"eigenvalues {self.verdict}  {rate}{time_left}",
+            f"outer step {outer_step}/{outer_steps}  meta-loss {self._loss():.3f}"
+            f"{self._by_task()}  eigenvalues {self.verdict}  {rate}{time_left}",
         )
 
 

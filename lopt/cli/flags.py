@@ -19,8 +19,10 @@ from lopt.meta.config import (
     OPTIMIZERS,
     TrainConfig,
 )
+from lopt.meta.estimators.unroll import OBJECTIVES
 from lopt.meta.presets import TASKS as PRESET_TASKS
 from lopt.meta.presets import UNPRINTED, presets
+from lopt.tasks.augmentation import LEVELS
 from lopt.tasks.registry import short_list
 from nqm.untrusted import as_object, one_line, quoted, read_json, read_toml, reason
 
@@ -29,7 +31,10 @@ CHOICES: dict[str, Collection[str]] = {
     "nominal_term": NOMINAL,
     "estimator": ESTIMATORS,
     "horizon_schedule": HORIZON_SCHEDULES,
+    "augmentation": ("none", *LEVELS),
+    "meta_objective": OBJECTIVES,
 }
+LISTS = {"rules": "RULE", "tasks": "TASK"}
 NAMES = {
     "task": f": {short_list()}; a size may precede the network of an image task, as in "
     "cifar10-16x16-convnet"
@@ -56,8 +61,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         says = field.metadata["help"] + NAMES.get(field.name, "")
         kind = _plain(hints[field.name])
         shape: dict[str, Any] = {"type": kind, "metavar": kind.__name__.upper()}
-        if field.name == "rules":
-            shape = {"nargs": "+", "metavar": "RULE"}
+        if field.name in LISTS:
+            shape = {"nargs": "+", "metavar": LISTS[field.name]}
         elif kind is bool:
             shape = {"action": argparse.BooleanOptionalAction}
         elif field.name in CHOICES:
@@ -104,11 +109,15 @@ def configuration(options: argparse.Namespace) -> TrainConfig:
 
 
 def _embedded(flags: dict[str, Any]) -> dict[str, Any]:
-    """The nominal step where the flags leave the task embedded and the optimizer a nominal term."""
+    """The nominal step where the flags leave the task embedded, the optimizer a nominal term, and
+    the length of the update that of its terms.
+    """
     usual = TrainConfig()
     task, optimizer = (flags.get(n, getattr(usual, n)) for n in ("task", "optimizer"))
     direct = flags.get("nominal_term") != "none" and optimizer in ("star", "hyperparam")
-    return {"nominal_step": EMBEDDED_STEP} if task == usual.task and direct else {}
+    direct = direct and not flags.get("normalize_update")
+    embedded = task == usual.task and not flags.get("tasks")
+    return {"nominal_step": EMBEDDED_STEP} if embedded and direct else {}
 
 
 def read_file(path: Path) -> dict[str, Any]:

@@ -84,6 +84,7 @@ def run_command(options: argparse.Namespace) -> int:
     text = f"{len(seen)} measurements: {counts}; at outer step {last['outer_step']}: "
     print(one_line(text + last["monitor"]["verdict"]))
     for point in last["monitor"]["points"]:
-        print(f"inner step {point['inner_step']}: {_point_text(point)}")
+        task = f"{one_line(str(point['task']), 60)}, " if point.get("task") else ""
+        print(f"{task}inner step {point['inner_step']}: {_point_text(point)}")
     print(f"Wrote {out}")
     return 0

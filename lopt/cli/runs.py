@@ -115,7 +115,7 @@ def summarize(run: RunDirectory, config: TrainConfig) -> RunSummary:
     return RunSummary(
         name=str(run.path),
         optimizer=config.optimizer,
-        task=config.task,
+        task=", ".join(config.task_names),
         outer_step=max((m["outer_step"] for m in lines), default=0),
         outer_steps=config.outer_steps,
         state="running" if run.writer() is not None else state,

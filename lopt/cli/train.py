@@ -19,8 +19,8 @@ from lopt.meta.config import TrainConfig
 from lopt.meta.run.checkpoint import steps
 from lopt.meta.run.directory import RunDirectory
 from lopt.meta.training.loop import train
+from lopt.meta.training.mixture import monitor
 from lopt.meta.training.processes import join, several, writes
-from lopt.meta.training.watch import Watch
 
 # The most devices that a CPU is split into, whatever the configuration says.
 MOST_CPU_DEVICES = 256
@@ -79,7 +79,7 @@ def run_command(options: argparse.Namespace) -> int:
             print(f"{run.path} is complete: {run.result}")
             return 0
         use_devices(config, options)
-        task = config.make_task()
+        tasks = config.make_tasks()
         with Display(config, run.path) if writes() else nullcontext() as display:
             if display is None or several():  # they agree after an outer step
                 stop.waits = lambda: True
@@ -89,9 +89,9 @@ def run_command(options: argparse.Namespace) -> int:
             done = train(
                 config,
                 run,
-                task=task,
+                task=tasks,
                 resume=options.resume is not None,
-                monitor=Watch(config, task).measure,
+                monitor=monitor(config, tasks).measure,
                 observer=display,
                 stop=lambda: stop.signal is not None,
             )

@@ -23,6 +23,11 @@ from .evaluation.curves import held_out_keys as held_out_keys
 from .evaluation.curves import meta_loss as meta_loss
 from .evaluation.curves import summarize as summarize
 from .evaluation.curves import training_curves as training_curves
+from .evaluation.outcome import Row as Row
+from .evaluation.outcome import SuiteEvaluation as SuiteEvaluation
+from .evaluation.outcome import TaskOutcome as TaskOutcome
+from .evaluation.suite import evaluate_scheduled as evaluate_scheduled
+from .evaluation.suite import evaluate_suite as evaluate_suite
 from .evaluation.tuning import Baseline as Baseline
 from .evaluation.tuning import Tuned as Tuned
 from .evaluation.tuning import baselines as baselines

@@ -25,6 +25,7 @@ from lopt.meta.estimators import (
     TruncatedBackprop,
 )
 from lopt.meta.estimators.exact import ExactMetaGradient
+from lopt.meta.estimators.unroll import OBJECTIVES, VALIDATION
 from lopt.meta.fields import setting
 from lopt.monitor.probing.warning_rules import WarningRule
 from lopt.optimizers.files.configuration import from_fields
@@ -38,15 +39,20 @@ from lopt.optimizers.star_update import (
     NominalTerm,
     StarConfig,
 )
+from lopt.tasks.augmentation import LEVELS, augmented
 from lopt.tasks.registry import make_quadratic, make_task, parse_task_name
 from lopt.tasks.task import Task
+from lopt.tasks.wrappers import with_validation
 
 STARS: dict[str, StarConfig] = {"star": STAR, "blackbox": BLACKBOX, "hyperparam": HYPERPARAM}
 LINEAR = "linear"
 OPTIMIZERS = (*STARS, LINEAR)
 NOMINAL: dict[str, NominalTerm | None] = {**{term: term for term in NOMINAL_TERMS}, "none": None}
 BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent")
-STAR_FIELDS = ("nominal_term", "precondition", *BETAS, "initial_head_scale")
+STAR_FIELDS = (
+    *("nominal_term", "precondition", *BETAS, "initial_head_scale"),
+    *("normalize_update", "normalized_step"),
+)
 EXACT = "exact"
 # Tuned Adam's learning rate on the embedded images (`lopt evaluate`).
 EMBEDDED_STEP = 0.01
@@ -74,6 +80,28 @@ class TrainConfig:
     task: str = setting(
         "fashion-mnist-8x8-mlp", "inner problem to train on", "MLP on 28x28 Fashion-MNIST"
     )
+    tasks: tuple[str, ...] = setting(
+        (),
+        "several inner problems, whose meta-gradients are averaged in every outer step; each gets "
+        "as many pairs as `pairs` says",
+        unset="the one that task names",
+    )
+    augmentation: str = setting(
+        "none",
+        "reparametrization of the inner problems by a scale that each particle draws anew when its "
+        "episode begins: none; global, one scale for all parameters; tensor, one for each tensor; "
+        "parameter, one for each parameter",
+        "none",
+    )
+    augmentation_min: float = setting(0.01, "smallest scale of the augmentation")
+    augmentation_max: float = setting(100.0, "largest scale of the augmentation")
+    meta_objective: str = setting(
+        "train",
+        "batch on which the meta-loss is measured: train, the one that the step learns from; "
+        "fresh-batch, another one; validation, one of the last tenth of the examples, from which "
+        "no step learns",
+        "train",
+    )
     optimizer: str = setting(
         "star",
         "learned optimizer: star, blackbox, hyperparam, or linear, whose meta-parameters are the "
@@ -89,7 +117,8 @@ class TrainConfig:
     nominal_step: float | None = setting(
         None,
         "beta_1, the step size of the nominal term before it is modulated; on the embedded images, "
-        f"without --preset and --config, {EMBEDDED_STEP}, the rate of tuned Adam",
+        f"without --preset, --config and --normalize-update, {EMBEDDED_STEP}, the rate of tuned "
+        "Adam",
         1e-3,
     )
     nominal_exponent: float | None = setting(
@@ -106,6 +135,15 @@ class TrainConfig:
         "scale of the initial random weights in the network's last layer; 0 starts without a "
         "blackbox term",
         unset="1",
+    )
+    normalize_update: bool | None = setting(
+        None,
+        "whether the sum of both terms is divided by its root mean square over each tensor; "
+        "nominal_step and blackbox_step then set only the terms' relative weights",
+        unset="no",
+    )
+    normalized_step: float | None = setting(
+        None, "root mean square of a normalized update of each tensor", unset="1e-3"
     )
     estimator: str = setting(
         "pes",
@@ -169,7 +207,7 @@ class TrainConfig:
     checkpoint_every: int = setting(100, "outer steps between two checkpoints")
 
     def __post_init__(self) -> None:
-        parse_task_name(self.task)
+        _check_tasks(self)
         require_member("optimizer", self.optimizer, OPTIMIZERS)
         if self.nominal_term is not None:
             require_member("nominal_term", self.nominal_term, NOMINAL)
@@ -244,9 +282,26 @@ class TrainConfig:
         most = 1 if self.estimator == EXACT else min(self.pairs, present)
         return max(n for n in range(1, most + 1) if self.pairs % n == 0)
 
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The names of all inner problems."""
+        return self.tasks or (self.task,)
+
     def make_task(self) -> Task:
-        """The inner problem with its data loaded."""
-        return make_task(self.task)
+        """The inner problem, the first if there are several, with its data loaded."""
+        return self.prepared(make_task(self.task))
+
+    def make_tasks(self) -> tuple[Task, ...]:
+        """All inner problems with their data loaded."""
+        return tuple(self.prepared(make_task(name)) for name in self.task_names)
+
+    def prepared(self, task: Task) -> Task:
+        """The task with the validation examples and the augmentation of the configuration."""
+        if self.meta_objective == VALIDATION and not jax.tree.leaves(task.validation):
+            task = with_validation(task)
+        if self.augmentation == "none":
+            return task
+        return augmented(task, self.augmentation, self.augmentation_min, self.augmentation_max)
 
     def make_optimizer(
         self, theta: Any, *, fused: bool = True
@@ -269,6 +324,7 @@ class TrainConfig:
         Backpropagation takes the unfused optimizer, whose update can be differentiated cheaply.
         """
         horizon, make, pairs = self.make_schedule(), self.make_optimizer, self.pairs
+        objective = self.meta_objective
         unfused = partial(make, fused=False)
         match self.estimator:
             case "exact":
@@ -277,11 +333,13 @@ class TrainConfig:
                 step = self.optimizer_config.nominal_step
                 return ExactMetaGradient(task.quadratic, step, self.horizon)
             case "full-es":
-                return FullES(task, make, horizon, pairs, self.sigma)
+                return FullES(task, make, horizon, pairs, self.sigma, objective=objective)
             case "truncated-backprop":
-                return TruncatedBackprop(task, unfused, horizon, self.truncation, pairs)
+                return TruncatedBackprop(
+                    task, unfused, horizon, self.truncation, pairs, objective=objective
+                )
             case "full-backprop":
-                return FullBackprop(task, unfused, horizon, pairs)
+                return FullBackprop(task, unfused, horizon, pairs, objective)
         return PES(
             task,
             make,
@@ -291,6 +349,7 @@ class TrainConfig:
             self.sigma,
             persistent=self.estimator != "truncated-es",
             noise="shared" if self.estimator == "nres" else "individual",
+            objective=objective,
         )
 
     def make_meta_optimizer(self) -> optax.GradientTransformationExtraArgs:
@@ -341,12 +400,38 @@ def _decayed(theta: Any) -> Any:
     return mask._replace(network=jax.tree.map(lambda _: True, theta.network))
 
 
+def _check_tasks(config: TrainConfig) -> None:
+    """Raise where a task is unknown or named twice, or where what is done to them is; let `task`
+    name the first of several.
+    """
+    for name in (config.task, *config.tasks):
+        parse_task_name(name)
+    if config.tasks:
+        usual = TrainConfig.__dataclass_fields__["task"].default
+        if config.task not in (usual, config.tasks[0]):
+            raise ValueError(
+                f"task is {config.task!r}, but tasks are given too. Name all of them in tasks."
+            )
+        if twice := [name for name in config.tasks if config.tasks.count(name) > 1]:
+            raise ValueError(f"tasks names {twice[0]!r} twice. Name each task once.")
+        object.__setattr__(config, "task", config.tasks[0])
+    require_member("augmentation", config.augmentation, ("none", *LEVELS))
+    least, most = config.augmentation_min, config.augmentation_max
+    require("augmentation_min", least, 0 < least < math.inf, "positive and finite")
+    require("augmentation_max", most, least <= most < math.inf, f"finite and at least {least}")
+    require_member("meta_objective", config.meta_objective, OBJECTIVES)
+    if config.estimator == EXACT:
+        for name, usual in (("tasks", ()), ("augmentation", "none"), ("meta_objective", "train")):
+            if getattr(config, name) != usual:
+                raise ValueError(f"estimator exact knows no {name}. Leave it out, or take pes.")
+
+
 def _check_linear(config: TrainConfig) -> None:
     """Raise where the linear optimizer or the exact estimator does not fit the other fields."""
     if config.optimizer == LINEAR:
-        if parse_task_name(config.task) is not None:
+        if other := [name for name in config.task_names if parse_task_name(name) is not None]:
             raise ValueError(
-                f"optimizer linear needs a task that is a quadratic; {config.task!r} is none. "
+                f"optimizer linear needs a task that is a quadratic; {other[0]!r} is none. "
                 "Take --task quadratic."
             )
         for name in STAR_FIELDS:

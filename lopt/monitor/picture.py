@@ -61,8 +61,8 @@ def complex_plane(estimates: Mapping[str, EigenEstimate], axes: Any = None) -> A
 
 
 def spectra_over_time(measurements: Sequence[Mapping[str, Any]]) -> Any:
-    """The measurements of a meta-training run, one row of panels for each probed inner step, the
-    earlier ones first.
+    """The measurements of a meta-training run, one row of panels for each probed inner step of
+    each task, the earlier steps first.
 
     Left: the joint eigenvalues in the complex plane, the later the darker, filled where converged
     and else hollow with a bar for the error; starred those that decided a verdict. Right, over the
@@ -75,21 +75,33 @@ def spectra_over_time(measurements: Sequence[Mapping[str, Any]]) -> Any:
         Lines of ``metrics.jsonl``: ``outer_step`` and ``monitor``, what `ProbeReport.to_json` gave.
     """
     plt = pyplot()
-    count = max(len(line["monitor"]["points"]) for line in measurements)
+    found = dict.fromkeys(kind for line in measurements for kind in _points(line))
+    tasks = list(dict.fromkeys(task for task, _ in found))
+    kinds = sorted(found, key=lambda kind: (tasks.index(kind[0]), kind[1]))
+    count = len(kinds)
     outer = [line["outer_step"] for line in measurements]
     figure, rows = plt.subplots(
         count, 2, figsize=(8, 3.4 * count), layout="constrained", squeeze=False
     )
     span = plt.Normalize(outer[0], max(outer[-1], outer[0] + 1))
     shades = plt.cm.ScalarMappable(span, plt.get_cmap("viridis_r"))
-    for index, (plane, radii) in enumerate(rows):
-        held = [line for line in measurements if len(line["monitor"]["points"]) > index]
+    for kind, (plane, radii) in zip(kinds, rows, strict=True):
+        held = [line for line in measurements if kind in _points(line)]
         steps = [line["outer_step"] for line in held]
-        points = [line["monitor"]["points"][index] for line in held]
+        points = [_points(line)[kind] for line in held]
         _draw_plane(plane, points, [shades.to_rgba(step) for step in steps])
         _draw_radii(radii, points, steps)
     figure.colorbar(shades, ax=rows[:, 0].tolist(), label="outer step", location="left", shrink=0.8)
     return figure
+
+
+def _points(line: Mapping[str, Any]) -> dict[tuple[str, int], Mapping[str, Any]]:
+    """The points of a measurement by task, if there are several, and by their order."""
+    found: dict[tuple[str, int], Mapping[str, Any]] = {}
+    for point in line["monitor"]["points"]:
+        task = str(point.get("task") or "")
+        found[task, sum(name == task for name, _ in found)] = point
+    return found
 
 
 def _draw_plane(axes: Any, points: Sequence[Mapping[str, Any]], colours: Sequence[Any]) -> None:
@@ -116,7 +128,9 @@ def _draw_plane(axes: Any, points: Sequence[Mapping[str, Any]], colours: Sequenc
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
     inner = sorted({point["inner_step"] for point in points})
     where = f"step {inner[0]}" if len(inner) == 1 else f"steps {inner[0]} to {inner[-1]}"
-    axes.set_title(f"Eigenvalues at inner {where}", loc="left", fontsize=10)
+    task = points[0].get("task")
+    place = f"{where}, {task}" if task else where
+    axes.set_title(f"Eigenvalues at inner {place}", loc="left", fontsize=10)
 
 
 def _draw_radii(axes: Any, points: Sequence[Mapping[str, Any]], steps: Sequence[int]) -> None:

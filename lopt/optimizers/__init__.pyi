@@ -23,6 +23,11 @@ from .parts.accumulators import Decays as Decays
 from .parts.accumulators import init_accumulators as init_accumulators
 from .parts.accumulators import update_accumulators as update_accumulators
 from .parts.network import Network as Network
+from .scheduled import ScheduledNAdamW as ScheduledNAdamW
+from .scheduled import ScheduledNAdamWSpace as ScheduledNAdamWSpace
+from .scheduled import scheduled_nadamw as scheduled_nadamw
+from .scheduled import scheduled_rate as scheduled_rate
+from .star import scale_by_star as scale_by_star
 from .star import star as star
 from .star_update import BLACKBOX as BLACKBOX
 from .star_update import HYPERPARAM as HYPERPARAM

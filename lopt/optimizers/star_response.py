@@ -11,7 +11,8 @@ where r_d and c_d are the logarithms of the row and column factors of the d-th s
 the contribution of rows and columns alone to unit j of the network's first layer, and each change
 of a mean square is a sum over the tensor. D, S, B and U are computed once. Differentiating the
 program instead would keep some hundred arrays of the tensor's size, and a product would take thirty
-times as long.
+times as long. An update that is normalized is then divided by its own root mean square, see
+`lopt.optimizers.parts.normalization`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -41,10 +42,12 @@ from lopt.optimizers.parts.features import (
     tensor_features,
 )
 from lopt.optimizers.parts.network import Network, first_layer, fold, upper_layers
+from lopt.optimizers.parts.normalization import inverse_rms
 from lopt.optimizers.parts.response import (
     Coefficients,
     FactorCoefficients,
     Moved,
+    Normalization,
     TensorResponse,
 )
 from lopt.optimizers.parts.state import StarState, tensors
@@ -53,6 +56,7 @@ from lopt.optimizers.star_update import (
     MetaParameters,
     StarConfig,
     learned_decays,
+    normalizing_factor,
     update_terms,
 )
 
@@ -84,20 +88,20 @@ class StarResponse:
         return Moved(*(self._tree(part) for part in zip(*moved, strict=True)))
 
     def elementwise(self) -> Moved:
-        """D, the derivative of each entry by its own gradient while every mean is held fixed."""
-        parts = [tensor.outputs() for tensor in self.tensors]
-        return Moved(*(self._tree([o.gradient for o in part]) for part in zip(*parts, strict=True)))
+        """The derivative of each entry by its own gradient while the means of the features are
+        held fixed: D, unless the update is normalized.
+        """
+        parts = [tensor.elementwise() for tensor in self.tensors]
+        return Moved(*(self._tree(part) for part in zip(*parts, strict=True)))
 
-    def by_parameters(self) -> tuple[optax.Params, optax.Params, optax.Params]:
-        """du/dparams as diag(a) + b c^T for each tensor: a, b and c."""
-        each = []
-        for tensor in self.tensors:
-            shape, rows = tensor.parameter.shape, tensor.update.squares
-            acting = rows[-1].reshape(shape) if len(rows) else jnp.zeros(shape)
-            along = 2.0 / max(1, tensor.parameter.size) * tensor.parameter
-            each.append((tensor.update.parameter, acting, along))
-        a, b, c = (self._tree(part) for part in zip(*each, strict=True))
-        return a, b, c
+    def by_parameters(self) -> tuple[optax.Params, list[tuple[optax.Params, optax.Params]]]:
+        """du/dparams as diag(a) + sum b c^T for each tensor: a, and the pairs b and c."""
+        each = [tensor.by_parameter() for tensor in self.tensors]
+        ranks = zip(*(pairs for _, pairs in each), strict=True)
+        return self._tree([own for own, _ in each]), [
+            (self._tree([b for b, _ in pairs]), self._tree([c for _, c in pairs]))
+            for pairs in ranks
+        ]
 
     def _tree(self, leaves: Iterable[Array]) -> optax.Params:
         return jax.tree.unflatten(self.structure, list(leaves))
@@ -193,11 +197,10 @@ def _tensor_response(
 
     def outputs(units: list[Array], a: Accumulators, g: Array) -> Moved:
         heads = upper_layers(theta.network, units, config.heads) if units else []
-        nominal, blackbox = update_terms(theta, config, heads, g, a)
-        nominal, blackbox = (none if part is None else part for part in (nominal, blackbox))
-        return Moved(nominal + blackbox, blackbox)
+        terms = update_terms(theta, config, heads, g, a)
+        return Moved(terms.whole, none if terms.blackbox is None else terms.blackbox)
 
-    pullback = jax.vjp(outputs, layer.units if layer else [], a, g)[1]
+    values, pullback = jax.vjp(outputs, layer.units if layer else [], a, g)
     scaled = [
         (place, decay)
         for kind in (SCALED if factored and config.heads else ())
@@ -218,6 +221,16 @@ def _tensor_response(
         factors=_factors(a, decays, scaled, moving.features, layer) if scaled and layer else None,
         update=output(Moved(ones, none)),
         blackbox=output(Moved(none, ones)) if config.blackbox_term else None,
+        normalization=_normalization(config, values, swept) if config.normalize_update else None,
+    )
+
+
+def _normalization(config: StarConfig, values: Moved, swept: Swept) -> Normalization:
+    inverse = inverse_rms(values.update)
+    return Normalization(
+        factor=normalizing_factor(config, values.update, swept.mean_squares),
+        update=inverse * values.update,
+        blackbox=inverse * values.blackbox,
     )
 
 

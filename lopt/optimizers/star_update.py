@@ -24,14 +24,18 @@ from lopt.optimizers.parts.accumulators import (
     bounded,
     decay,
 )
-from lopt.optimizers.parts.features import RMS_FLOOR, feature_count
+from lopt.optimizers.parts.features import RMS_FLOOR, Features, feature_count
 from lopt.optimizers.parts.network import Network, apply_network, apply_plainly, init_network
+from lopt.optimizers.parts.normalization import inverse_rms
 from lopt.optimizers.parts.state import Moved, StarState, Tensor, init_state, tensors, together
 from lopt.optimizers.parts.sweep import sweep
 
 NominalTerm = Literal["AdamAggMo", "Adam", "AggMo", "SGDM", "SGD"]
 NOMINAL_TERMS: tuple[NominalTerm, ...] = ("AdamAggMo", "Adam", "AggMo", "SGDM", "SGD")
-FLAGS = ("blackbox_term", "nominal_controller", "learned_nominal_scale", "precondition")
+FLAGS = (
+    *("blackbox_term", "nominal_controller", "learned_nominal_scale", "precondition"),
+    "normalize_update",
+)
 DECAYS = ("initial_momentum_decays", "initial_rms_decays", "initial_adafactor_decays")
 MOST_DECAYS, MOST_LAYERS, MOST_UNITS = 64, 64, 2**16
 
@@ -74,6 +78,14 @@ class StarConfig:
     weight_decay
         Decoupled weight decay of the inner parameters, per step: the update gains
         :math:`-\lambda \phi`, which neither term scales. 0 leaves it out.
+    normalize_update
+        Whether the sum of both terms is divided by its root mean square over the tensor, as in
+        Celo2 (arXiv 2602.19142): :math:`\phi \leftarrow \phi - \eta u / \mathrm{rms}(u)` with
+        :math:`u = f_g + f_b`. The learning rate is then :math:`\eta` alone; :math:`\beta_1`,
+        :math:`\beta_3` and `s` set the weight of the terms relative to each other, and have no
+        effect where there is only one. A tensor whose gradient is zero stands still.
+    normalized_step
+        :math:`\eta`, the root mean square of the change of every tensor in every step.
     """
 
     nominal_term: NominalTerm | None = "AdamAggMo"
@@ -91,6 +103,8 @@ class StarConfig:
     hidden_widths: tuple[int, ...] = (4, 4)
     initial_head_scale: float = 1.0
     weight_decay: float = 0.0
+    normalize_update: bool = False
+    normalized_step: float = 1e-3
 
     def __post_init__(self) -> None:
         require(
@@ -106,7 +120,7 @@ class StarConfig:
                 "nominal_term and blackbox_term are both left out, so nothing moves. "
                 "Keep one of them."
             )
-        for name in ("nominal_step", "blackbox_step", "initial_head_scale"):
+        for name in ("nominal_step", "blackbox_step", "initial_head_scale", "normalized_step"):
             require_number(name, getattr(self, name), least=0.0)
         for name in ("nominal_exponent", "blackbox_exponent"):
             require_number(name, getattr(self, name))
@@ -257,6 +271,25 @@ def make_star(
     ValueError
         See `lopt.star`.
     """
+    made = Star(*_transformation(meta_parameters, config, fused=fused))
+    made.meta_parameters, made.config = meta_parameters, config
+    return made
+
+
+def make_blackbox(
+    meta_parameters: MetaParameters, config: StarConfig
+) -> optax.GradientTransformationExtraArgs:
+    """The blackbox term of `make_star`'s updates alone, over the same state."""
+    return _transformation(meta_parameters, config, fused=False, blackbox_alone=True)
+
+
+def _transformation(
+    meta_parameters: MetaParameters,
+    config: StarConfig,
+    *,
+    fused: bool,
+    blackbox_alone: bool = False,
+) -> optax.GradientTransformationExtraArgs:
     if not isinstance(meta_parameters, MetaParameters):
         raise ValueError(
             "meta_parameters must be MetaParameters, as init_meta_parameters makes them, what "
@@ -284,13 +317,14 @@ def make_star(
         del extra_args
         if params is None:
             raise ValueError("star needs the parameters; call update(gradients, state, params).")
-        one = partial(_tensor_update, meta_parameters, config, decays, state.count, fused=fused)
+        one = partial(
+            partial(_tensor_update, fused=fused, blackbox_alone=blackbox_alone),
+            *(meta_parameters, config, decays, state.count),
+        )
         moved = [None if t is None else one(t) for t in tensors(updates, params, state)]
         return together(updates, state, moved)
 
-    made = Star(init, update)
-    made.meta_parameters, made.config = meta_parameters, config
-    return made
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def _tensor_update(
@@ -301,6 +335,7 @@ def _tensor_update(
     tensor: Tensor,
     *,
     fused: bool,
+    blackbox_alone: bool,
 ) -> Moved:
     """The step and the new accumulators of one tensor."""
     g, p = (jnp.asarray(x, jnp.float32) for x in (tensor.gradient, tensor.parameter))
@@ -310,10 +345,12 @@ def _tensor_update(
         heads = apply_network(theta.network, x, squares, factors, count, config.heads)
     elif config.heads:
         heads = apply_plainly(theta.network, x, squares, count, config.heads)
-    terms = [*update_terms(theta, config, heads, bounded(g), a)]
-    if not is_zero(config.weight_decay):
-        terms.append(-config.weight_decay * p)
-    step = reduce(add, [term for term in terms if term is not None])
+    terms = update_terms(theta, config, heads, bounded(g), a)
+    step = terms._replace(nominal=None).whole if blackbox_alone else terms.whole
+    if config.normalize_update:
+        step = normalizing_factor(config, terms.whole, squares) * step
+    if not blackbox_alone and not is_zero(config.weight_decay):
+        step = step - config.weight_decay * p
     return Moved(step.astype(jnp.asarray(tensor.parameter).dtype), a)
 
 
@@ -322,6 +359,21 @@ class UpdateTerms(NamedTuple):
 
     nominal: jax.Array | None
     blackbox: jax.Array | None
+
+    @property
+    def whole(self) -> jax.Array:
+        """The sum of the terms that there are."""
+        return reduce(add, [term for term in self if term is not None])
+
+
+def normalizing_factor(config: StarConfig, whole: jax.Array, squares: Features) -> jax.Array:
+    """What multiplies both terms of a tensor, whose sum is `whole`, where it is normalized.
+
+    It is zero where the gradient is: the blackbox term has a direction even then, and a decaying
+    momentum would go on at full speed.
+    """
+    factor = config.normalized_step * inverse_rms(whole)
+    return jnp.where(squares.gradient[0] == 0.0, 0.0, factor)
 
 
 def update_terms(

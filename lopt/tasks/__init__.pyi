@@ -1,5 +1,6 @@
 """The public names of lopt.tasks."""
 
+from .augmentation import augmented as augmented
 from .data.cache import read_arrays as read_arrays
 from .data.cache import write_arrays as write_arrays
 from .data.canonical import from_cifar10 as from_cifar10
@@ -25,9 +26,11 @@ from .data.text import load_text as load_text
 from .data.tokens import Bytes as Bytes
 from .data.tokens import Pieces as Pieces
 from .data.tokens import token_rows as token_rows
+from .family import TaskFamily as TaskFamily
 from .images import autoencoder_task as autoencoder_task
 from .images import image_task as image_task
 from .language import language_task as language_task
+from .mlp_family import mlp_family as mlp_family
 from .models.layers import haiku_weights as haiku_weights
 from .models.recurrent import RecurrentLM as RecurrentLM
 from .models.resnet import ResNet as ResNet
@@ -49,3 +52,4 @@ from .task import take as take
 from .wrappers import es_gradient as es_gradient
 from .wrappers import reparametrized as reparametrized
 from .wrappers import with_batch_size as with_batch_size
+from .wrappers import with_validation as with_validation

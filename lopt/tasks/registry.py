@@ -2,7 +2,9 @@
 the suites.
 
 An image task is called ``DATASET-NETWORK`` or ``DATASET-SIDExSIDE-NETWORK``: ``cifar10-convnet``,
-``fashion-mnist-14x14-mlp``. A name is resolved without the data being read, or found.
+``fashion-mnist-14x14-mlp``. An MLP may be followed by the widths of its hidden layers,
+``mnist-8x8-mlp-32`` or ``mnist-mlp-64x64``; it then has Haiku's initial weights, as the tasks of
+the suites. A name is resolved without the data being read, or found.
 """
 
 import re
@@ -12,7 +14,7 @@ from difflib import get_close_matches
 import numpy as np
 
 from lopt.tasks.data.datasets import DATASETS, Images, fashion_mnist_8x8, load_dataset
-from lopt.tasks.data.resize import box_average
+from lopt.tasks.data.resize import box_filter
 from lopt.tasks.data.text import TEXTS, load_text
 from lopt.tasks.suites.catalogue import FORMS, SMALL, TaskForm, task_form
 from lopt.tasks.task import Task
@@ -23,10 +25,15 @@ from nqm.untrusted import quoted
 QUADRATIC = "quadratic"
 EMBEDDED = "fashion-mnist-8x8"
 NETWORKS = ("mlp", "convnet")
+# The side of the smallest images in use; a box may cut pixels for it.
+TINY = 8
 SOURCES = tuple(name for name in DATASETS if name != EMBEDDED)
 # Appendix B.2; on the embedded images the MLP is smaller, for a demonstration of minutes.
 HIDDEN, EMBEDDED_HIDDEN, CHANNELS = (128, 128), (32,), (32, 64, 64)
-SIZED = re.compile(r"(?P<dataset>.+?)(?:-(?P<height>\d+)x(?P<width>\d+))?-(?P<network>[a-z]+)")
+SIZED = re.compile(
+    r"(?P<dataset>.+?)(?:-(?P<height>\d{1,4})x(?P<width>\d{1,4}))?-(?P<network>[a-z]+)"
+    r"(?:-(?P<hidden>[1-9]\d{0,4}(?:x[1-9]\d{0,4}){0,15}))?"
+)
 
 
 @dataclass(frozen=True)
@@ -83,23 +90,28 @@ def parse_task_name(name: str) -> ImageTaskName | TaskForm | None:
     if (form := task_form(name)) is not None:
         return form
     parts = SIZED.fullmatch(name)
-    if not parts or parts["dataset"] not in SOURCES or parts["network"] not in NETWORKS:
+    known = parts and parts["dataset"] in SOURCES and parts["network"] in NETWORKS
+    if not parts or not known or (parts["hidden"] and parts["network"] != "mlp"):
         near = get_close_matches(name[:100], task_names(), 1, cutoff=0.0)[0]
         raise ValueError(
             f"no task is called {quoted(name)}; the nearest is {near}, all are {short_list()}, "
-            "and images with a size, as in fashion-mnist-14x14-mlp."
+            "images with a size, as in fashion-mnist-14x14-mlp, and an MLP with the widths of its "
+            "hidden layers, as in mnist-8x8-mlp-32."
         )
     source = parts["dataset"]
     own = DATASETS[source].shape[0]
     side = int(parts["height"] or own)
-    if parts["height"] == parts["width"] and source == "fashion-mnist" and side == 8:
-        return ImageTaskName(EMBEDDED, side, parts["network"])
-    if parts["height"] != parts["width"] or side == 0 or own % side:
-        sizes = [s for s in range(1, own + 1) if own % s == 0 or f"{source}-{s}x{s}" == EMBEDDED]
+    if parts["height"] == parts["width"] and f"{source}-{side}x{side}" == EMBEDDED:
+        source, own = EMBEDDED, side
+    if parts["height"] != parts["width"] or side == 0 or (own % side and side != TINY):
+        sizes = [s for s in range(1, own + 1) if own % s == 0 or s == TINY]
         raise ValueError(
             f"task {quoted(name)} has a size that does not divide {source}'s {own}x{own}; take one "
             f"of {', '.join(f'{s}x{s}' for s in sizes)}."
         )
+    if parts["hidden"]:
+        hidden = tuple(map(int, parts["hidden"].split("x")))
+        return TaskForm(name, source, "mlp", {"hidden": hidden}, side=side)
     return ImageTaskName(source, side, parts["network"])
 
 
@@ -136,7 +148,7 @@ def make_task(name: str) -> Task:
     classes = DATASETS[parts.dataset].classes
     hidden = EMBEDDED_HIDDEN if parts.dataset == EMBEDDED else HIDDEN
     network = MLP(hidden, classes) if parts.network == "mlp" else ConvNet(CHANNELS, classes)
-    data = Images(box_average(np.asarray(images), parts.side), labels)
+    data = Images(box_filter(np.asarray(images), parts.side), labels)
     return image_task(name, data, network, classes)
 
 

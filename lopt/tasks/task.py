@@ -56,6 +56,11 @@ class Task:
     estimate
         ``estimate(params, key, batch)`` gives the loss and what inner optimizers take for its
         gradient, as `lopt.tasks.es_gradient` does. None is the derivative of `loss`.
+    gather
+        ``gather(data, indices)`` makes a batch of drawn indices. None takes the examples at them.
+    validation
+        Examples like those of `data`, from which no inner step learns: a meta-objective may be
+        measured on them (`lopt.tasks.with_validation`). ``()`` for none.
 
     Raises
     ------
@@ -84,6 +89,8 @@ class Task:
     stream: Windows | None = field(default=None, repr=False)
     quadratic: NoisyQuadratic | None = field(default=None, repr=False)
     estimate: Callable[[Params, jax.Array, Batch], tuple[jax.Array, Params]] | None = None
+    gather: Callable[[Any, jax.Array], Batch] | None = None
+    validation: Any = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.batch_size, int | np.integer) or self.batch_size < 1:
@@ -93,7 +100,18 @@ class Task:
             )
         if math.isnan(self.loss_ceiling):
             raise ValueError(f"loss_ceiling of task {quoted(self.name)} must not be nan.")
-        _check_data(self.name, self.data)
+        _check_data(self.name, self.data, "data")
+        _check_data(self.name, self.validation, "validation")
+
+    def draw(self, key: jax.Array) -> Any:
+        """Draw what tells a member of a family from the others; a single task has nothing."""
+        del key
+        return ()
+
+    def member(self, drawn: Any) -> "Task":
+        """Return the task that `draw` has chosen: the task itself, unless it is a family."""
+        del drawn
+        return self
 
     def value_and_grad(
         self, params: Params, key: jax.Array, batch: Batch
@@ -106,18 +124,22 @@ class Task:
     @property
     def examples(self) -> int:
         """The number of examples in `data`; 1 where there is none."""
-        leaves = jax.tree.leaves(self.data)
-        return int(leaves[0].shape[0]) if leaves else 1
+        return _count(self.data)
 
-    def indices(self, key: jax.Array, steps: int) -> jax.Array:
+    def indices(self, key: jax.Array, steps: int, examples: int | None = None) -> jax.Array:
         """Uniform example indices for `steps` batches, with replacement, int32 ``[steps,
-        batch_size]``.
+        batch_size]``; of `examples` examples rather than those of `data` where that is given.
         """
-        return jax.random.randint(key, (steps, self.batch_size), 0, self.examples, jnp.int32)
+        count = self.examples if examples is None else examples
+        return jax.random.randint(key, (steps, self.batch_size), 0, count, jnp.int32)
 
     def sample(self, key: jax.Array, data: Any) -> Batch:
         """One batch of `data`."""
-        return take(data, self.indices(key, 1)[0])
+        return self.batch(data, self.indices(key, 1)[0])
+
+    def batch(self, data: Any, indices: jax.Array) -> Batch:
+        """The batch of the drawn `indices`."""
+        return take(data, indices) if self.gather is None else self.gather(data, indices)
 
 
 def take(data: Any, indices: jax.Array) -> Batch:
@@ -125,11 +147,16 @@ def take(data: Any, indices: jax.Array) -> Batch:
     return jax.tree.map(lambda x: jnp.asarray(x).at[indices].get(mode="promise_in_bounds"), data)
 
 
-def _check_data(name: str, data: Any) -> None:
+def _count(data: Any) -> int:
+    leaves = jax.tree.leaves(data)
+    return int(leaves[0].shape[0]) if leaves else 1
+
+
+def _check_data(name: str, data: Any, which: str) -> None:
     """Raise where the leaves are not arrays over the same examples."""
     first: tuple[str, int] | None = None
     for path, leaf in jax.tree_util.tree_leaves_with_path(data):
-        place = f"data{jax.tree_util.keystr(path)} of task {quoted(name)}"
+        place = f"{which}{jax.tree_util.keystr(path)} of task {quoted(name)}"
         dtype, shape = getattr(leaf, "dtype", None), getattr(leaf, "shape", None)
         if dtype is None or shape is None or getattr(dtype, "kind", "") in NO_NUMBERS:
             kind = type(leaf).__name__ if dtype is None else f"an array of {dtype}"

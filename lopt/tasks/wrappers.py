@@ -1,4 +1,4 @@
-"""Tasks made of tasks: another gradient, other coordinates, another batch size."""
+"""Tasks made of tasks: another gradient, other coordinates, another batch size, other data."""
 
 import math
 from dataclasses import replace
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lopt.checks import require
+from lopt.tasks.family import memberwise
 from lopt.tasks.task import Batch, Params, Task
 
 # Keeps the perturbations apart from what the loss draws from the same key.
@@ -48,7 +49,10 @@ def es_gradient(task: Task, pairs: int, sigma: float = 0.01) -> Task:
     """
     require("pairs", pairs, pairs >= 1, "at least 1")
     require("sigma", sigma, 0 < sigma < math.inf, "positive and finite")
+    return memberwise(task, lambda member: _with_es(member, pairs, sigma))
 
+
+def _with_es(task: Task, pairs: int, sigma: float) -> Task:
     def estimate(params: Params, key: jax.Array, batch: Batch) -> tuple[jax.Array, Params]:
         def add(total: Params, drawn: jax.Array) -> tuple[Params, None]:
             noise = _normal_like(params, drawn, sigma)
@@ -110,6 +114,10 @@ def reparametrized(task: Task, scale: Any) -> Task:
             good = bool(np.all((values > 0) & np.isfinite(values)))
             shown = values.item() if values.ndim == 0 else float(values.min())
             require("scale", shown, good, "positive and finite everywhere")
+    return memberwise(task, lambda member: _scaled(member, scale))
+
+
+def _scaled(task: Task, scale: Any) -> Task:
     structure: Any = jax.tree.structure
     whole = structure(scale) == structure(0)
 
@@ -158,4 +166,42 @@ def with_batch_size(task: Task, examples: int) -> Task:
     >>> with_batch_size(task, 5).sample(jax.random.key(0), task.data).shape
     (5,)
     """
-    return replace(task, batch_size=examples)
+    return memberwise(task, lambda member: replace(member, batch_size=examples))
+
+
+def with_validation(task: Task, share: float = 0.1) -> Task:
+    """Return the task with the last `share` of its examples set apart for validation.
+
+    Inner steps draw from the others, so that a meta-objective on validation examples is measured
+    on what no inner step has seen.
+
+    Parameters
+    ----------
+    task
+        A task with data.
+    share
+        In (0, 1); at least one example is set apart and one is left.
+
+    Raises
+    ------
+    ValueError
+        If the share is outside (0, 1), or the task has fewer than two examples.
+
+    Examples
+    --------
+    >>> task = Task("sum", lambda key: jnp.zeros(()), lambda phi, key, batch: jnp.sum(batch),
+    ...             data=jnp.arange(10.0))
+    >>> apart = with_validation(task, 0.2)
+    >>> apart.data.tolist(), apart.validation.tolist()
+    ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [8.0, 9.0])
+    """
+    require("share", share, 0 < share < 1, "in (0, 1)")
+    if not jax.tree.leaves(task.data) or task.examples < 2:
+        raise ValueError(
+            f"task {task.name!r} has {task.examples if jax.tree.leaves(task.data) else 'no'} "
+            "examples to set apart; validation needs at least 2. Take the objective fresh-batch."
+        )
+    kept = min(max(1, round(task.examples * (1 - share))), task.examples - 1)
+    first = jax.tree.map(lambda x: x[:kept], task.data)
+    last = jax.tree.map(lambda x: x[kept:], task.data)
+    return replace(task, data=first, validation=last)

@@ -1,5 +1,7 @@
 """Each proved formula on stability against the nqm function that implements it."""
 
+import math
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -279,3 +281,34 @@ def test_beyond_one_matrix(case: Case) -> None:
     growth = nqm.transient_growth(np.array([[0.5, -1000.0], [0.0, 0.5]]))
     corner = formula("transient", "corner")(c=1000.0, lamda=0.5, t=growth.peak_step)
     assert_allclose(growth.peak, corner, rtol=1e-3)
+
+
+@ties(
+    "nqm.normalized_limit",
+    *("normalized-limit", "normalized-dimension-one", "normalized-schedule"),
+)
+@pytest.mark.parametrize("eta", [1e-4, 0.3])
+def test_normalized_steps(case: Case, eta: float) -> None:
+    found = nqm.normalized_limit(case.model, eta)
+    h, vectors = np.linalg.eigh(case.H)
+    place = {"alpha": found.step, "h_i": h, "s_i": np.diag(vectors.T @ case.S @ vectors)}
+    power = formula("normalized-limit", "power")(**place)
+    assert_allclose(found.step**2 * power.sum(), eta**2 * H_AXIS, rtol=1e-8)
+    variance = formula("normalized-limit", "variance")(**place)
+    assert_allclose(found.excess, (h * variance).sum() / 2, rtol=1e-8)
+    still = nqm.normalized_limit(nqm.NoisyQuadratic(case.H), eta).excess
+    edge = formula("normalized-limit", "edge_loss")(n=H_AXIS, eta=eta, h=case.h)
+    assert_allclose(still, edge, rtol=1e-8)
+    ends = {"h": case.h, "c": smallest(case.H)}
+    level = formula("normalized-schedule", "level")(n=H_AXIS, eta=eta, **ends)
+    assert still <= level * (1 + 1e-8)
+    # In one dimension the modulus of the gradient varies most: 4/3 without noise, sqrt(pi/2) in it.
+    one, place = nqm.NoisyQuadratic([[case.h]]), {"eta": eta, "h": case.h}
+    cycle = formula("normalized-dimension-one", "cycle_loss")(**place)
+    assert_allclose(cycle, 4 / 3 * nqm.normalized_limit(one, eta).excess, rtol=1e-8)
+    drift = formula("normalized-dimension-one", "drift")(x=1.0, sigma=np.sqrt(0.5))
+    assert_allclose(drift, math.erf(1.0), rtol=RTOL)
+    noisy = one.with_noise([[100.0]])
+    excess = formula("normalized-dimension-one", "excess")(sigma=10.0, **place)
+    limit = nqm.normalized_limit(noisy, eta).excess
+    assert_allclose(excess / limit, np.sqrt(np.pi / 2), rtol=eta)

@@ -46,6 +46,7 @@ SHARPER = [
     "congruence", "vertices-2", "vertices-3", "d-scaling", "modal-loss", "stationary-loss",
     "doubling", "expected-gradient", "gradient-variance", "momentum", "heavy-ball", "aggmo",
     "nesterov", "adam-frozen", "heavy-ball-complex", "mean-square", "delay", "averaging",
+    "normalized-limit", "normalized-dimension-one", "normalized-schedule",
 ]  # fmt: skip
 
 

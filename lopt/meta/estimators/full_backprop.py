@@ -46,6 +46,7 @@ class FullBackprop:
     make_optimizer: MakeOptimizer
     horizon: int | Schedule
     particles: int
+    objective: str = "train"
 
     def __post_init__(self) -> None:
         require_at_least_one(particles=self.particles)
@@ -53,7 +54,8 @@ class FullBackprop:
 
     @cached_property
     def _inner(self) -> InnerLoop:
-        return InnerLoop(self.task, self.make_optimizer, as_schedule(self.horizon))
+        schedule = as_schedule(self.horizon)
+        return InnerLoop(self.task, self.make_optimizer, schedule, self.objective)
 
     @property
     def inner_steps(self) -> int:

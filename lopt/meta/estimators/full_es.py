@@ -29,7 +29,7 @@ class FullES:
 
     Parameters
     ----------
-    task, make_optimizer, horizon, pairs, sigma, antithetic, baseline
+    task, make_optimizer, horizon, pairs, sigma, antithetic, baseline, objective
         As for `PES`.
 
     Examples
@@ -53,6 +53,7 @@ class FullES:
     _: KW_ONLY
     antithetic: bool = True
     baseline: bool = True
+    objective: str = "train"
 
     def __post_init__(self) -> None:
         require_at_least_one(pairs=self.pairs)
@@ -61,7 +62,8 @@ class FullES:
 
     @cached_property
     def _inner(self) -> InnerLoop:
-        return InnerLoop(self.task, self.make_optimizer, as_schedule(self.horizon))
+        schedule = as_schedule(self.horizon)
+        return InnerLoop(self.task, self.make_optimizer, schedule, self.objective)
 
     @property
     def inner_steps(self) -> int:

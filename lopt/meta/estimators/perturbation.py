@@ -29,7 +29,7 @@ from lopt.meta.estimators.unroll import Episode, InnerLoop, Keys, Trace
 # batches and lengths are common to both.
 OWN: Any = 0
 COMMON: Any = None
-RUNS = Episode(params=OWN, state=OWN, inner_step=COMMON, length=COMMON, nonfinite_step=OWN)
+RUNS = Episode(OWN, OWN, inner_step=COMMON, length=COMMON, nonfinite_step=OWN, member=COMMON)
 # Behind the axis of the steps.
 BEHIND: Any = 1
 TRACES = Trace(losses=BEHIND, current=COMMON, nonfinite_step=BEHIND)

@@ -71,6 +71,10 @@ class PES:
         Pair ``i`` of ``n`` begins as if ``floor(i length / n)`` steps of its episode had passed,
         rounded down to whole truncations where the truncation divides a constant length.
         False begins them all at step 0.
+    objective
+        What the loss of a step is measured on, before the step: "train", the batch that it learns
+        from; "fresh-batch", another batch of the same data; "validation", a batch of the task's
+        validation examples, for which `data` must be the pair of both.
 
     Examples
     --------
@@ -100,6 +104,7 @@ class PES:
     antithetic: bool = True
     baseline: bool = True
     staggered: bool = True
+    objective: str = "train"
 
     def __post_init__(self) -> None:
         require_at_least_one(truncation=self.truncation, pairs=self.pairs)
@@ -112,7 +117,8 @@ class PES:
 
     @cached_property
     def _inner(self) -> InnerLoop:
-        return InnerLoop(self.task, self.make_optimizer, as_schedule(self.horizon))
+        schedule = as_schedule(self.horizon)
+        return InnerLoop(self.task, self.make_optimizer, schedule, self.objective)
 
     @cached_property
     def _perturbations(self) -> Perturbations:

@@ -43,7 +43,7 @@ class TruncatedBackprop:
 
     Parameters
     ----------
-    task, horizon, truncation, staggered
+    task, horizon, truncation, staggered, objective
         As for `PES`.
     make_optimizer
         Builds the inner optimizer from theta; for STAR, the unfused one.
@@ -70,6 +70,7 @@ class TruncatedBackprop:
     particles: int
     _: KW_ONLY
     staggered: bool = True
+    objective: str = "train"
 
     def __post_init__(self) -> None:
         require_at_least_one(truncation=self.truncation, particles=self.particles)
@@ -77,7 +78,8 @@ class TruncatedBackprop:
 
     @cached_property
     def _inner(self) -> InnerLoop:
-        return InnerLoop(self.task, self.make_optimizer, as_schedule(self.horizon))
+        schedule = as_schedule(self.horizon)
+        return InnerLoop(self.task, self.make_optimizer, schedule, self.objective)
 
     @property
     def inner_steps(self) -> int:

@@ -7,9 +7,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from lopt.checks import require_member
 from lopt.meta.estimators.interface import Estimate, MakeOptimizer, MetaParameters
 from lopt.meta.estimators.schedule import Constant, Schedule
-from lopt.tasks.task import Task, take
+from lopt.tasks.task import Task
+
+VALIDATION = "validation"
+# The batch that a step learns from, another batch of the same data, or one of other data.
+OBJECTIVES = ("train", "fresh-batch", VALIDATION)
+# Keeps what is drawn beside the parameters and batches apart from them.
+MEMBER = 0xFA
 
 
 class Episode(NamedTuple):
@@ -24,6 +31,8 @@ class Episode(NamedTuple):
     """Inner steps until it is over, int32."""
     nonfinite_step: jax.Array
     """The first inner step of the episode whose loss was not finite, int32; -1 so far none."""
+    member: Any = ()
+    """Which member of a family of tasks the episode trains; nothing for a single task."""
 
 
 class Trace(NamedTuple):
@@ -47,17 +56,37 @@ class Keys(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class InnerLoop:
-    """Inner training of one task with the optimizer that theta makes."""
+    """Inner training of one task, or of members of a family, with the optimizer that theta makes.
+
+    Parameters
+    ----------
+    task, make_optimizer
+        As for `PES`.
+    schedule
+        The lengths of episodes.
+    objective
+        One of `OBJECTIVES`: what the loss of a step is measured on.
+    """
 
     task: Task
     make_optimizer: MakeOptimizer
     schedule: Schedule
+    objective: str = "train"
+
+    def __post_init__(self) -> None:
+        require_member("objective", self.objective, OBJECTIVES)
+        if self.objective == VALIDATION and not jax.tree.leaves(self.task.validation):
+            raise ValueError(
+                f"objective validation needs validation examples, and task {self.task.name!r} has "
+                "none. Make them with lopt.tasks.with_validation."
+            )
 
     def begin(self, theta: MetaParameters, key: jax.Array, length: jax.Array) -> Episode:
         """A fresh episode of the given length."""
-        params = self.task.init(key)
+        drawn = self.task.draw(jax.random.fold_in(key, MEMBER))
+        params = self.task.member(drawn).init(key)
         state = self.make_optimizer(theta).init(params)
-        return Episode(params, state, jnp.int32(0), length, jnp.int32(-1))
+        return Episode(params, state, jnp.int32(0), length, jnp.int32(-1), drawn)
 
     def aligned(self, truncation: int) -> bool:
         """Whether every episode ends where a truncation does, given that the first one does: then
@@ -100,11 +129,14 @@ class InnerLoop:
     ) -> tuple[Trace, Episode]:
         """Take `steps` steps under `theta`; under `later`, if given, from a fresh episode on.
 
-        With `rematerialize` a derivative keeps the episode before each step and nothing inside it.
+        `data` is the task's, and for the objective "validation" a pair of it and of the validation
+        examples. With `rematerialize` a derivative keeps the episode before each step and nothing
+        inside it.
         """
-        after = theta if later is None else later
-        fresh = self.begin(after, keys.fresh, episode.length)
+        data, others = data if self.objective == VALIDATION else (data, data)
+        fresh = self.begin(theta if later is None else later, keys.fresh, episode.length)
         indices = self.task.indices(keys.batch, steps)
+        apart = self._apart(keys.batch, others, steps)
         only_at_start = self.aligned(steps)
 
         def restart(episode: Episode, restarted: jax.Array, index: jax.Array | int) -> Any:
@@ -115,12 +147,16 @@ class InnerLoop:
             return now, restarted, theta if later is None else _where(restarted, later, theta)
 
         def step(carry: Any, inputs: Any) -> Any:
-            (episode, restarted), (index, step_indices) = carry, inputs
+            (episode, restarted), (index, step_indices, other_indices) = carry, inputs
             now, used = episode, first_used
             if not only_at_start:
                 now, restarted, used = restart(episode, restarted, index)
-            loss_key, batch = jax.random.fold_in(keys.loss, index), take(data, step_indices)
-            loss, gradient = self.task.value_and_grad(now.params, loss_key, batch)
+            task, loss_key = self.task.member(now.member), jax.random.fold_in(keys.loss, index)
+            batch = task.batch(data, step_indices)
+            loss, gradient = task.value_and_grad(now.params, loss_key, batch)
+            if other_indices is not None:
+                batch, loss_key = task.batch(others, other_indices), jax.random.fold_in(loss_key, 1)
+                loss = task.loss(now.params, loss_key, batch)
             updates, state = self.make_optimizer(used).update(gradient, now.state, now.params)
             finite = jnp.isfinite(loss)
             first = jnp.where(
@@ -128,15 +164,25 @@ class InnerLoop:
             )
             trace = Trace(loss, ~restarted, jnp.where(finite, -1, first))
             params = optax.apply_updates(now.params, updates)
-            return (Episode(params, state, now.inner_step + 1, now.length, first), restarted), trace
+            after = Episode(params, state, now.inner_step + 1, now.length, first, now.member)
+            return (after, restarted), trace
 
         restarted, first_used = jnp.bool_(False), theta
         if only_at_start:
             episode, restarted, first_used = restart(episode, restarted, 0)
         body = jax.checkpoint(step, prevent_cse=False) if rematerialize else step
         carry = (episode, restarted)
-        (episode, _), trace = jax.lax.scan(body, carry, (jnp.arange(steps), indices))
+        (episode, _), trace = jax.lax.scan(body, carry, (jnp.arange(steps), indices, apart))
         return trace, episode
+
+    def _apart(self, key: jax.Array, data: Any, steps: int) -> jax.Array | None:
+        """The indices of the batches that losses are measured on where no step learns from them."""
+        if self.objective == "train":
+            return None
+        leaves = jax.tree.leaves(data)
+        return self.task.indices(
+            jax.random.fold_in(key, MEMBER), steps, leaves[0].shape[0] if leaves else 1
+        )
 
     def clipped(self, losses: jax.Array) -> jax.Array:
         """The losses, at most the task's ceiling, which also stands for NaN."""

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from lopt.meta.config import TrainConfig
 from lopt.meta.evaluation.curves import Summary, held_out_keys, summarize, training_curves
 from lopt.meta.evaluation.tuning import Baseline, Constants, baselines, tune
 from lopt.meta.run.directory import RunDirectory
@@ -100,9 +101,21 @@ def _recorded_horizon(saved: Saved) -> int:
     return HORIZON
 
 
-def _of_run(run: RunDirectory, task: str | None, horizon: int | None) -> Subject:
+def trained(what: str) -> tuple[str, Saved, tuple[str, ...]]:
+    """The name, the meta-parameters and what there is to say of a run, a file or a shipped name."""
+    path = Path(what)
+    if path.suffix == ".npz" or what in shipped():
+        return path.stem, load(what), ()
+    run = RunDirectory(path)
     config = run.read_config()
-    name = config.optimizer.upper() if config.optimizer == "star" else config.optimizer
+    theta, told = _newest(run, config)
+    return path.absolute().name, Saved(theta, config.optimizer_config, {}), told
+
+
+def _newest(run: RunDirectory, config: TrainConfig) -> tuple[Any, tuple[str, ...]]:
+    """The meta-parameters of the newest checkpoint, and what there is to say where the run is not
+    complete.
+    """
     newest = run.read_trained(config)
     told: tuple[str, ...] = ()
     if newest.outer_step < config.outer_steps:
@@ -111,11 +124,18 @@ def _of_run(run: RunDirectory, task: str | None, horizon: int | None) -> Subject
             f"{run.path} is not complete: its checkpoint after outer step {newest.outer_step} of "
             f"{config.outer_steps} is evaluated.",
         )
+    return newest.state, told
+
+
+def _of_run(run: RunDirectory, task: str | None, horizon: int | None) -> Subject:
+    config = run.read_config()
+    name = config.optimizer.upper() if config.optimizer == "star" else config.optimizer
+    theta, told = _newest(run, config)
     thetas = {
-        f"{name}, meta-trained": newest.state,
+        f"{name}, meta-trained": theta,
         f"{name}, untrained": run.read_initial(config).meta_parameters,
     }
-    made = make_task(task) if task else config.make_task()
+    made = make_task(task or config.task)
     return Subject(thetas, config.optimizer_config, made, horizon or config.horizon, told)
 
 

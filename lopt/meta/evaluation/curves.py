@@ -1,5 +1,6 @@
 """Inner training curves of any optax optimizer over held-out seeds, and their summary."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -42,15 +43,87 @@ def training_curves(
     A seed fixes the initial parameters and every batch, so that optimizers are compared on the
     same draws. On a CPU as many of the runs advance at once as its cache holds.
     """
-    chunks = -(-steps // CHUNK)
-    length = -(-steps // chunks)
+    count, seeds = jax.tree.leaves(thetas)[0].shape[0], keys.shape[0]
+    theta_of, seed_of = (i.ravel() for i in np.indices((count, seeds)))
+    runs = Runs(task, make_optimizer)
+    found = runs.curves(
+        thetas, keys, theta_of, seed_of, steps, lambda taken: advance(taken // seeds)
+    )
+    return found.reshape(count, seeds, steps)
 
-    def init(theta: Any, key: jax.Array) -> tuple[Any, Any]:
-        params = task.init(key)
-        return params, make_optimizer(theta).init(params)
 
-    def run(theta: Any, carry: Any, keys: jax.Array, data: Any) -> tuple[Any, jax.Array]:
-        optimizer = make_optimizer(theta)
+class Runs:
+    """Inner training of several runs at once, each with an optimizer and a seed of its own.
+
+    The program is compiled once for as many runs as are asked for together. The data are an
+    argument of it.
+
+    Parameters
+    ----------
+    task
+        The inner problem.
+    make_optimizer
+        From a slice of `thetas` to an optax transformation.
+    chunk
+        Inner steps between two reports of progress.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        make_optimizer: Callable[[Any], optax.GradientTransformation],
+        chunk: int | None = None,
+    ) -> None:
+        self.task, self.make_optimizer, self.chunk = task, make_optimizer, chunk or CHUNK
+        self._begin = jax.jit(self._all_begin)
+        self._advance = jax.jit(
+            self._all_advance, donate_argnums=2, compiler_options=compiler_options()
+        )
+
+    def bytes_each(self, thetas: Any) -> int:
+        """The size of the parameters and of the optimizer's state of one run."""
+        made = jax.eval_shape(self._init, jax.tree.map(lambda x: x[0], thetas), random_key(0))
+        return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(made))
+
+    def curves(
+        self,
+        thetas: Any,
+        keys: jax.Array,
+        theta_of: Any,
+        seed_of: Any,
+        steps: int,
+        advance: Callable[[int], None] = lambda steps: None,
+    ) -> NDArray[np.float32]:
+        """Training losses ``[runs, steps]`` of the pairs of a slice of `thetas` and one of `keys`
+        whose indices are given; `advance` is told the steps that each chunk has taken together.
+        """
+        chunks = -(-steps // self.chunk)
+        length = -(-steps // chunks)
+        theta_of, seed_of = (jnp.asarray(of, jnp.int32) for of in (theta_of, seed_of))
+        init_keys, step_keys = _keys(keys, chunks * length)
+        carry, parts = self._begin(thetas, init_keys, theta_of, seed_of), []
+        for chunk in range(chunks):
+            drawn = step_keys[:, chunk * length : (chunk + 1) * length]
+            of = (theta_of, seed_of)
+            carry, losses = self._advance(thetas, of, carry, drawn, self.task.data)
+            parts.append(np.asarray(losses))
+            advance(length * losses.shape[0])
+            if np.isnan(parts[-1][..., -1]).all():  # of which nothing else can come
+                rest = (losses.shape[0], (chunks - 1 - chunk) * length)
+                parts.append(np.full(rest, np.nan, np.float32))
+                break
+        return np.concatenate(parts, axis=-1)[..., :steps]
+
+    def _init(self, theta: Any, key: jax.Array) -> tuple[Any, Any]:
+        params = self.task.init(key)
+        return params, self.make_optimizer(theta).init(params)
+
+    def _all_begin(self, thetas: Any, keys: jax.Array, theta_of: Any, seed_of: Any) -> Any:
+        own = jax.tree.map(lambda x: x[theta_of], thetas)
+        return jax.vmap(self._init)(own, keys[seed_of])
+
+    def _run(self, theta: Any, carry: Any, keys: jax.Array, data: Any) -> tuple[Any, jax.Array]:
+        optimizer, task = self.make_optimizer(theta), self.task
 
         def step(carry: Any, key: jax.Array) -> tuple[Any, jax.Array]:
             params, state = carry
@@ -62,37 +135,18 @@ def training_curves(
 
         return jax.lax.scan(step, carry, keys)
 
-    init_keys, step_keys = _keys(keys, chunks * length)
-    over_init = jax.jit(jax.vmap(jax.vmap(init, (None, 0)), (0, None)))
-
-    def all_runs(thetas: Any, carry: Any, keys: jax.Array, data: Any) -> tuple[Any, jax.Array]:
-        count, seeds = jax.tree.leaves(thetas)[0].shape[0], keys.shape[0]
-        flat = jax.tree.map(lambda x: x.reshape((count * seeds, *x.shape[2:])), carry)
-        theta_of, seed_of = (i.ravel() for i in jnp.indices((count, seeds)))
-
+    def _all_advance(
+        self, thetas: Any, of: Any, carry: Any, keys: jax.Array, data: Any
+    ) -> tuple[Any, jax.Array]:
         def one(of: Any) -> tuple[Any, jax.Array]:
-            theta, seed, carry = of
-            return run(jax.tree.map(lambda x: x[theta], thetas), carry, keys[seed], data)
+            (theta, seed), carry = of
+            own = jax.tree.map(lambda x: x[theta], thetas)
+            return self._run(own, carry, keys[seed], data)
 
-        batch = pairs_at_once(flat)
-        each = (theta_of, seed_of, flat)
-        found = jax.vmap(one)(each) if batch == count * seeds else jax.lax.map(
-            one, each, batch_size=batch if batch > 1 else None
-        )  # fmt: skip
-        return jax.tree.map(lambda x: x.reshape((count, seeds, *x.shape[1:])), found)
-
-    over_all = jax.jit(all_runs, donate_argnums=1, compiler_options=compiler_options())
-    carry, parts = over_init(thetas, init_keys), []
-    for chunk in range(chunks):
-        drawn = step_keys[:, chunk * length : (chunk + 1) * length]
-        carry, losses = over_all(thetas, carry, drawn, task.data)
-        parts.append(np.asarray(losses))
-        advance(length * losses.shape[0])
-        if np.isnan(parts[-1][..., -1]).all():  # of which nothing else can come
-            rest = (*losses.shape[:-1], (chunks - 1 - chunk) * length)
-            parts.append(np.full(rest, np.nan, np.float32))
-            break
-    return np.concatenate(parts, axis=-1)[..., :steps]
+        batch, each = pairs_at_once(carry), (of, carry)
+        if batch == of[0].shape[0]:
+            return jax.vmap(one)(each)
+        return jax.lax.map(one, each, batch_size=batch if batch > 1 else None)
 
 
 def _keys(keys: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:
@@ -110,7 +164,7 @@ def meta_loss(
     return clipped(curves[:, :horizon], ceiling).astype(np.float64).mean(axis=1)
 
 
-def clipped(curves: NDArray[np.float32], ceiling: float) -> NDArray[np.float32]:
+def clipped(curves: NDArray[Any], ceiling: float) -> NDArray[Any]:
     """Losses at most `ceiling`, which also stands for NaN."""
     return np.minimum(np.nan_to_num(curves, nan=ceiling), ceiling)
 

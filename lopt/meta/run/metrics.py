@@ -20,7 +20,7 @@ from nqm.untrusted import (
 LARGEST_FILE, LONGEST_LINE = 2**29, 2**22
 # No eigenvalue of float32 dynamics is larger than this, and no picture has an axis for it.
 LARGEST_DRAWN = 1e100
-WORDS = ("verdict", "direction", "warning")
+WORDS = ("verdict", "direction", "warning", "task")
 NUMBERS = (
     *("meta_loss", "diverged", "gradient_norm", "inner_steps_per_second", "skipped"),
     *("loss", "sharpness", "preconditioned_sharpness", "radius", "oscillatory_radius"),

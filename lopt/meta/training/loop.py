@@ -1,7 +1,7 @@
 """The meta-training loop of a run directory: outer steps, metrics, measurements, checkpoints."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any, NamedTuple, Protocol
@@ -36,6 +36,12 @@ class Progress(NamedTuple):
     inner_steps_per_second: float
     skipped: int
     """Outer steps so far whose meta-gradient was not finite."""
+    tasks: dict[str, dict[str, float]] | None = None
+    """Of several tasks the meta-loss and the share of diverged losses of each, by name."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What a line of the metrics holds."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 class Measurement(Protocol):
@@ -69,7 +75,7 @@ def train(
     config: TrainConfig,
     run: RunDirectory,
     *,
-    task: Task | None = None,
+    task: Task | Sequence[Task] | None = None,
     resume: bool = False,
     monitor: Monitor | None = None,
     observer: Observer | None = None,
@@ -77,7 +83,7 @@ def train(
 ) -> int:
     """Meta-train in a run directory; return the number of outer steps done.
 
-    `task` is the configuration's own unless given.
+    `task`, one or several, is the configuration's own unless given.
     Fewer than ``config.outer_steps`` means that `stop` asked for an end; a checkpoint was then
     written, and resuming goes on from there.
 
@@ -198,7 +204,7 @@ class Loop:
         self.trainer, self.config, self.run, self.writer = trainer, trainer.config, run, writer
         self.state, self.done = state, done
         self.monitor, self.observer, self.stop = monitor, observer, stop
-        self.measure_every = measurement_interval(self.config, trainer.task)
+        self.measure_every = measurement_interval(self.config, trainer.tasks)
         self.stopping = False
         self.checkpoint_owed = False
         self.streak = Streak(state.meta_optimizer)
@@ -227,12 +233,17 @@ class Loop:
         start = time.perf_counter()
         self.state, seen = self.trainer.step(self.state, self.done)
         nonfinite_step = seen.pop("nonfinite_step")
-        values = {n: np.asarray(v).item() for n, v in seen.items() if n in Progress._fields}
-        inner_steps = self.trainer.estimator.inner_steps
+        values = jax.tree.map(
+            lambda value: np.asarray(value).item(),
+            {name: seen[name] for name in Progress._fields if name in seen},
+        )
+        if "tasks" in values:  # in their order, which a tree does not keep
+            values["tasks"] = {name: values["tasks"][name] for name in self.trainer.names}
+        inner_steps = self.trainer.inner_steps
         rate = inner_steps / (time.perf_counter() - start)
         self.done += 1
         progress = Progress(outer_step=self.done, inner_steps_per_second=rate, **values)
-        self.writer.line(progress._asdict())
+        self.writer.line(progress.to_json())
         if self.observer:
             self.observer.step(progress)
         # Spread over the devices: not worth fetching where every particle was well.

@@ -35,14 +35,21 @@ class Streak:
         self.length = int(optax.tree_utils.tree_get(meta_optimizer_state, "notfinite_count"))
         self.skipped = int(optax.tree_utils.tree_get(meta_optimizer_state, "total_notfinite"))
         self._first: np.ndarray | None = None
+        self._task = ""
 
     def add(self, skipped: int, nonfinite_step: Any = None) -> None:
         """Record an outer step: the count of skipped ones so far, and, where the estimator tells,
         int32 ``[pairs, 2]``: the inner step of its episode at which each particle's loss first was
-        not finite, -1 for none.
+        not finite, -1 for none. Of several tasks the latter is a dictionary by name.
         """
         self.length = self.length + 1 if skipped > self.skipped else 0
         self.skipped = skipped
+        self._task = ""
+        if isinstance(nonfinite_step, dict):
+            named = nonfinite_step.items()
+            found = [name for name, first in named if np.any(np.asarray(first) >= 0)]
+            self._task = (found or [*nonfinite_step])[0]
+            nonfinite_step = nonfinite_step[self._task]
         self._first = None if nonfinite_step is None else np.asarray(nonfinite_step)
 
     @property
@@ -58,7 +65,8 @@ class Streak:
         if not len(found):
             return "every loss is finite, so the overflow is in the estimate itself"
         pair, sign = min(found.tolist(), key=lambda at: self._first[tuple(at)])  # type: ignore[index]
+        of_task = f" of {self._task}" if self._task else ""
         return (
-            f"pair {pair} (sign {'+-'[sign]}) at inner step {self._first[pair, sign]} of its "
-            f"episode; {len(found)} of {self._first.size} particles"
+            f"pair {pair}{of_task} (sign {'+-'[sign]}) at inner step {self._first[pair, sign]} of "
+            f"its episode; {len(found)} of {self._first.size} particles"
         )

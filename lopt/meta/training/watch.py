@@ -1,7 +1,7 @@
 """What a meta-training run watches: the eigenvalues of its own particles' training dynamics."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from lopt.monitor import (
 )
 from lopt.optimizers.compiling import quick_options
 from lopt.optimizers.linear import LinearConfig
-from lopt.tasks.task import Batch, Params, Task, take
+from lopt.tasks.task import Batch, Params, Task
 
 # Set apart from what training and evaluation draw.
 PROBE_KEY = 0xE16E
@@ -62,7 +62,7 @@ def probe(config: TrainConfig, task: Task, examples: int = EXAMPLES) -> Probe | 
         loss=loss,
         params=params,
         batches=(
-            jax.vmap(lambda i: take(task.data, i))(task.indices(batch_key, horizon)),
+            jax.vmap(lambda i: task.batch(task.data, i))(task.indices(batch_key, horizon)),
             jax.random.split(loss_key, horizon),
         ),
         batch=batch,
@@ -97,7 +97,7 @@ def held(task: Task, examples: int = EXAMPLES) -> Held:
         return task.loss(params, key, batch)
 
     fixed = jax.random.randint(examples_key, (examples,), 0, task.examples)
-    return Held(loss, task.init(init_key), (take(task.data, fixed), loss_key))
+    return Held(loss, task.init(init_key), (task.batch(task.data, fixed), loss_key))
 
 
 def targets(config: TrainConfig) -> tuple[int, ...]:
@@ -105,7 +105,7 @@ def targets(config: TrainConfig) -> tuple[int, ...]:
     return tuple(sorted({max(1, config.horizon // 10), config.horizon}))
 
 
-def measurement_interval(config: TrainConfig, task: Task) -> int:
+def measurement_interval(config: TrainConfig, task: Task | Sequence[Task]) -> int:
     """Outer steps between two measurements: what the configuration says, or as many as let them
     take `SHARE` of the time, counted in inner steps and so the same on every machine.
 
@@ -117,10 +117,12 @@ def measurement_interval(config: TrainConfig, task: Task) -> int:
     """
     if config.monitor_every is not None:
         return config.monitor_every
-    batches = max(1.0, EXAMPLES / task.batch_size) if jax.tree.leaves(task.data) else 1.0
-    spent = len(targets(config)) * SETTINGS.products * PRODUCT * batches
-    each = max(1, config.make_estimator(task).inner_steps)
-    return math.ceil(spent / (SHARE * each))
+    spent, steps = 0.0, 0
+    for one in (task,) if isinstance(task, Task) else task:
+        batches = max(1.0, EXAMPLES / one.batch_size) if jax.tree.leaves(one.data) else 1.0
+        spent += len(targets(config)) * SETTINGS.products * PRODUCT * batches
+        steps += config.make_estimator(one).inner_steps
+    return math.ceil(spent / (SHARE * max(1, steps)))
 
 
 class Particle(NamedTuple):

@@ -1,11 +1,8 @@
 """The blackbox part of an optimizer, for inspections that tell it from the nominal term."""
 
-from dataclasses import replace
-
 import optax
 
-from lopt.optimizers.star import star
-from lopt.optimizers.star_update import STAR, MetaParameters, StarConfig
+from lopt.optimizers.star_update import STAR, MetaParameters, StarConfig, make_blackbox
 
 __all__ = ["star_blackbox"]
 
@@ -15,7 +12,8 @@ def star_blackbox(
 ) -> optax.GradientTransformation | None:
     """The blackbox term f_b of (20) or (22) alone, as a transformation over STAR's own state.
 
-    Total minus this, minus the weight decay, is the nominal term (21). None where the
+    Total minus this, minus the weight decay, is the nominal term (21). Where the update is
+    normalized, both terms are divided by the root mean square of their sum. None where the
     configuration has no blackbox term.
 
     Parameters
@@ -32,4 +30,4 @@ def star_blackbox(
     """
     if not config.blackbox_term:
         return None
-    return star(meta_parameters, replace(config, nominal_term=None, weight_decay=0.0), fused=False)
+    return make_blackbox(meta_parameters, config)

@@ -210,12 +210,16 @@ def _drift(response: StarResponse, scale: Params, bases: tuple[Array, ...]) -> A
     """A bound on what du/dparams makes of the unit vectors in the spaces of these bases, in the
     coordinates of M H.
     """
-    own, acting, along = response.by_parameters()
+    own, pairs = response.by_parameters()
     diagonal = flat_vector(own)
     squares = [reduce(add, [row * row for row in basis]) for basis in bases]
     parts = [jnp.sqrt(jnp.vdot(diagonal * diagonal, s, precision="highest")) for s in squares]
-    rank_one = jax.tree.map(lambda b, c, s: norm(b / s) * norm(c * s), acting, along, scale)
-    return reduce(jnp.maximum, parts) + reduce(jnp.maximum, jax.tree.leaves(rank_one))
+    ranks = [
+        jax.tree.leaves(jax.tree.map(lambda b, c, s: norm(b / s) * norm(c * s), b, c, scale))
+        for b, c in pairs
+    ]
+    sums = [reduce(add, tensor) for tensor in zip(*ranks, strict=True)]
+    return reduce(jnp.maximum, parts) + reduce(jnp.maximum, sums)
 
 
 def _extreme_vectors(factorization: KrylovFactorization) -> Array:

@@ -182,8 +182,8 @@ def to_released(theta: MetaParameters, config: StarConfig) -> Released:
     ------
     ValueError
         Where the released implementation has no such optimizer: no nominal term with a
-        preconditioner, no blackbox term, weight decay, exponents that differ, or hidden layers of
-        different widths.
+        preconditioner, no blackbox term, weight decay, a normalized update, exponents that differ,
+        or hidden layers of different widths.
 
     Examples
     --------
@@ -237,6 +237,7 @@ def _check_expressible(config: StarConfig) -> None:
         "precondition must be False without a nominal term": config.nominal_term is not None
         or not config.precondition,
         "weight_decay must be 0": config.weight_decay == 0,
+        "normalize_update must be False": not config.normalize_update,
         "nominal_exponent must equal blackbox_exponent": not controlled
         or config.nominal_exponent == config.blackbox_exponent,
         "hidden_widths must hold one width, repeated": len(set(config.hidden_widths)) == 1,

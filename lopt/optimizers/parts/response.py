@@ -40,6 +40,35 @@ class Coefficients(NamedTuple):
     units: list[Array]
 
 
+class Normalization(NamedTuple):
+    """The division of an update by its root mean square, times the normalized step.
+
+    `update` is the sum of the terms divided by its root mean square, `blackbox` one term of it so
+    divided. A change ``v`` of the sum and ``w`` of the term moves what is normalized by ``factor *
+    (v - update * mean(update * v))`` and ``factor * (w - blackbox * mean(update * v))``.
+    """
+
+    factor: Array
+    update: Array
+    blackbox: Array
+
+    def __call__(self, update: Array, blackbox: Array) -> Moved:
+        """The changes of the normalized update and of its blackbox part, by those of the terms."""
+        along = jnp.vdot(self.update, update, precision="highest") / max(1, update.size)
+        return Moved(
+            self.factor * (update - along * self.update),
+            self.factor * (blackbox - along * self.blackbox),
+        )
+
+    def diagonal(self, update: Array, blackbox: Array) -> Moved:
+        """The diagonals of the two maps, by those of the terms' if these have no other entries."""
+        along = self.update * update / max(1, update.size)
+        return Moved(
+            self.factor * (update - along * self.update),
+            self.factor * (blackbox - along * self.blackbox),
+        )
+
+
 class FactorCoefficients(NamedTuple):
     """The factored second moments of a tensor, and the features that they scale.
 
@@ -67,9 +96,10 @@ class TensorResponse:
     factors: FactorCoefficients | None
     update: Coefficients
     blackbox: Coefficients | None
+    normalization: Normalization | None
 
     def outputs(self) -> tuple[Coefficients, Coefficients]:
-        """The derivatives of the update and of its blackbox part, zero if there is none."""
+        """The derivatives of the terms' sum and of its blackbox part, zero if there is none."""
         zero = jax.tree.map(jnp.zeros_like, self.update)
         return self.update, self.blackbox or zero
 
@@ -106,7 +136,28 @@ class TensorResponse:
             return reduce(add, terms)
 
         update = moved(self.update)
-        return Moved(update, moved(self.blackbox) if self.blackbox else jnp.zeros_like(update))
+        blackbox = moved(self.blackbox) if self.blackbox else jnp.zeros_like(update)
+        return (self.normalization or Moved)(update, blackbox)
+
+    def elementwise(self) -> Moved:
+        """The derivative of each entry by its own gradient while the means of the features are
+        held fixed.
+        """
+        update, blackbox = (output.gradient for output in self.outputs())
+        return (self.normalization.diagonal if self.normalization else Moved)(update, blackbox)
+
+    def by_parameter(self) -> tuple[Array, list[tuple[Array, Array]]]:
+        """du/dparameter as ``diag(a) + sum b c^T``: a, and the pairs b and c."""
+        shape, rows = self.parameter.shape, self.update.squares
+        own = self.update.parameter
+        acting = rows[-1].reshape(shape) if len(rows) else jnp.zeros(shape)
+        along = 2.0 / max(1, self.parameter.size) * self.parameter
+        n = self.normalization
+        if n is None:
+            return own, [(acting, along)]
+        projected = n(acting, acting).update
+        mean = -n.factor / max(1, self.parameter.size) * n.update
+        return n.factor * own, [(projected, along), (mean, n.update * own)]
 
     def _by_factors(
         self, factors: FactorCoefficients, by_gradient: Array

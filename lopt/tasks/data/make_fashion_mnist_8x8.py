@@ -14,24 +14,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lopt.tasks.data.idx import read_idx_folder
-
-
-def box_filter(images: NDArray[np.uint8], size: int = 8) -> NDArray[np.uint8]:
-    """Images ``[n, s, s]`` averaged over ``size x size`` equal boxes, which may cut pixels,
-    rounded half up.
-    """
-    side = images.shape[-1]
-    # In units of 1/size pixel, pixel j covers [size j, size (j+1)] and box i covers [side i, side
-    # (i+1)].
-    pixel = size * np.arange(side)
-    box = side * np.arange(size)[:, None]
-    overlap = np.minimum(box + side, pixel + size) - np.maximum(box, pixel)
-    weight = np.maximum(overlap, 0)  # [size, side], rows sum to side
-    total = np.einsum("ir,nrc,jc->nij", weight, images.astype(np.int64), weight, optimize=True)
-    return ((2 * total + side * side) // (2 * side * side)).astype(np.uint8)
+from lopt.tasks.data.resize import box_filter
 
 
 def main(arguments: list[str]) -> None:

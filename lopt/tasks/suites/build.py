@@ -8,7 +8,7 @@ import numpy as np
 from flax import linen as nn
 
 from lopt.tasks.data.datasets import DATASETS, ImageDataset, Images
-from lopt.tasks.data.resize import box_average
+from lopt.tasks.data.resize import box_filter
 from lopt.tasks.data.text import Text
 from lopt.tasks.data.tokens import Bytes, Pieces, Vocabulary, token_rows
 from lopt.tasks.images import autoencoder_task, image_task
@@ -53,7 +53,7 @@ def language_network(form: TaskForm, tokens: int) -> nn.Module:
 
 def _of_images(form: TaskForm, data: ImageDataset) -> Task:
     images = np.asarray(data.train.images)
-    images = box_average(images, form.side or images.shape[1])
+    images = box_filter(images, form.side or images.shape[1])
     train = Images(images, data.train.labels)
     if form.network == "autoencoder":
         network = image_network(form, int(np.prod(images.shape[1:])))

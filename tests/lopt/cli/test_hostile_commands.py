@@ -18,6 +18,7 @@ import lopt
 from lopt.cli import main
 from lopt.meta.config import TrainConfig
 from lopt.meta.evaluation.comparison import Evaluation
+from lopt.meta.evaluation.outcome import Row, TaskOutcome
 from lopt.tasks.data import datasets
 from lopt.tasks.registry import make_task
 from tests.lopt.hostile import COUNT, assert_one_line
@@ -61,7 +62,10 @@ FLAGS = {
     + ["--processes", "--process", "--coordinator"]
     + ["--" + field.name.replace("_", "-") for field in fields(TrainConfig)],
     "runs": ["--diff", "--json"],
-    "evaluate": ["--task", "--seeds", "--horizon", "--horizons", "--steps", "--search", "--json"],
+    "evaluate": [
+        *("--task", "--seeds", "--horizon", "--horizons", "--steps", "--search", "--json"),
+        *("--suite", "--small", "--tasks", "--rates", "--draws", "--tune", "--results"),
+    ],
     "convert": [],
     "data": ["--to", "--url"],
     "inspect": ["--task", "--steps", "--examples", "--vectors", "--seed", "--json"],
@@ -69,7 +73,7 @@ FLAGS = {
     "shipped": [],
 }
 THETA = lopt.init_meta_parameters(jax.random.key(0), lopt.HYPERPARAM)
-SWITCHES = {"--show-config", "--distributed", "--diff"}
+SWITCHES = {"--show-config", "--distributed", "--diff", "--small", "--tune"}
 
 
 def places(rng: random.Random, folder: Path) -> str:
@@ -124,6 +128,10 @@ def no_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     curves = {"linear": np.ones((1, 5), np.float32)}
     found = Evaluation("quadratic", 5, curves, float("inf"), {})
     monkeypatch.setattr("lopt.cli.evaluate.evaluate", lambda *_: found)
+    adam = Row("Adam", {}, np.ones((1, 5)), 2.0)
+    study = "lopt.meta.evaluation.suite._Study"
+    monkeypatch.setattr(f"{study}.complete", lambda *_: None)
+    monkeypatch.setattr(f"{study}.outcome", lambda _: TaskOutcome("quadratic", 5, (adam,)))
     monkeypatch.setattr("lopt.cli.inspect.look", lambda *_: [])
     monkeypatch.setattr("lopt.cli.inspect.table", lambda *_: "looked")
     once = cache(make_task)

@@ -258,6 +258,7 @@ def test_flags_go_before_the_file_and_the_file_before_the_default(tmp_path, caps
     ):
         flag = "--" + field.replace("_", "-")
         assert shown(capsys, flag, value) == {**default, field: value}
+    assert shown(capsys, "--normalize-update") == {**default, "normalize_update": True}
     read = shown(capsys, "--config", str(tmp_path / "a.json"), "--pairs", "8")
     assert read == {**default, "sigma": 1.0, "pairs": 8, "precondition": False}
     assert type(read["sigma"]) is float

@@ -20,13 +20,15 @@ from rich.console import Console
 import lopt.cli.display as display
 from lopt.cli import build_parser, main
 from lopt.cli.display import Display, Work, particles
-from lopt.cli.evaluate import table
+from lopt.cli.evaluate import suite_tables, table
 from lopt.cli.inspect import _notes
 from lopt.cli.tables import WIDE, WordTable
 from lopt.meta.config import TrainConfig
 from lopt.meta.evaluation.comparison import Evaluation
+from lopt.meta.evaluation.outcome import Row, SuiteEvaluation, TaskOutcome
 from lopt.meta.run.directory import RunDirectory
 from lopt.meta.training.loop import Progress
+from lopt.tasks.suites.catalogue import suite
 
 WIDTHS = (60, 80, 128, WIDE)
 CONFIGS = {
@@ -99,6 +101,30 @@ def test_a_comparison_is_whole(width: int) -> None:
     if width == 80:
         assert sum("meta-trained" in line for line in lines) == 1
         assert any(line.startswith("optimizer") and "diverged" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_tables_of_a_suite_are_whole(width: int) -> None:
+    """One for each task and one of all; on 80 columns they are tables."""
+    names = ("Adam", "NAdamW", "fashion-mnist-mlp", "fashion-mnist-mlp, β₁ chosen")
+    curves = np.random.default_rng(0).uniform(0.5, 2.0, (4, 3, 20))
+    constants = ({"learning_rate": 0.0003}, {}, {"nominal_step": 0.003}, {"nominal_step": 0.0095})
+    rows = tuple(
+        Row(name, own, curve, 5.0)
+        for name, own, curve in zip(names, constants, curves, strict=True)
+    )
+    tasks = tuple(TaskOutcome(name, 10_000, rows) for name in suite(small=True)[:2])
+    found = SuiteEvaluation(3, tasks, {"lm1b-gru-small": "its data are missing"})
+    tables = suite_tables(found)
+    assert len(tables) == 3
+    for task, each in zip(tasks, tables, strict=False):
+        lines = printed(each, width)
+        assert_whole(lines, width, [*names, f"{task.task}:", "never diverged rate 0.0003 0.0095"])
+        if width == 80:
+            assert any(line.startswith("optimizer") and "diverged" in line for line in lines)
+    assert_whole(
+        printed(tables[-1], width), width, [*names[1:], "lm1b-gru-small (its", "of median"]
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["--diff"]])

@@ -1,5 +1,6 @@
 """`inspect` against dense matrices: every number called converged is within its error."""
 
+import dataclasses
 import functools
 import json
 import types
@@ -355,3 +356,17 @@ def test_the_blackbox_optimizer_is_all_blackbox() -> None:
         return [o.update(gradient, state, gradient)[0] for o in (whole, part)]
 
     np.testing.assert_array_equal(*both(jnp.arange(3.0)))
+
+
+def test_the_blackbox_part_of_a_normalized_update() -> None:
+    """The update by both terms divides the blackbox term by the root mean square of their sum."""
+    normalized = dataclasses.replace(CONFIG, normalize_update=True, normalized_step=0.5)
+
+    @jax.jit
+    def first(g):
+        each = [lopt.star(THETA, CONFIG, fused=False)]
+        each += [star_blackbox(THETA, config) for config in (CONFIG, normalized)]
+        return [o.update(g, each[0].init(g), g)[0] for o in each]
+
+    whole, part, seen = first(jnp.arange(3.0))
+    np.testing.assert_allclose(seen, 0.5 * part / jnp.sqrt(jnp.mean(whole**2)), rtol=1e-5)

@@ -15,7 +15,16 @@ import lopt
 from lopt.monitor import InspectSettings, inspect, star_blackbox
 from lopt.monitor.inspection import star as learned
 from lopt.optimizers.star_response import star_response
-from tests.lopt.monitor.test_inspect import OPTIMIZERS, close, dense, matrices, network_loss, task
+from tests.lopt.monitor.test_inspect import (
+    CONFIG,
+    OPTIMIZERS,
+    THETA,
+    close,
+    dense,
+    matrices,
+    network_loss,
+    task,
+)
 
 # A matrix, a vector, a convolution's kernel, a number. Compiling a tensor takes ten seconds, so
 # that STAR and Blackbox share them.
@@ -25,6 +34,8 @@ SHAPES = {
     "blackbox": {name: ALL[name] for name in "ws"},
     "no network": ALL,
     "all of star": ALL,
+    "normalized": {"b": ALL["b"]},
+    "normalized nominal term": {name: ALL[name] for name in "ws"},
 }
 CONFIGS = {
     "star": lopt.StarConfig(nominal_step=0.02, blackbox_step=2e-4, nominal_exponent=0.1),
@@ -32,6 +43,10 @@ CONFIGS = {
     "no network": lopt.StarConfig(blackbox_term=False, nominal_controller=False),
 }
 CONFIGS["all of star"] = CONFIGS["star"]
+CONFIGS["normalized"], CONFIGS["normalized nominal term"] = (
+    dataclasses.replace(CONFIGS[name], normalize_update=True, normalized_step=0.5)
+    for name in ("star", "no network")
+)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -77,18 +92,25 @@ def both(name, seed):
         jax.vmap(by_hand, out_axes=1)(eye),
         jax.vmap(without_params, out_axes=1)(eye)[:, n:],
         ravel_pytree(tuple(response.elementwise()))[0],
-        tuple(ravel_pytree(part)[0] for part in response.by_parameters()),
+        jax.tree.map(
+            lambda part: ravel_pytree(part)[0],
+            response.by_parameters(),
+            is_leaf=lambda part: isinstance(part, dict),
+        ),
     )
 
 
 @pytest.mark.parametrize(
     "name",
-    ["star", "blackbox", "no network", pytest.param("all of star", marks=pytest.mark.thorough)],
+    [
+        *("star", "blackbox", "no network", "normalized", "normalized nominal term"),
+        pytest.param("all of star", marks=pytest.mark.thorough),
+    ],
 )
 @given(seed=st.integers(0, 10**6))
 @settings(max_examples=3)
 def test_the_derivative_by_hand_is_that_of_the_program(name, seed) -> None:
-    program, by_hand, without, diagonal, (a, b, c) = jax.device_get(both(name, seed))
+    program, by_hand, without, diagonal, (a, pairs) = jax.device_get(both(name, seed))
     n = len(diagonal) // 2
     for columns in (slice(0, n), slice(n, 2 * n)):
         size = np.abs(program[:, columns]).max()
@@ -96,7 +118,8 @@ def test_the_derivative_by_hand_is_that_of_the_program(name, seed) -> None:
     np.testing.assert_allclose(without, by_hand[:, n:], atol=4e-6 * np.abs(without).max())
     shapes = SHAPES[name]
     tensor = np.repeat(np.arange(len(shapes)), [int(np.prod(shapes[k])) for k in sorted(shapes)])
-    by_params = np.diag(a) + np.where(tensor[:, None] == tensor, np.outer(b, c), 0.0)
+    ranks = sum(np.outer(b, c) for b, c in pairs)
+    by_params = np.diag(a) + np.where(tensor[:, None] == tensor, ranks, 0.0)
     size = np.abs(by_params).max()
     np.testing.assert_allclose(by_params, program[:n, :n], atol=4e-6 * size)
     # What is left of the diagonal is by means over a tensor, of a number's of itself.
@@ -119,6 +142,15 @@ def test_so_it_is_where_vectors_are_spared(seed, monkeypatch) -> None:
     seen = agrees("star", seed, InspectSettings(vectors=16, hessian_vectors=16))
     assert seen.product.matvecs == 16 + 8
     assert seen.preconditioned_sharpness.converged
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", range(3))
+def test_so_it_is_where_the_update_is_normalized(seed, monkeypatch) -> None:
+    config = dataclasses.replace(CONFIG, normalize_update=True, normalized_step=0.05)
+    pair = lopt.star(THETA, config, fused=False), star_blackbox(THETA, config)
+    monkeypatch.setitem(OPTIMIZERS, "normalized", pair)
+    agrees("normalized", seed, InspectSettings(vectors=20, hessian_vectors=16))
 
 
 @functools.cache

@@ -4,6 +4,8 @@
 """
 
 import json
+from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -21,20 +23,20 @@ from lopt.optimizers.star_update import learned_decays
 
 THETA = lopt.init_meta_parameters(jax.random.key(0), lopt.HYPERPARAM)
 STAR = lopt.star(THETA, lopt.HYPERPARAM, fused=False)
+NORMALIZED = lopt.star(THETA, replace(lopt.HYPERPARAM, normalize_update=True), fused=False)
 MESH = Mesh(np.array(jax.devices()), ("i",))
 W = jax.random.normal(jax.random.key(1), (16, 8))
 
 
-def two_steps(params, state=None):
+def two_steps(params, optimizer=STAR):
     """The parameters after two steps in a loop."""
 
     def body(carry, _):
         params, state = carry
-        updates, state = STAR.update(params, state, params)
+        updates, state = optimizer.update(params, state, params)
         return (optax.apply_updates(params, updates), state), None
 
-    state = STAR.init(params) if state is None else state
-    return jax.lax.scan(body, (params, state), length=2)[0][0]
+    return jax.lax.scan(body, (params, optimizer.init(params)), length=2)[0][0]
 
 
 def placement():
@@ -55,26 +57,27 @@ def difference(a, b):
     return float(np.abs(np.asarray(a) - np.asarray(b)).max())
 
 
-def inside_shard_map():
+def inside_shard_map(optimizer=STAR):
     """Each device trains its own parameters, as it would alone."""
     each = jnp.stack([W, 2 * W])
 
     def one(p):
-        return two_steps({"w": p[0], "b": p[0, 0]})["w"][None]
+        return two_steps({"w": p[0], "b": p[0, 0]}, optimizer)["w"][None]
 
     seen = jax.jit(jax.shard_map(one, mesh=MESH, in_specs=P("i"), out_specs=P("i")))(each)
     alone = jax.jit(one)
     return max(difference(seen[k], alone(each[k : k + 1])[0]) for k in range(2))
 
 
-def explicit(axis):
+def explicit(axis, optimizer=STAR):
     """A loop over steps on an explicit mesh."""
+    run = jax.jit(partial(two_steps, optimizer=optimizer))
     mesh = jax.make_mesh((2,), ("i",), axis_types=(AxisType.Explicit,))
     spec = P(*("i" if k == axis else None for k in range(2)))
     with jax.set_mesh(mesh):
-        seen = jax.jit(two_steps)(jax.device_put(W, NamedSharding(mesh, spec)))
+        seen = run(jax.device_put(W, NamedSharding(mesh, spec)))
         assert jax.typeof(seen).sharding.spec == spec
-        return difference(seen, jax.jit(two_steps)(W))
+        return difference(seen, run(W))
 
 
 def swept_in_blocks():
@@ -123,6 +126,7 @@ def variables():
 
 if __name__ == "__main__":
     inside, loops = inside_shard_map(), [explicit(0), explicit(1)]
+    normalized = [inside_shard_map(NORMALIZED), explicit(0, NORMALIZED), explicit(1, NORMALIZED)]
     sweeping.WHOLE, sweeping.LARGEST_BLOCK, sweeping.SMALLEST_BLOCK = 64, 32, 8
     print(
         json.dumps(
@@ -130,6 +134,7 @@ if __name__ == "__main__":
                 "placement": placement(),
                 "shard_map": inside,
                 "explicit": loops,
+                "normalized": normalized,
                 "blocks": swept_in_blocks(),
                 "nnx": variables(),
             }

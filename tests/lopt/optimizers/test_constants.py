@@ -13,8 +13,9 @@ from lopt.optimizers.linear import LinearConfig, linear
 
 PARAMS = {"w": jnp.array([[1.0, -2.0], [0.5, 3.0]])}
 THETA = lopt.init_meta_parameters(jax.random.key(0))
-STEPS = ("nominal_step", "blackbox_step", "initial_head_scale")
+STEPS = ("nominal_step", "blackbox_step", "initial_head_scale", "normalized_step")
 NUMBERS = (*STEPS, "nominal_exponent", "blackbox_exponent", "weight_decay")
+FLAGS = ("blackbox_term", "nominal_controller", "precondition", "normalize_update")
 DECAYS = ("initial_momentum_decays", "initial_rms_decays", "initial_adafactor_decays")
 
 
@@ -57,7 +58,7 @@ def test_widths_are_a_list_of_counts(value) -> None:
     assert len(str(caught.value)) <= 300
 
 
-@pytest.mark.parametrize("field", ["blackbox_term", "nominal_controller", "precondition"])
+@pytest.mark.parametrize("field", FLAGS)
 def test_a_flag_is_true_or_false(field) -> None:
     with pytest.raises(ValueError, match=f"{field} must be True or False; it is 'no'"):
         lopt.StarConfig(**{field: "no"})

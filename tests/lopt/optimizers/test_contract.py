@@ -17,6 +17,7 @@ FAMILY = {
     "hyperparam": lopt.HYPERPARAM,
     "no preconditioner": replace(lopt.STAR, precondition=False),
     "no nominal term": replace(lopt.STAR, nominal_term=None),
+    "normalized": replace(lopt.STAR, normalize_update=True),
 }
 PARAMS = {
     "matrix": jnp.linspace(-1, 1, 6).reshape(3, 2),
@@ -178,10 +179,13 @@ def test_multi_transform_gives_each_part_its_own(theta, config) -> None:
 
 
 def test_inject_hyperparams_makes_a_constant_an_argument(theta, config) -> None:
-    """Every term of an update is proportional to its step, which may be set or scheduled."""
+    """Every term of an update is proportional to its step, which may be set or scheduled; so is
+    their normalized sum to its own.
+    """
 
     def make(steps):
-        return plain(theta, replace(config, nominal_step=steps, blackbox_step=2.0 * steps))
+        given = {"nominal_step": steps, "blackbox_step": 2.0 * steps, "normalized_step": steps}
+        return plain(theta, replace(config, **given))
 
     optimizer = optax.inject_hyperparams(make)(steps=1e-3)
     state, update = optimizer.init(SMALL), jax.jit(optimizer.update)

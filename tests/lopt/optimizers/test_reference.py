@@ -92,6 +92,10 @@ class Reference:
             scale = np.exp(self.theta.log_nominal_scale[0])
             direction = sum(self.m) / 3 / v
             update = update - c.nominal_step * scale * np.exp(c.nominal_exponent * m_g) * direction
+        if c.normalize_update:
+            length = np.sqrt(np.mean(update**2))
+            moves = np.any(g) and length > 0
+            update = c.normalized_step * update / length if moves else np.zeros(g.shape)
         return update - c.weight_decay * p
 
 
@@ -100,6 +104,9 @@ CONFIGS = {
     "decayed": replace(lopt.STAR, weight_decay=0.01),
     "blackbox": lopt.BLACKBOX,
     "hyperparam": lopt.HYPERPARAM,
+    "normalized": replace(lopt.STAR, normalize_update=True, normalized_step=0.3, weight_decay=0.01),
+    "normalized blackbox": replace(lopt.BLACKBOX, normalize_update=True),
+    "normalized hyperparam": replace(lopt.HYPERPARAM, normalize_update=True),
 }
 SHAPES = [(), (7,), (5, 3), (3, 5), (1, 6), (4, 4), (2, 3, 3), (3, 1, 2, 5, 2)]
 

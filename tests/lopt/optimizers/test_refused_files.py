@@ -38,7 +38,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 @pytest.mark.parametrize("value", [True, float("nan"), -1, 0, 4.0, None, "4", [4]])
 def test_a_format_that_is_no_format(path: Path, value: object) -> None:
     rewrite(path, lambda header: header.update(format=value))
-    with pytest.raises(ValueError, match="format must be a whole number from 1 to 4"):
+    with pytest.raises(ValueError, match="format must be a whole number from 1 to 5"):
         lopt.load(path)
 
 
@@ -71,6 +71,8 @@ def test_a_format_that_is_no_format(path: Path, value: object) -> None:
         ("hidden_widths", {"a": 1}, "must be a list of numbers; it is an object of 1"),
         ("nominal_term", ["Adam"], "nominal_term must be of type str or null"),
         ("precondition", 1, "precondition must be of type bool; it is 1"),
+        ("normalize_update", None, "normalize_update must be of type bool; it is null"),
+        ("normalized_step", float("nan"), "normalized_step must be .*; it is nan"),
         ("nominal_stepp", 1.0, "Did you mean 'nominal_step'"),
     ],
 )

@@ -64,6 +64,19 @@ def rewrite(path: Path, change) -> None:
     np.savez(path, header=np.array(json.dumps(header)), **arrays)
 
 
+def test_format_4_had_no_normalized_update(tmp_path: Path, theta) -> None:
+    path, normalized = tmp_path / "a.npz", replace(CONFIG, normalize_update=True)
+    lopt.save(path, theta, normalized)
+    assert lopt.load(path).config == normalized
+
+    def older(header):
+        header["format"] = 4
+        del header["config"]["normalize_update"], header["config"]["normalized_step"]
+
+    rewrite(path, older)
+    assert lopt.load(path).config == CONFIG
+
+
 def test_format_1_had_no_weight_decay(tmp_path: Path, theta) -> None:
     path = tmp_path / "a.npz"
     lopt.save(path, theta, CONFIG)

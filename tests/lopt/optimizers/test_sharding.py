@@ -45,6 +45,11 @@ def test_a_loop_over_steps_runs_on_explicit_axes(seen) -> None:
     assert max(seen["explicit"]) <= 1e-6
 
 
+def test_the_root_mean_square_of_an_update_is_that_over_all_devices(seen) -> None:
+    """Steps of 1e-3: the rounding of the parameters is 1e-7."""
+    assert max(seen["normalized"]) <= 1e-6
+
+
 def test_a_tensor_swept_in_blocks_may_lie_on_a_mesh(seen) -> None:
     assert max(seen["blocks"]) <= 1e-5
 

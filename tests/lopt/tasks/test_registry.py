@@ -12,8 +12,9 @@ import lopt
 from lopt.tasks import registry
 from lopt.tasks.data.datasets import DATASETS, ImageDataset, Images, dataset
 from lopt.tasks.data.make_fashion_mnist_8x8 import box_filter
+from lopt.tasks.data.resize import box_average
 from lopt.tasks.data.text import Text
-from lopt.tasks.registry import box_average, make_task, parse_task_name, task_names
+from lopt.tasks.registry import make_task, parse_task_name, task_names
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_an_unknown_name_says_the_nearest(name: str, nearest: str) -> None:
 @pytest.mark.parametrize(
     ("name", "sizes"),
     [
-        ("mnist-8x8-mlp", "1x1, 2x2, 4x4, 7x7, 14x14, 28x28"),
+        ("mnist-9x9-mlp", "1x1, 2x2, 4x4, 7x7, 8x8, 14x14, 28x28"),
         ("fashion-mnist-9x9-mlp", "1x1, 2x2, 4x4, 7x7, 8x8, 14x14, 28x28"),
         ("cifar10-64x64-convnet", "1x1, 2x2, 4x4, 8x8, 16x16, 32x32"),
         ("cifar10-0x0-mlp", "1x1, 2x2, 4x4, 8x8, 16x16, 32x32"),

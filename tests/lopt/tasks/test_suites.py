@@ -1,6 +1,7 @@
 """The sixteen tasks by name: their sizes, their first losses, and a step of each."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import jax
@@ -271,15 +272,20 @@ def step_of(task: Task) -> tuple[float, float]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", [*(pytest.param(name, marks=pytest.mark.thorough) for name in FULL), *SMALL]
+    ("name", "batch_size"),
+    [
+        *((name, 4) for name in SMALL),
+        *(pytest.param(name, None, marks=pytest.mark.thorough) for name in (*FULL, *SMALL)),
+    ],
 )
-def test_every_task_takes_a_step_on_its_data(name: str) -> None:
+def test_every_task_takes_a_step_on_its_data(name: str, batch_size: int | None) -> None:
     form = task_form(name)
     assert form is not None
     known = TEXTS.get(form.dataset) or DATASETS[form.dataset]
     if known.find() is None:
         pytest.skip(f"{form.dataset} is not here")
-    before, after = step_of(make_task(name))
+    task = make_task(name)
+    before, after = step_of(replace(task, batch_size=batch_size or task.batch_size))
     assert math.isfinite(after)
     if not form.es_pairs:  # on the batch that gave the gradient
         assert after < before
@@ -303,7 +309,14 @@ def test_the_full_vocabulary_takes_a_step(network: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_on_the_embedded_text_trains_and_is_evaluated(tmp_path, capsys) -> None:
+@pytest.mark.parametrize(
+    "size", [{"batch_size": 2, "length": 8}, pytest.param({}, marks=pytest.mark.thorough)], ids=str
+)
+def test_a_run_on_the_embedded_text_trains_and_is_evaluated(
+    size: dict[str, int], tmp_path, capsys, monkeypatch
+) -> None:
+    form = replace(FORMS["tinyshakespeare-gru-small"], **size)
+    monkeypatch.setitem(FORMS, form.name, form)
     run = str(tmp_path / "run")
     small = ["--horizon", "4", "--truncation", "2", "--pairs", "1", "--outer-steps", "2"]
     task = ["--task", "tinyshakespeare-gru-small", "--optimizer", "hyperparam"]

@@ -1,0 +1,1 @@
+"""The optimizer for tasks that it has not seen: meta-training runs, and their comparison."""

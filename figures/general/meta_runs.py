@@ -1,0 +1,58 @@
+"""The meta-training runs of optimizers for tasks that they have not seen.
+
+    python -m figures.general.meta_runs              list the runs and their states
+    python -m figures.general.meta_runs NAME ...     do these; interrupted ones are resumed
+    python -m figures.general.meta_runs --all        do all that are missing, in order
+
+All have one budget: four perceptrons with one hidden layer of 32 units on 8x8 images, one global
+scale of their parameters for each episode, episodes from 100 to 2,000 steps, and updates that are
+normalized tensor by tensor.
+"""
+
+import sys
+from dataclasses import replace
+from typing import Any
+
+from figures.star import meta_runs
+from lopt.meta.config import TrainConfig
+
+TASKS = tuple(f"{name}-8x8-mlp-32" for name in ("mnist", "fashion-mnist", "cifar10", "cifar100"))
+BUDGET: dict[str, Any] = {
+    "tasks": TASKS,
+    "augmentation": "global",
+    "augmentation_min": 0.1,
+    "augmentation_max": 10.0,
+    "horizon": 2000,
+    "horizon_schedule": "log-uniform",
+    "horizon_min": 100,
+    "truncation": 50,
+    "pairs": 2,
+    "outer_steps": 10_000,
+    "learning_rate": 1e-3,
+    "final_learning_rate": 0.05,
+    "checkpoint_every": 500,
+    "devices": 1,
+    "monitor_every": 0,
+    "normalize_update": True,
+    "initial_head_scale": 0.0,
+}
+
+
+def experiments() -> dict[str, TrainConfig]:
+    """Return every run by name."""
+    star = TrainConfig(**BUDGET)
+    return {
+        "general-star": star,
+        "general-blackbox": replace(star, optimizer="blackbox"),
+        "general-hyperparam": replace(star, optimizer="hyperparam"),
+        "general-star-wd0": replace(star, weight_decay=0.0),
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """List the runs, or do those that are named; return the exit code."""
+    return meta_runs.main(arguments, experiments())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
