@@ -66,7 +66,8 @@ def distinct_products(given: MatrixSet) -> Products:
     """
     if given.exact is None:
         return Products(finite=False, growing=None)
-    seen, queue = set(), [((i,), A) for i, A in enumerate(given.exact)]
+    seen: set[tuple[Fraction, ...]] = set()
+    queue: list[tuple[tuple[int, ...], Rational]] = [((i,), A) for i, A in enumerate(given.exact)]
     while queue and len(seen) < MOST_PRODUCTS:
         word, product = queue.pop(0)
         key = tuple(x for row in product for x in row)
