@@ -29,13 +29,22 @@ def saved() -> lopt.Saved:
     return lopt.Saved(theta, lopt.HYPERPARAM, {})
 
 
-@pytest.fixture(scope="module")
-def looks(saved) -> list[command.Look]:
-    """Two inspections on a linear classifier."""
+@pytest.fixture(
+    scope="module",
+    params=[False, pytest.param(True, marks=pytest.mark.thorough)],
+    ids="joint={}".format,
+)
+def looks(saved, request) -> list[command.Look]:
+    """Two inspections on a linear classifier; the joint map takes as long again to compile."""
     task = image_task("tiny", fashion_mnist_8x8().train, MLP((), 10), 10, batch_size=16)
+<<<<<<< HEAD
     settings = InspectSettings(vectors=4, hessian_vectors=12, joint=True)
     over = command.OverBatches(3, density=True, tensors=True)
     return command.look(saved, task, STEPS, 32, settings, over=over)
+=======
+    settings = InspectSettings(vectors=4, hessian_vectors=12, joint=request.param)
+    return command.look(saved, task, STEPS, 32, settings)
+>>>>>>> bb20c8b4993cff1d2d37a4677b41a7d08febd4e7
 
 
 def test_the_looks_are_along_one_trajectory(looks) -> None:
