@@ -49,7 +49,7 @@ class Extent(NamedTuple):
 
 EXTENT: dict[str, Extent] = {
     "cifar10-mlp-layernorm-small": Extent(1),
-    "mnist-mlp-es1-small": Extent(1),
+    "mnist-mlp-es1-small": Extent(1, tuned=True),
     "mnist-autoencoder-small": Extent(1),
 }
 """The tasks with results, in the order of the figures; Figure 4 shows the first four."""
@@ -135,11 +135,15 @@ def draw(data: Data, tasks: Sequence[str]) -> Any:
         panel(axes, data[task], task)
     for axes in panels.ravel()[len(tasks) :]:
         axes.set_axis_off()
-    handles, labels = panels[0][0].get_legend_handles_labels()
-    if len(tasks) < panels.size:
-        panels.ravel()[-1].legend(handles, labels, loc="center", fontsize=8)
-    else:
-        panels[0][0].legend(fontsize=7, loc="lower left")
+    lines_of = {
+        label: handle
+        for axes in panels.ravel()
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    spare = len(tasks) < panels.size
+    panels.ravel()[-1 if spare else 0].legend(
+        lines_of.values(), lines_of, loc="center" if spare else "lower left", fontsize=7.5
+    )
     figure.tight_layout()
     return figure
 
@@ -187,7 +191,7 @@ def results_table(data: Data, tasks: Sequence[str]) -> str:
             star = best_star(part, chosen=True)
             rows = rows_of(part, star, chosen=True)
             step = rows[0]["constants"]["nominal_step"]
-            chosen = f"{_cell(rows)} ({step:g}, {star})"
+            chosen = f"{_cell(rows)} (β₁ {step:g}, {star.partition(', ')[2]})"
         lines.append((task.removesuffix("-small"), *cells, *([chosen] if tuned else [])))
     return table(head, lines)
 
