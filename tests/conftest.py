@@ -1,6 +1,7 @@
 """Settings shared by every test: hypothesis profiles, one compilation cache, no network."""
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -29,6 +30,9 @@ if os.environ["JAX_PLATFORMS"] == "cpu" and "XLA_FLAGS" not in os.environ:
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# What JAX and SymPy make lives long: looking for garbage after every 700 objects finds little.
+gc.set_threshold(50_000, 20, 20)
 
 # Files that take longer than a few seconds, the longest first: each is marked `slow`. Workers take
 # whole files (`--dist loadfile`), in this order, so that they end together.
@@ -101,7 +105,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 settings.register_profile(
-    "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "default",
+    deadline=None,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
 )
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.ext import autosummary
 
 # Outside of code, a bar, a star or an underscore belongs to a formula, not to the markup.
 CODE = re.compile(r"(``.+?``|:\w+:`[^`]+`|`[^`]+`|\\.|^\s*\* |(?<![\w*])\*\w[^*]*\*(?!\w))")
 # A line that begins with "m." or "(9)" does not belong to a list.
 LISTED = re.compile(r"^(\s*)([a-zA-Z]\.(?=\s|$)|\((?:\d+|[a-zA-Z])\)(?=\s|$))")
+# The end of a sentence, which the dots of "A_T ... A_1" and of "s . H" are not.
+PERIOD = re.compile(r"(?<=[^\s.])\.\s+")
 
 
 def plain_formulas(
@@ -62,6 +65,7 @@ def fields(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the events."""
+    autosummary.periods_re = PERIOD
     # This runs before napoleon, whose output must not be escaped.
     app.connect("autodoc-process-docstring", plain_formulas, priority=400)
     app.connect("autodoc-skip-member", fields)

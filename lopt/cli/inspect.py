@@ -18,7 +18,15 @@ from lopt.cli.tables import WordTable, say, show, table_console
 from lopt.keys import random_key
 from lopt.meta.config import MOST_INNER_STEPS
 from lopt.meta.run.directory import RunDirectory
-from lopt.monitor import Inspection, InspectSettings, inspect, star_blackbox, update_map
+from lopt.monitor import (
+    Curvature,
+    Inspection,
+    InspectSettings,
+    curvature,
+    inspect,
+    star_blackbox,
+    update_map,
+)
 from lopt.monitor.krylov.values import Value
 from lopt.optimizers.files.saved import Saved, load
 from lopt.optimizers.star_update import StarConfig
@@ -32,6 +40,8 @@ INSPECT_KEY = 0x1115
 MOST_EXAMPLES, MOST_VECTORS = 2**20, 2**12
 # Beyond this an eigenvalue of P is explained.
 FAR = 1e3
+# Of the Hessian over batches: products for each spectrum, and random vectors for the density.
+OVER_VECTORS, PROBES = 24, 8
 DEFAULT_TASK = "fashion-mnist-8x8-mlp"
 DEFAULTS = InspectSettings(vectors=40, hessian_vectors=24, joint=True)
 
@@ -41,6 +51,32 @@ class Look(NamedTuple):
 
     inner_step: int
     found: Inspection
+    curvature: Curvature | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The inspection, and the Hessian over batches if it was measured."""
+        plain = {"inner_step": self.inner_step, **self.found.to_json()}
+        over = {} if self.curvature is None else {"over_batches": self.curvature.to_json()}
+        return {**plain, **over}
+
+
+class OverBatches(NamedTuple):
+    """What is measured over several minibatches."""
+
+    batches: int
+    density: bool
+    tensors: bool
+
+    def measure(
+        self, task: Task, loss: Callable[[Params, Batch], jax.Array], params: Params, key: jax.Array
+    ) -> Curvature:
+        """The Hessian over fixed minibatches of the task."""
+        keys = jax.random.split(jax.random.fold_in(key, 1), self.batches)
+        drawn = [task.sample(k, task.data) for k in keys]
+        probes = PROBES if self.density else 0
+        return curvature(
+            loss, params, drawn, vectors=OVER_VECTORS, probes=probes, tensors=self.tensors
+        )
 
 
 def add_parser(commands: Any) -> None:
@@ -81,6 +117,25 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the inner problem (default: 0)"
     )
+    parser.add_argument(
+        "--batches",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also measure the Hessian over N minibatches, with the error that comes from the "
+        "choice of the batches",
+    )
+    parser.add_argument(
+        "--density",
+        action="store_true",
+        help="with --batches: its trace and the number of eigenvalues above 2 / alpha, by "
+        "stochastic Lanczos quadrature",
+    )
+    parser.add_argument(
+        "--tensors",
+        action="store_true",
+        help="with --batches: the largest eigenvalue of the block of each tensor",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run_command=run_command)
 
@@ -95,10 +150,14 @@ def run_command(options: argparse.Namespace) -> int:
         ("examples", 1, MOST_EXAMPLES),
         ("vectors", 1, MOST_VECTORS),
         ("seed", 0, 2**32 - 1),
+        ("batches", 0, MOST_EXAMPLES),
     ):
         value = getattr(options, name)
         require(f"--{name}", value, value >= least, f"at least {least}")
         require(f"--{name}", value, value <= most, f"at most {most}")
+    for name in ("density", "tensors"):
+        if getattr(options, name) and not options.batches:
+            raise ValueError(f"--{name} needs --batches, such as --batches 20.")
     settings = InspectSettings(
         hessian_vectors=DEFAULTS.hessian_vectors,
         vectors=options.vectors,
@@ -110,15 +169,27 @@ def run_command(options: argparse.Namespace) -> int:
     with Work("inspect", "reading") as work, Stop(work.interrupted):
         saved, own_task = _source(options.source)
         task = make_task(options.task or own_task)
-        looks = look(saved, task, steps, options.examples, settings, options.seed, work.now)
+        over = OverBatches(options.batches, options.density, options.tensors)
+        looks = look(saved, task, steps, options.examples, settings, options.seed, work.now, over)
     if options.json:
-        print(json.dumps([{"inner_step": x.inner_step, **x.found.to_json()} for x in looks]))
+        print(json.dumps([x.to_json() for x in looks]))
         return 0
     show(table(f"{options.source} on {task.name}, seed {options.seed}", looks))
     console = table_console()
     for one in looks:
         for margin in (one.found.theorem1, one.found.theorem1_prime):
             say(console, f"step {one.inner_step}: {margin.text()}")
+    for one in looks:
+        if one.curvature is not None:
+            say(console, f"step {one.inner_step}: {one.curvature.text()}")
+            if one.curvature.density is not None:
+                threshold = 2 / one.found.steps.median
+                count = one.curvature.density.count_above(threshold)
+                say(
+                    console,
+                    f"eigenvalues above 2 / alpha = {threshold:.4g}: "
+                    f"{count.value:.3g} ± {count.error:.2g}",
+                )
     return 0
 
 
@@ -139,6 +210,7 @@ def look(
     settings: InspectSettings,
     seed: int = 0,
     tell: Callable[[str], None] = lambda doing: None,
+    over: OverBatches | None = None,
 ) -> list[Look]:
     """Inspect along one trajectory from fixed parameters over fixed minibatches; `tell` is called
     with what is done next.
@@ -181,7 +253,11 @@ def look(
         found = inspect(
             optimizer, loss, carry[0], carry[1], batch, blackbox=blackbox, settings=settings
         )
-        looks.append(Look(end, found))
+        over_batches = None
+        if over is not None and over.batches:
+            tell(f"{first}measuring {over.batches} batches at inner step {end}")
+            over_batches = over.measure(task, loss, carry[0], examples_key)
+        looks.append(Look(end, found, over_batches))
     return looks
 
 

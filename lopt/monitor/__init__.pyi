@@ -1,5 +1,9 @@
 """The public names of lopt.monitor."""
 
+from .curvature.curvature import Curvature as Curvature
+from .curvature.curvature import SampledValue as SampledValue
+from .curvature.curvature import curvature as curvature
+from .curvature.density import Density as Density
 from .derivatives.blackbox import star_blackbox as star_blackbox
 from .derivatives.joint import JointOperator as JointOperator
 from .derivatives.joint import balance as balance

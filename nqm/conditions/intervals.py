@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-from scipy.optimize import brentq, minimize_scalar
 
 from nqm import validate
 from nqm.namespace import AnyArray, common
@@ -162,6 +161,8 @@ def best_step(problem: Problem, interval: Interval) -> tuple[float, float] | Non
     def radius(alpha: float) -> float:
         return float(np.max(np.abs(np.linalg.eigvalsh(inner - alpha * gram))))
 
+    from scipy.optimize import minimize_scalar  # imported here since it takes long
+
     found = minimize_scalar(radius, bounds=tuple(interval), method="bounded")
     return float(found.x), float(found.fun)
 
@@ -243,6 +244,8 @@ def crossing_steps(hessian: AnyArray, preconditioner: AnyArray) -> list[float]:
 
 def _change(excess: Callable[[float], float], left: float, right: float) -> float:
     """Where the sign of `excess` changes; rounding in `excess` may end the search early."""
+    from scipy.optimize import brentq  # imported here since it takes long
+
     width = 4e-16 * max(abs(left), abs(right))
     return float(brentq(excess, left, right, xtol=width, rtol=1e-15, maxiter=200, disp=False))
 

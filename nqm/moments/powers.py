@@ -16,7 +16,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
 
 from nqm.namespace import AnyArray, Namespace, common
 
@@ -226,6 +225,8 @@ def independent_parts(*matrices: AnyArray) -> list[AnyArray]:
     size = matrices[0].shape[0]
     if not isinstance(matrices[0], np.ndarray):
         return [np.arange(size)]
+    from scipy.sparse.csgraph import connected_components  # imported here since it takes long
+
     graph = np.any([matrix != 0 for matrix in matrices], axis=0)
     count, labels = connected_components(graph, directed=False)
     return [np.flatnonzero(labels == label) for label in range(count)]

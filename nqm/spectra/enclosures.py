@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
 
 from nqm import validate
 from nqm.namespace import AnyArray
@@ -109,6 +108,8 @@ def _from_discs(F: Array, values: NDArray[np.complex128], radii: Array, delta: f
     order = np.argsort(-np.abs(values), kind="stable")
     values, radii = values[order], radii[order]
     moduli = np.abs(values)
+    from scipy.sparse.csgraph import connected_components  # imported here since it takes long
+
     touching = np.abs(values[:, None] - values[None, :]) <= radii[:, None] + radii[None, :]
     count, labels = connected_components(touching, directed=False)
     inner = [float(np.min((moduli - radii)[labels == k])) for k in range(count)]

@@ -14,7 +14,7 @@ import lopt
 import lopt.cli
 import nqm
 import nqm.cli
-from docs.extensions.docstrings import escaped
+from docs.extensions.docstrings import PERIOD, escaped
 from docs.extensions.presets import TrainPresets
 from docs.extensions.public import homes, value
 from lopt.meta.config import TrainConfig
@@ -124,6 +124,14 @@ def test_the_table_of_presets_has_every_one() -> None:
     for name, preset in presets().items():
         assert name in shown
         assert preset.source in shown
+
+
+def test_a_summary_ends_with_its_sentence_and_not_within_a_formula() -> None:
+    for formula in ("log |J_T ... J_1| / T", "tokens 1 .. T of a row", "sum_t s_t . H phi_t"):
+        assert PERIOD.split(f"{formula}, in short. The rest.") == [
+            f"{formula}, in short",
+            "The rest.",
+        ]
 
 
 def test_formulas_are_escaped_and_code_is_not() -> None:

@@ -91,11 +91,21 @@ def test_03_the_closed_form_is_that_of_the_runs(execute: Execute) -> None:
     assert found["growth"] == pytest.approx(4, rel=1e-2)
 
 
+# The controller of STAR's step alone compiles in a fraction of the time.
+CONTROLLER = """
+import functools, lopt
+lopt.TrainConfig = functools.partial(lopt.TrainConfig, optimizer="hyperparam", pairs=2)
+"""
+
+
 @pytest.mark.slow
-def test_04_records_meta_losses_and_eigenvalues(execute: Execute) -> None:
+@pytest.mark.parametrize(
+    "smaller", [CONTROLLER, pytest.param("", marks=pytest.mark.thorough)], ids=["small", "whole"]
+)
+def test_04_records_meta_losses_and_eigenvalues(execute: Execute, smaller: str) -> None:
     found = execute(
         "04-meta-train-star",
-        "OUTER_STEPS, SEEDS, HORIZONS = 3, 2, 1",
+        "OUTER_STEPS, SEEDS, HORIZONS = 3, 2, 1" + smaller,
         then="""
 import jax
 

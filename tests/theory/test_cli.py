@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,22 @@ def test_a_page_has_statement_proof_and_counterexample(capsys: pytest.CaptureFix
         assert part in out
     assert max(map(len, out.splitlines())) <= 100
     assert "FAILS" not in out
+
+
+@pytest.fixture(scope="module", autouse=True)
+def proved_once() -> Iterator[None]:
+    """Every statement is proved once; all of the tests read the same proofs."""
+    proofs: dict[str, Proof] = {}
+    prove = Statement.prove
+
+    def once(self: Statement) -> Proof:
+        if self.name not in proofs:
+            proofs[self.name] = prove(self)
+        return proofs[self.name]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Statement, "prove", once)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,14 @@
 "arithmetic gives it.
 """
 
+import functools
 import sys
 
 import pytest
 import sympy
 
 from theory.catalogue import BY_NAME, STATEMENTS, UnknownStatementError, find
-from theory.engine.statement import Statement, Status
+from theory.engine.statement import Proof, Statement, Status
 
 NUMBERED = (
     ["theorem-1", *(f"lemma-{n}" for n in range(2, 6))]
@@ -50,6 +51,12 @@ SHARPER = [
 ]  # fmt: skip
 
 
+@functools.cache
+def proof_of(name: str) -> Proof:
+    """The proof of a statement, which several tests read."""
+    return find(name).prove()
+
+
 def test_every_numbered_statement_is_an_object() -> None:
     assert [s.name for s in STATEMENTS][: len(NUMBERED)] == NUMBERED
     assert len(BY_NAME) == len(STATEMENTS)
@@ -58,7 +65,7 @@ def test_every_numbered_statement_is_an_object() -> None:
 
 @pytest.mark.parametrize("statement", STATEMENTS, ids=lambda s: s.name)
 def test_it_is_proved(statement: Statement) -> None:
-    proof = statement.prove()
+    proof = proof_of(statement.name)
     verified = [step for step in proof.steps if step.holds]
     assert verified, "nothing is verified"
     assert statement.statement.text
@@ -95,7 +102,7 @@ def test_witnesses_are_exact(statement: Statement) -> None:
     for value in statement.witness.values():
         for number in sympy.Matrix([value]) if not hasattr(value, "shape") else value:
             assert number.is_Rational
-    for step in statement.prove().counterexample:
+    for step in proof_of(statement.name).counterexample:
         assert step.shows is None or not step.shows.atoms(sympy.Float)
 
 

@@ -29,12 +29,17 @@ def saved() -> lopt.Saved:
     return lopt.Saved(theta, lopt.HYPERPARAM, {})
 
 
-@pytest.fixture(scope="module")
-def looks(saved) -> list[command.Look]:
-    """Two inspections on a linear classifier."""
+@pytest.fixture(
+    scope="module",
+    params=[False, pytest.param(True, marks=pytest.mark.thorough)],
+    ids="joint={}".format,
+)
+def looks(saved, request) -> list[command.Look]:
+    """Two inspections on a linear classifier; the joint map takes as long again to compile."""
     task = image_task("tiny", fashion_mnist_8x8().train, MLP((), 10), 10, batch_size=16)
-    settings = InspectSettings(vectors=4, hessian_vectors=12, joint=True)
-    return command.look(saved, task, STEPS, 32, settings)
+    settings = InspectSettings(vectors=4, hessian_vectors=12, joint=request.param)
+    over = command.OverBatches(3, density=True, tensors=True)
+    return command.look(saved, task, STEPS, 32, settings, over=over)
 
 
 def test_the_looks_are_along_one_trajectory(looks) -> None:
@@ -74,6 +79,32 @@ def run(tmp_path) -> RunDirectory:
     run = RunDirectory(tmp_path / "run")
     run.create(TrainConfig(), lambda: None)
     return run
+
+
+def test_the_hessian_over_batches_is_told_with_both_errors(
+    saved, looks, tmp_path, capsys, monkeypatch
+) -> None:
+    file = tmp_path / "theta.npz"
+    lopt.save(file, saved.meta_parameters, saved.config)
+    monkeypatch.setattr(command, "look", lambda *arguments: looks)
+    flags = ["--steps", "0", "5", "--batches", "3", "--density", "--tensors"]
+    assert main(["inspect", str(file), *flags]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Hessian of 650 parameters over 3 batches" in out
+    assert "(numerical) ±" in out
+    assert "Dense_0/kernel" in out
+    assert "eigenvalues above 2 / alpha" in out
+    assert main(["inspect", str(file), *flags, "--json"]) == 0
+    documents = json.loads(capsys.readouterr().out)
+    over = documents[0]["over_batches"]
+    # The batch of the inspection is another: the two differ by sampling, not by much more.
+    assert over["largest"]["sampling"] > 0
+    assert over["largest"]["value"] == pytest.approx(documents[0]["sharpness"]["value"], rel=0.5)
+
+
+def test_the_density_needs_batches(capsys) -> None:
+    assert main(["inspect", "fashion-mnist-mlp", "--density"]) == 2
+    assert "--density needs --batches, such as --batches 20" in capsys.readouterr().err
 
 
 def test_inspect_wants_a_complete_run(run, capsys) -> None:

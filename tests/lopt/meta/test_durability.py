@@ -110,7 +110,7 @@ def cut(run: RunDirectory, after: int) -> Quick:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lives", [8, pytest.param(20, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("lives", [4, pytest.param(20, marks=pytest.mark.thorough)])
 def test_killed_many_times_and_resumed_is_bit_for_bit(tmp_path: Path, lives: int) -> None:
     """Moments drawn at random, and moments inside every function that writes."""
     # Every life compiles the same, so that even what compiles quickly is kept.

@@ -27,7 +27,16 @@ PARAMS = {
 }
 
 
-@pytest.fixture(params=FAMILY, scope="module")
+IN_BRIEF = ("star", "normalized")
+
+
+@pytest.fixture(
+    params=[
+        name if name in IN_BRIEF else pytest.param(name, marks=pytest.mark.thorough)
+        for name in FAMILY
+    ],
+    scope="module",
+)
 def config(request):
     return FAMILY[request.param]
 
