@@ -64,8 +64,9 @@ def longest_growth(rng: np.random.Generator, A: np.ndarray, words: int, length: 
         size = np.maximum(np.linalg.norm(P, axis=(1, 2)), 1e-300)
         P, logarithm = P / size[:, None, None], logarithm + np.log(size)
         if (t + 1) % 24 == 0 or t + 1 == length:
-            radii = np.maximum(np.max(np.abs(np.linalg.eigvals(P)), axis=1), 1e-300)
-            best = max(best, float(np.exp(np.max((np.log(radii) + logarithm) / (t + 1)))))
+            radii = np.max(np.abs(np.linalg.eigvals(P)), axis=1)
+            grown = np.log(np.maximum(radii, 1e-300)) + logarithm
+            best = max(best, float(np.max(np.exp(grown / (t + 1)), where=radii > 0, initial=0.0)))
     return best
 
 

@@ -77,6 +77,7 @@ SLOW_FILES = (
     "nqm/test_jax_namespace.py",
     "nqm/test_array_namespaces.py",
     "lopt/tasks/test_language.py",
+    "nqm/test_joint_spectral_radius.py",
     "nqm/test_robust.py",
     "lopt/optimizers/test_constants.py",
     "lopt/meta/test_checkpoints.py",

@@ -16,6 +16,7 @@ MODULES = {
     "full-size": "figures.star.full_size",
     "fig3": "figures.star.fig3",
     "claims": "figures.star.claims",
+    "fig4": "figures.star.fig4",
     "app1": "figures.star.fig3:SEEDS_FIGURE",
     "app2": "figures.star.ablations:APP2",
     "app3": "figures.star.ablations:APP3",

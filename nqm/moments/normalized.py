@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nqm import validate
-from nqm.quadratic import NoisyQuadratic
+from nqm.moments.loss import Quadratic, checked_model
 from nqm.validate import Array
 
 # Halvings of an interval that is at most 2/h_max wide: more digits than a float64 has.
@@ -45,7 +45,7 @@ class NormalizedLimit(NamedTuple):
     step: float
 
 
-def normalized_limit(model: NoisyQuadratic, step: float) -> NormalizedLimit:
+def normalized_limit(model: Quadratic, step: float) -> NormalizedLimit:
     r"""The loss that phi' = phi - eta g/rms(g) settles to, with rms(g) at its limit.
 
     SGD with the step alpha has the variances :math:`v_i = \alpha h_i s_i/(2 - \alpha h_i)`, and its
@@ -62,7 +62,7 @@ def normalized_limit(model: NoisyQuadratic, step: float) -> NormalizedLimit:
     Parameters
     ----------
     model : NoisyQuadratic
-        The mean and the covariance of its start have no effect.
+        Or any object with its four arrays. Those of the start have no effect.
     step : float
         eta > 0, the root mean square of a step over all N coordinates.
 
@@ -95,16 +95,18 @@ def normalized_limit(model: NoisyQuadratic, step: float) -> NormalizedLimit:
     eta = validate.scalar("step", step)
     if not eta > 0.0:
         raise ValueError(f"step must be positive; it is {eta:g}. Pass e.g. 1e-3.")
+    model = checked_model(model)
     values, vectors = np.linalg.eigh(model.hessian)
     inside = values > validate.rounding(values)
     h, basis = values[inside], vectors[:, inside]
     s = np.maximum(np.sum(basis * (model.noise_covariance @ basis), axis=0), 0.0)
-    alpha = _step_in_effect(h, s, eta * eta * model.dimension)
+    power = eta * eta * len(values)
+    alpha = _step_in_effect(h, s, power)
     gap = 2.0 - alpha * h
     apart = gap > EDGE
     v = np.where(apart, alpha * h * s / np.where(apart, gap, 1.0), 0.0)
     if not apart[-1]:  # what the others lack of the gradient's mean square is the last one's
-        rest = (eta / alpha) ** 2 * model.dimension - float(np.sum(h * h * (v + s)))
+        rest = power / alpha**2 - float(np.sum(h * h * (v + s)))
         v[-1] += max(rest, 0.0) / h[-1] ** 2
     excess = float(np.sum(h * v)) / 2
     return NormalizedLimit(excess + float(np.sum(h * s)) / 2, excess, alpha)

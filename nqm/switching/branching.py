@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nqm.switching.family import TINY, MatrixSet, norm_bounds, norms
-from nqm.switching.words import SAME, Word, improved
+from nqm.switching.words import SAME, Integers, Word, improved
 from nqm.validate import EPS, Array
 
 BATCH = 128
@@ -40,14 +40,20 @@ class Branching(NamedTuple):
 class _Leaves(NamedTuple):
     """Words, their products with error bounds, and the least |A_u|^(1/|u|) of their prefixes."""
 
-    words: Array
-    lengths: Array
+    words: Integers
+    lengths: Integers
     products: Array
     errors: Array
     least: Array
 
-    def at(self, chosen: Array) -> _Leaves:
-        return _Leaves(*(part[chosen] for part in self))
+    def at(self, chosen: Integers) -> _Leaves:
+        return _Leaves(
+            words=self.words[chosen],
+            lengths=self.lengths[chosen],
+            products=self.products[chosen],
+            errors=self.errors[chosen],
+            least=self.least[chosen],
+        )
 
 
 def branch(given: MatrixSet, target: float, budget: int, best: Word) -> Branching:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import NamedTuple
 
 from nqm.robust.family import Rational, times
 from nqm.spectra.elimination import definiteness
 from nqm.switching.family import MatrixSet
+
+MOST_PRODUCTS = 200
+"""How many distinct products are formed."""
 
 
 def never_rises(given: MatrixSet) -> str:
@@ -40,6 +44,40 @@ def _falls(A: Rational, form: Rational) -> bool:
     image = times([list(row) for row in zip(*A, strict=True)], times(form, A))
     rest = [[x - y for x, y in zip(*rows, strict=True)] for rows in zip(form, image, strict=True)]
     return definiteness(rest) != "indefinite"
+
+
+class Products(NamedTuple):
+    """Whether the products are finitely many, or else a word whose powers grow, if one was met."""
+
+    finite: bool
+    growing: tuple[int, ...] | None
+
+
+def distinct_products(given: MatrixSet) -> Products:
+    """Multiply without rounding until nothing new comes, a power grows, or there are too many.
+
+    >>> import numpy as np
+    >>> from nqm.robust.family import fractions
+    >>> A = np.array([[[0.0, 1.0], [1.0, 0.0]], [[-1.0, 0.0], [2.0, 1.0]]])  # two reflections
+    >>> for chosen in (A[:1], A):
+    ...     distinct_products(MatrixSet(chosen, np.zeros(2), tuple(map(fractions, chosen))))
+    Products(finite=True, growing=None)
+    Products(finite=False, growing=(0, 1))
+    """
+    if given.exact is None:
+        return Products(finite=False, growing=None)
+    seen: set[tuple[Fraction, ...]] = set()
+    queue: list[tuple[tuple[int, ...], Rational]] = [((i,), A) for i, A in enumerate(given.exact)]
+    while queue and len(seen) < MOST_PRODUCTS:
+        word, product = queue.pop(0)
+        key = tuple(x for row in product for x in row)
+        if key in seen:
+            continue
+        seen.add(key)
+        if defective_at_one(product):
+            return Products(finite=False, growing=word)
+        queue += [((*word, i), times(A, product)) for i, A in enumerate(given.exact)]
+    return Products(finite=not queue, growing=None)
 
 
 def defective_at_one(product: Rational) -> bool:

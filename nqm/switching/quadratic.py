@@ -7,6 +7,8 @@ program is solved: a smooth substitute of the maximum is minimized over triangul
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import scipy.linalg
 from scipy.optimize import minimize
@@ -14,13 +16,23 @@ from scipy.optimize import minimize
 from nqm.switching.family import MatrixSet, conjugated, norms
 from nqm.validate import Array
 
-POWERS = (8.0, 32.0, 128.0, 512.0, 2048.0)
+POWERS = (8.0, 32.0, 128.0, 512.0, 512.0, 2048.0)
 LARGEST_SEARCH = 48
 """Up to this many rows T is searched for; beyond it the first guesses must do."""
+ACTIVE = 64
+"""How many matrices, the largest ones, each search adds to those it looks at."""
 STEPS = 60
 
 
-def quadratic_norm(given: MatrixSet) -> tuple[Array, MatrixSet, float]:
+class _Norm(NamedTuple):
+    """T, the set of T A_i T^-1, and the largest norm of one of them with all rounding."""
+
+    transform: Array
+    inner: MatrixSet
+    bound: float
+
+
+def quadratic_norm(given: MatrixSet) -> _Norm:
     """T, the set in its coordinates, and max_i |T A_i T^-1| with all rounding.
 
     Parameters
@@ -30,10 +42,11 @@ def quadratic_norm(given: MatrixSet) -> tuple[Array, MatrixSet, float]:
 
     Returns
     -------
-    T : (K, K) array
-    set : MatrixSet
+    transform : (K, K) array
+        T.
+    inner : MatrixSet
         T A_i T^-1.
-    gamma : float
+    bound : float
         The bound on the joint spectral radius.
 
     Examples
@@ -45,33 +58,30 @@ def quadratic_norm(given: MatrixSet) -> tuple[Array, MatrixSet, float]:
     True
     """
     size = given.size
-    guesses = [np.eye(size), _averaged(given)]
+    guesses = [_averaged(given)]
     if given.start is not None:
         guesses.append(given.start)
-    best: tuple[Array, MatrixSet, float] | None = None
+    best = _Norm(np.eye(size), given, float(np.max(norms(given))))
     for T in guesses:
         best = _better(given, T, best)
-    assert best is not None  # the identity is never singular
     if size > LARGEST_SEARCH or size == 1:
         return best
-    T, inner, _ = best
+    active = np.zeros(len(given.matrices), dtype=bool)
     for power in POWERS:
-        inner_T = _minimized(inner.matrices, power)
-        if inner_T is None:
+        active[np.argsort(-norms(best.inner), kind="stable")[:ACTIVE]] = True
+        found = _minimized(best.inner.matrices[active], power)
+        if found is None:
             break
-        best = _better(given, _triangular(inner_T @ T), best)
-        T, inner, _ = best
+        best = _better(given, _triangular(found @ best.transform), best)
     return best
 
 
-def _better(
-    given: MatrixSet, T: Array, best: tuple[Array, MatrixSet, float] | None
-) -> tuple[Array, MatrixSet, float] | None:
+def _better(given: MatrixSet, T: Array, best: _Norm) -> _Norm:
     found = conjugated(given, T)
     if found is None:
         return best
     bound = float(np.max(norms(found)))
-    return (T, found, bound) if best is None or bound < best[2] else best
+    return _Norm(T, found, bound) if bound < best.bound else best
 
 
 def _triangular(T: Array) -> Array:

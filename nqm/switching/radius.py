@@ -12,15 +12,13 @@ from scipy.sparse.csgraph import connected_components
 from nqm import validate
 from nqm.robust.family import EXACT_SIZE, fractions
 from nqm.switching.branching import branch
-from nqm.switching.edge import defective_at_one, never_rises
+from nqm.switching.edge import distinct_products, never_rises
 from nqm.switching.family import MatrixSet, norms
 from nqm.switching.polytope import polytope_bound
 from nqm.switching.quadratic import quadratic_norm
 from nqm.switching.words import (
-    EXACT_LETTERS,
     Word,
     best_word,
-    exact_product,
     primitive,
     proved_radius,
     proves_growth,
@@ -290,8 +288,14 @@ def _decided(given: MatrixSet, found: _Bounds) -> JointSpectralRadius:
     elif norm := never_rises(given):
         status, by, upper = "certified", f"{norm}, which no matrix raises", 1.0
         found = found._replace(upper_by=by)
-    elif _defective(given, found.word):
-        status, by, lower = "refuted", "a product with a defective eigenvalue 1 or -1", 1.0
+    elif abs(found.word.radius - 1) < 1e-6:
+        products = distinct_products(given)
+        if products.finite:
+            status, by, upper = "certified", "products, of which there are finitely many", 1.0
+            found = found._replace(upper_by=by)
+        elif products.growing is not None:
+            status, by, lower = "refuted", "a product with a defective eigenvalue 1 or -1", 1.0
+            found = found._replace(word=Word(primitive(products.growing), 1.0))
     return JointSpectralRadius(
         status=status,
         by=by,
@@ -303,10 +307,3 @@ def _decided(given: MatrixSet, found: _Bounds) -> JointSpectralRadius:
         word_radius=found.word.radius,
         products=found.products,
     )
-
-
-def _defective(given: MatrixSet, word: Word) -> bool:
-    """Whether the powers of the word grow, though its spectral radius is one."""
-    if given.exact is None or abs(word.radius - 1) > 1e-6 or len(word.letters) > EXACT_LETTERS:
-        return False
-    return defective_at_one(exact_product(given.exact, word.letters))

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nqm.robust.family import (
     Rational,
@@ -23,6 +24,9 @@ EXACT_LETTERS = 40
 """The longest word whose product is formed in rational numbers."""
 SAME = 1e-10
 """A longer word counts as better only by more than this share."""
+
+
+Integers = NDArray[np.integer]
 
 
 class Word(NamedTuple):
@@ -75,7 +79,7 @@ def best_word(given: MatrixSet, budget: int) -> Word:
     return Word(primitive(best.letters), best.radius)
 
 
-def improved(best: Word, products: Array, words: Array) -> Word:
+def improved(best: Word, products: Array, words: Integers) -> Word:
     """The better of a word and the best of some products of equal length."""
     with np.errstate(invalid="ignore", over="ignore"):
         radii = np.max(np.abs(np.linalg.eigvals(products)), axis=-1) ** (1 / words.shape[1])

@@ -194,6 +194,18 @@ def test_what_is_exactly_at_one() -> None:
         assert np.linalg.norm(power) > 100
 
 
+def test_finitely_many_products_are_bounded() -> None:
+    """Two generators of order six and two in other than orthogonal coordinates; a shear added."""
+    six = np.array([[0.0, -1.0], [1.0, 1.0]])
+    swap = np.array([[0.0, 1.0], [1.0, 0.0]])
+    found = joint_spectral_radius([six, swap])
+    assert (found.status, found.upper) == ("certified", 1.0)
+    assert found.lower == pytest.approx(1, abs=1e-12)
+    growing = joint_spectral_radius([swap, [[-1.0, 0.0], [2.0, 1.0]]])
+    assert growing.status == "refuted"  # both are reflections; their product grows
+    assert len(growing.word) == 2
+
+
 def test_beside_one_by_one_rounding() -> None:
     """In rational numbers 1 + 2^-52 is above one, and its predecessor below."""
     above, below = np.nextafter(1.0, 2.0), np.nextafter(1.0, 0.0)

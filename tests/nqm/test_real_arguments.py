@@ -60,6 +60,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "nominal_momentum_rule": (H, P, 0.1),
     "nominal_step_interval": (H, P),
     "nominal_step_intervals": (H, P),
+    "normalized_limit": (MODEL, 0.1),
     "numerical_radius": (P,),
     "numerical_radius_condition": (H, P, 0.1),
     "parameter_moments": (MODEL, plain_rule(H, P, 0.1), 3),
