@@ -45,7 +45,10 @@ def cut(tiny: TrainConfig, run: RunDirectory, after: int) -> None:
     assert not run.result.exists()
 
 
-@pytest.mark.parametrize("after", [1, 3, 7])
+@pytest.mark.parametrize(
+    "after",
+    [1, pytest.param(3, marks=pytest.mark.thorough), pytest.param(7, marks=pytest.mark.thorough)],
+)
 def test_resume_is_bit_for_bit(tmp_path: Path, tiny: TrainConfig, whole, after: int) -> None:
     run = RunDirectory(tmp_path / "run")
     cut(tiny, run, after)
