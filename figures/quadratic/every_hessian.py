@@ -133,7 +133,7 @@ covers {share["triangular"]["norm"]:.0%} of the exact region, the numerical radi
 
 **Differs.** For two parameters the exact condition is the closed form that
 `nqm.every_hessian_stability` evaluates: the symmetric part of Z = I - M has a norm of at most 1,
-and the determinant of Z is at most 1 in modulus.
+and the determinant of Z is at most 1.
 """
 
 
