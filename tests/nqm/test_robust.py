@@ -278,7 +278,7 @@ def test_a_smaller_box_is_no_less_stable(seed: int) -> None:
         assert robust_stability(H, P, alpha, 0.7 * bound).status != "refuted"
 
 
-@pytest.mark.parametrize("n", [20, 60])
+@pytest.mark.parametrize("n", [20, pytest.param(60, marks=pytest.mark.thorough)])
 def test_larger_problems_are_answered(n: int) -> None:
     """Small gain certifies below its bound, a witness refutes far above it."""
     H, P, alpha, bound = random_problem(n, n)

@@ -19,7 +19,7 @@ from lopt.optimizers.star_update import StarConfig
 
 ADAMW = "AdamW"
 # The same learning rates for everyone.
-RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 # Of the steps, before the cosine begins.
 WARMUP = 0.05
 # Decoupled weight decay, times the learning rate, of everyone.

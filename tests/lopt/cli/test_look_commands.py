@@ -37,14 +37,9 @@ def saved() -> lopt.Saved:
 def looks(saved, request) -> list[command.Look]:
     """Two inspections on a linear classifier; the joint map takes as long again to compile."""
     task = image_task("tiny", fashion_mnist_8x8().train, MLP((), 10), 10, batch_size=16)
-<<<<<<< HEAD
-    settings = InspectSettings(vectors=4, hessian_vectors=12, joint=True)
+    settings = InspectSettings(vectors=4, hessian_vectors=12, joint=request.param)
     over = command.OverBatches(3, density=True, tensors=True)
     return command.look(saved, task, STEPS, 32, settings, over=over)
-=======
-    settings = InspectSettings(vectors=4, hessian_vectors=12, joint=request.param)
-    return command.look(saved, task, STEPS, 32, settings)
->>>>>>> bb20c8b4993cff1d2d37a4677b41a7d08febd4e7
 
 
 def test_the_looks_are_along_one_trajectory(looks) -> None:

@@ -1,5 +1,7 @@
 """Meta-training on mixtures and families, and meta-losses on batches that no step learns from."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import count
 
@@ -263,3 +265,26 @@ def test_the_first_of_several_tasks_is_the_task() -> None:
     assert config.task_names == ("mnist-mlp", "quadratic")
     assert replace(config, seed=1).tasks == config.tasks
     assert TrainConfig.from_mapping({"tasks": ["mnist-mlp", "quadratic"]}) == config
+
+
+ON_TWO_DEVICES = """
+import sys, jax, numpy as np
+jax.config.update("jax_num_cpu_devices", 2)
+from lopt.meta.training.trainer import Trainer
+from tests.lopt.meta.quick import quick
+from tests.lopt.meta.test_mixture import TASKS
+found = []
+for devices in (1, 2):
+    trainer = Trainer(quick(devices=devices), TASKS)
+    state = trainer.init()
+    for step in range(5):
+        state, seen = trainer.step(state, step)
+    leaves = jax.tree.leaves((state.theta, seen["tasks"]))
+    found.append(np.concatenate([np.ravel(x) for x in leaves]))
+np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-6)
+"""
+
+
+@pytest.mark.thorough
+def test_devices_take_the_same_steps_over_a_mixture() -> None:
+    subprocess.run([sys.executable, "-c", ON_TWO_DEVICES], check=True, timeout=300)

@@ -111,7 +111,17 @@ CONFIGS = {
 SHAPES = [(), (7,), (5, 3), (3, 5), (1, 6), (4, 4), (2, 3, 3), (3, 1, 2, 5, 2)]
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+# The normalized STAR has a weight decay, too.
+IN_BRIEF = ("star", "blackbox", "hyperparam", "normalized")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in IN_BRIEF else pytest.param(name, marks=pytest.mark.thorough)
+        for name in CONFIGS
+    ],
+)
 def test_agrees_on_random_shapes_and_scales(name) -> None:
     """Gradients of every scale from 1e-12 to 1e6, one step of zeros among them."""
     config, random = CONFIGS[name], np.random.default_rng(11)
@@ -138,7 +148,10 @@ def test_agrees_on_random_shapes_and_scales(name) -> None:
                 assert error <= ERROR * np.abs(expected).max(), (scale, SHAPES[int(k)], step)
 
 
-@pytest.mark.parametrize("shape", [(1024, 520), (2**19 + 2**10,), (1031, 512)])
+@pytest.mark.parametrize(
+    "shape",
+    [(1024, 520), pytest.param((2**19 + 2**10,), marks=pytest.mark.thorough), (1031, 512)],
+)
 def test_a_tensor_swept_in_blocks(shape) -> None:
     """Larger than the cache: in blocks where the leading axis has a divisor (1031 is prime)."""
     from lopt.optimizers.parts.sweep import block_count
