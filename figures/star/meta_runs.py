@@ -13,7 +13,7 @@ import json
 import shutil
 import sys
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import jax
@@ -46,7 +46,20 @@ BUDGET: dict[str, Any] = {
 NOMINAL: dict[str, Any] = {"nominal_step": 0.003}
 TASK = "fashion-mnist-mlp"
 SEEDS = {"star-wd0.1": 3, "star-wd0.5": 3, "blackbox": 3, "hyperparam": 3}
+# Fields that the configuration has gained since the first results were stored.
+LATER = (
+    "tasks", "augmentation", "augmentation_min", "augmentation_max", "meta_objective",
+    "normalize_update", "normalized_step",
+)  # fmt: skip
 PLACE, KEPT = ROOT / "runs" / "experiments", RESULTS / "runs"
+
+
+def described(config: TrainConfig) -> dict[str, Any]:
+    """The fields of a configuration for the results of a figure, without those in `LATER` that have
+    their defaults: results from before are of the same configuration.
+    """
+    usual, all_fields = TrainConfig(), asdict(config)
+    return {k: v for k, v in all_fields.items() if k not in LATER or v != getattr(usual, k)}
 
 
 def experiments() -> dict[str, TrainConfig]:
