@@ -50,7 +50,7 @@ class Extent(NamedTuple):
 EXTENT: dict[str, Extent] = {
     "cifar10-mlp-layernorm-small": Extent(1),
     "mnist-mlp-es1-small": Extent(1, tuned=True),
-    "mnist-autoencoder-small": Extent(1),
+    "mnist-autoencoder-small": Extent(1, tuned=True),
     "cifar10-mlp-dropout-mse-small": Extent(1),
 }
 """The tasks with results, in the order of the figures; Figure 4 shows the first four."""
