@@ -190,7 +190,7 @@ def results_table(data: Data, tasks: Sequence[str]) -> str:
             star = best_star(part, chosen=True)
             rows = rows_of(part, star, chosen=True)
             step = rows[0]["constants"]["nominal_step"]
-            chosen = f"{_cell(rows)} (β₁ {step:g}, {star.partition(', ')[2]})"
+            chosen = f"{_cell(rows)} (β₁ {step:g}, {star.removeprefix('STAR, weight ')})"
         lines.append((task.removesuffix("-small"), *cells, *([chosen] if tuned else [])))
     return table(head, lines)
 
