@@ -10,6 +10,7 @@ MODULES = {
     "fig2a": "figures.quadratic.gradient_variance",
     "fig2bc": "figures.quadratic.nominal_training",
     "regions": "figures.quadratic.regions",
+    "every-hessian": "figures.quadratic.every_hessian",
     "momentum": "figures.quadratic.momentum",
     "robust": "figures.quadratic.robust",
     "conservatism": "figures.quadratic.conservatism",

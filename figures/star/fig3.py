@@ -11,7 +11,7 @@ from figures.engine.style import BLUE, GREEN, GREY, ORANGE, PURPLE, plt, use_sty
 from figures.star.curves import FINE, Curve, cut, draw, mark_horizon, plain
 from figures.star.experiments import collect
 from figures.star.inner_runs import DRAWS, FINALISTS, HORIZON, LONG, SEEDS, STEPS
-from figures.star.meta_runs import BUDGET, described, experiments
+from figures.star.meta_runs import BUDGET, experiments, recorded
 from figures.star.outcomes import brief_table, events, happened
 
 KINDS = {
@@ -33,7 +33,7 @@ def config(runs: tuple[str, ...]) -> dict[str, Any]:
     """The configuration of the results of these runs."""
     known = experiments()
     return {
-        "runs": {run: described(known[run]) if run in known else None for run in runs},
+        "runs": {run: recorded(known[run]) if run in known else None for run in runs},
         "seeds": SEEDS,
         "steps": STEPS,
         "long": LONG,

@@ -9,13 +9,13 @@ from figures.engine.averages import smooth
 from figures.engine.figure import Data, Figure
 from figures.engine.store import rounded
 from figures.engine.style import BLUE, GREY, ORANGE, level_line, plt, use_style
-from figures.star.meta_runs import PLACE, described, do, experiments, kept
+from figures.star.meta_runs import PLACE, do, experiments, kept, recorded
 from lopt.meta.evaluation.comparison import Evaluation, evaluate, find
 from lopt.meta.evaluation.tuning import baselines
 
 NAME = "star-wd0.1-long"
 RUN = experiments()[NAME]
-CONFIG: dict[str, Any] = {"run": described(RUN), "seeds": 5, "horizons": 2, "seed": RUN.seed}
+CONFIG: dict[str, Any] = {"run": recorded(RUN), "seeds": 5, "horizons": 2, "seed": RUN.seed}
 
 
 def compute(part: str) -> Any:

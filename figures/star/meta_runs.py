@@ -46,20 +46,11 @@ BUDGET: dict[str, Any] = {
 NOMINAL: dict[str, Any] = {"nominal_step": 0.003}
 TASK = "fashion-mnist-mlp"
 SEEDS = {"star-wd0.1": 3, "star-wd0.5": 3, "blackbox": 3, "hyperparam": 3}
-# Fields that the configuration has gained since the first results were stored.
 LATER = (
-    "tasks", "augmentation", "augmentation_min", "augmentation_max", "meta_objective",
-    "normalize_update", "normalized_step",
-)  # fmt: skip
+    *("tasks", "augmentation", "augmentation_min", "augmentation_max", "meta_objective"),
+    *("normalize_update", "normalized_step"),
+)
 PLACE, KEPT = ROOT / "runs" / "experiments", RESULTS / "runs"
-
-
-def described(config: TrainConfig) -> dict[str, Any]:
-    """The fields of a configuration for the results of a figure, without those in `LATER` that have
-    their defaults: results from before are of the same configuration.
-    """
-    usual, all_fields = TrainConfig(), asdict(config)
-    return {k: v for k, v in all_fields.items() if k not in LATER or v != getattr(usual, k)}
 
 
 def experiments() -> dict[str, TrainConfig]:
@@ -99,6 +90,15 @@ def _besides(found: dict[str, TrainConfig]) -> dict[str, TrainConfig]:
 
 def _order(name: str, config: TrainConfig) -> tuple[bool, int]:
     return name.rpartition("-")[0] not in SEEDS, config.seed
+
+
+def recorded(config: TrainConfig) -> dict[str, Any]:
+    """The fields of a configuration as results keep them: one that was added after the first
+    results is left out where it has its default, so that the results stay valid.
+    """
+    usual = TrainConfig()
+    added = {name for name in LATER if getattr(config, name) == getattr(usual, name)}
+    return {name: value for name, value in asdict(config).items() if name not in added}
 
 
 def do(name: str, config: TrainConfig) -> None:

@@ -75,6 +75,6 @@ def test_stored_results_outlive_fields_that_are_added() -> None:
     """A field at its default is left out where it came later, and is there where it is set."""
     plain = meta_runs.experiments()["star-wd0.1-0"]
     stored = json.loads((meta_runs.KEPT / "star-wd0.1-0.json").read_text("utf-8"))["config"]
-    assert set(meta_runs.described(plain)) == set(stored)
+    assert set(meta_runs.recorded(plain)) == set(stored)
     changed = replace(plain, meta_objective="validation")
-    assert meta_runs.described(changed)["meta_objective"] == "validation"
+    assert meta_runs.recorded(changed)["meta_objective"] == "validation"
