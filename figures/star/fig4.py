@@ -50,7 +50,8 @@ class Extent(NamedTuple):
 EXTENT: dict[str, Extent] = {
     "cifar10-mlp-layernorm-small": Extent(1),
     "mnist-mlp-es1-small": Extent(1, tuned=True),
-    "mnist-autoencoder-small": Extent(1),
+    "mnist-autoencoder-small": Extent(1, tuned=True),
+    "cifar10-mlp-dropout-mse-small": Extent(1),
 }
 """The tasks with results, in the order of the figures; Figure 4 shows the first four."""
 SHOWN = tuple(EXTENT)[:4]
@@ -140,11 +141,8 @@ def draw(data: Data, tasks: Sequence[str]) -> Any:
         for axes in panels.ravel()
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    spare = len(tasks) < panels.size
-    panels.ravel()[-1 if spare else 0].legend(
-        lines_of.values(), lines_of, loc="center" if spare else "lower left", fontsize=7.5
-    )
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0.45 / (3.2 * lines), 1, 1))
+    figure.legend(lines_of.values(), lines_of, loc="lower center", ncols=4, fontsize=8)
     return figure
 
 
@@ -152,6 +150,7 @@ def panel(axes: Any, part: Any, task: str) -> None:
     """Draw the curves of a task, cut at the ceiling or at one and a half times the first loss."""
     at, rows = np.array(part["at"]), part["rows"]
     top = min(part["ceiling"], 1.5 * max(row["curve"][0] for row in rows.values()))
+    top = min(top, 1.03 * max(max(row["curve"]) for row in rows.values()))
     low = top
     for label, (_, colour) in KINDS.items():
         for chosen, style in ((False, "-"), (True, ":")):
@@ -165,7 +164,7 @@ def panel(axes: Any, part: Any, task: str) -> None:
     axes.set(xscale="log", yscale="log", xlabel="inner step", ylabel="training loss")
     axes.set_ylim(0.93 * min(low, adam.min()), 1.03 * top)
     axes.set_title(task.removesuffix("-small"))
-    plain(axes.yaxis, (1, 1.5, 2, 3, 4, 5, 7))
+    plain(axes.yaxis, (1, 1.25, 1.5, 2, 3, 4, 6, 8))
 
 
 def results_table(data: Data, tasks: Sequence[str]) -> str:
@@ -191,7 +190,7 @@ def results_table(data: Data, tasks: Sequence[str]) -> str:
             star = best_star(part, chosen=True)
             rows = rows_of(part, star, chosen=True)
             step = rows[0]["constants"]["nominal_step"]
-            chosen = f"{_cell(rows)} (β₁ {step:g}, {star.partition(', ')[2]})"
+            chosen = f"{_cell(rows)} (β₁ {step:g}, {star.removeprefix('STAR, weight ')})"
         lines.append((task.removesuffix("-small"), *cells, *([chosen] if tuned else [])))
     return table(head, lines)
 

@@ -1,7 +1,7 @@
 """The runs behind Figure 3 are complete, share a budget, and keep their results."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -69,3 +69,12 @@ def test_the_full_size_curve_is_of_the_kept_run() -> None:
     saved = lopt.load(meta_runs.KEPT / f"{full_size.NAME}.npz")
     assert saved.config == full_size.RUN.optimizer_config
     assert saved.origin["outer_steps"] == full_size.RUN.outer_steps
+
+
+def test_stored_results_outlive_fields_that_are_added() -> None:
+    """A field at its default is left out where it came later, and is there where it is set."""
+    plain = meta_runs.experiments()["star-wd0.1-0"]
+    stored = json.loads((meta_runs.KEPT / "star-wd0.1-0.json").read_text("utf-8"))["config"]
+    assert set(meta_runs.recorded(plain)) == set(stored)
+    changed = replace(plain, meta_objective="validation")
+    assert meta_runs.recorded(changed)["meta_objective"] == "validation"

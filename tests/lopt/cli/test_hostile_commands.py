@@ -124,7 +124,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Only what comes before the work of a command, and no data but the embedded ones."""
     jax.devices()
     monkeypatch.setattr("lopt.cli.train.train", lambda config, *_, **__: config.outer_steps)
-    monkeypatch.setattr("lopt.cli.train.Watch", lambda *_: SimpleNamespace(measure=None))
+    monkeypatch.setattr("lopt.cli.train.monitor", lambda *_: SimpleNamespace(measure=None))
     curves = {"linear": np.ones((1, 5), np.float32)}
     found = Evaluation("quadratic", 5, curves, float("inf"), {})
     monkeypatch.setattr("lopt.cli.evaluate.evaluate", lambda *_: found)
