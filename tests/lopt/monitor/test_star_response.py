@@ -36,7 +36,8 @@ SHAPES = {
     "all of star": ALL,
     "all of blackbox": ALL,
     "normalized": {"b": ALL["b"]},
-    "normalized nominal term": {name: ALL[name] for name in "ws"},
+    # Without the number: its normalized update is a sign, of which only rounding is left.
+    "normalized nominal term": {"w": ALL["w"]},
 }
 CONFIGS = {
     "star": lopt.StarConfig(nominal_step=0.02, blackbox_step=2e-4, nominal_exponent=0.1),
