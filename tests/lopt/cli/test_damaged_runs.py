@@ -54,7 +54,7 @@ def quick_work(monkeypatch: pytest.MonkeyPatch) -> None:
     made = lru_cache(lambda config: Trainer(config))
     monkeypatch.setattr(loop, "Trainer", lambda config, task: made(config))
     watches = lru_cache(lambda config: Watch(config, config.make_task()))
-    monkeypatch.setattr("lopt.cli.train.Watch", lambda config, task: watches(config))
+    monkeypatch.setattr("lopt.cli.train.monitor", lambda config, tasks: watches(config))
     curves = {"linear": np.ones((1, 5), np.float32)}
     found = Evaluation("quadratic", 5, curves, float("inf"), {})
     monkeypatch.setattr("lopt.cli.evaluate.evaluate", lambda *_: found)
