@@ -85,6 +85,8 @@ SLOW_FILES = (
     "lopt/meta/test_trainer_estimators.py",
     "lopt/meta/test_evaluate.py",
     "lopt/tasks/test_stream.py",
+    "lopt/monitor/test_enclosure.py",
+    "lopt/optimizers/test_leaves.py",
     "lopt/tasks/test_images.py",
     "lopt/cli/test_damaged_runs.py",
     "lopt/tasks/test_quadratic.py",
