@@ -126,11 +126,11 @@ class Task:
         """The number of examples in `data`; 1 where there is none."""
         return _count(self.data)
 
-    def indices(self, key: jax.Array, steps: int, examples: int | None = None) -> jax.Array:
+    def indices(self, key: jax.Array, steps: int, data: Any = None) -> jax.Array:
         """Uniform example indices for `steps` batches, with replacement, int32 ``[steps,
-        batch_size]``; of `examples` examples rather than those of `data` where that is given.
+        batch_size]``; of other data than the task's own where they are given.
         """
-        count = self.examples if examples is None else examples
+        count = self.examples if data is None else _count(data)
         return jax.random.randint(key, (steps, self.batch_size), 0, count, jnp.int32)
 
     def sample(self, key: jax.Array, data: Any) -> Batch:

@@ -179,10 +179,7 @@ class InnerLoop:
         """The indices of the batches that losses are measured on where no step learns from them."""
         if self.objective == "train":
             return None
-        leaves = jax.tree.leaves(data)
-        return self.task.indices(
-            jax.random.fold_in(key, MEMBER), steps, leaves[0].shape[0] if leaves else 1
-        )
+        return self.task.indices(jax.random.fold_in(key, MEMBER), steps, data)
 
     def clipped(self, losses: jax.Array) -> jax.Array:
         """The losses, at most the task's ceiling, which also stands for NaN."""
