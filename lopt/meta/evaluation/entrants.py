@@ -96,12 +96,7 @@ def learned_entrant(name: str, saved: Saved, tried: int = 1) -> Entrant:
     >>> [f"{c.constants['nominal_step']:.1e}" for c in star.candidates]
     ['3.0e-03', '3.0e-04', '1.0e-03', '1.0e-02', '3.0e-02']
     """
-    config, theta = saved.config, saved.meta_parameters
-    if not isinstance(config, StarConfig):
-        raise ValueError(
-            f"{name} is a linear optimizer, which belongs to one quadratic; a suite takes STAR and "
-            "its relatives."
-        )
+    config, theta = star_config(name, saved), saved.meta_parameters
     own = config.nominal_step
     adjusts = config.nominal_term is not None and own > 0
     each = [Candidate({"nominal_step": own} if config.nominal_term else {}, theta)]
@@ -114,13 +109,35 @@ def learned_entrant(name: str, saved: Saved, tried: int = 1) -> Entrant:
         # One program takes them all: a scale of 1 where there was none.
         each[0] = each[0]._replace(theta=with_nominal_factor(theta, 1.0))
     sizes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(each[0].theta))
-    # A field that a later version adds changes no identity while it has its default.
+    return Entrant(name, config.make, each, (config, sizes), identity(config, theta), learned=True)
+
+
+def star_config(name: str, saved: Saved) -> StarConfig:
+    """The configuration of a learned optimizer that a suite takes.
+
+    Raises
+    ------
+    ValueError
+        Where it is a linear optimizer, which belongs to one quadratic.
+    """
+    if isinstance(saved.config, StarConfig):
+        return saved.config
+    raise ValueError(
+        f"{name} is a linear optimizer, which belongs to one quadratic; a suite takes STAR and its "
+        "relatives."
+    )
+
+
+def identity(config: StarConfig, theta: Any) -> str:
+    """What tells a learned optimizer from any other. A field that a later version adds changes no
+    identity while it has its default.
+    """
     usual = StarConfig()
-    own_fields = {k: v for k, v in vars(config).items() if v != getattr(usual, k)}
-    digest = hashlib.sha256(repr(sorted(own_fields.items())).encode())
+    own = {name: v for name, v in vars(config).items() if v != getattr(usual, name)}
+    digest = hashlib.sha256(repr(sorted(own.items())).encode())
     for leaf in jax.tree.leaves(theta):
         digest.update(np.asarray(leaf, np.float32).tobytes())
-    return Entrant(name, config.make, each, (config, sizes), digest.hexdigest(), learned=True)
+    return digest.hexdigest()
 
 
 def nominal_factors(count: int) -> list[float]:

@@ -2,7 +2,6 @@
 period of the cosine down to zero.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lopt.meta.evaluation.entrants import Candidate, Entrant
+from lopt.meta.evaluation.entrants import Candidate, Entrant, identity, star_config
 from lopt.optimizers.files.saved import Saved
 from lopt.optimizers.scheduled import ScheduledNAdamW, scheduled_rate
 from lopt.optimizers.star import scale_by_star
@@ -24,6 +23,7 @@ RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 WARMUP = 0.05
 # Decoupled weight decay, times the learning rate, of everyone.
 DECAY = 0.01
+SCHEDULE = f"{WARMUP:g} warm-up and cosine, weight decay {DECAY:g}"
 # Muon's updates get the root mean square of AdamW's, so that the same learning rates are tried.
 MUON_RMS = 0.2
 # The learning rate of whoever does not tune: the usual one of each optimizer, and for a learned
@@ -72,7 +72,7 @@ def scheduled_baseline(name: str, rates: Sequence[float], steps: int) -> Entrant
         lambda rate: make(rate, steps),
         [Candidate({"learning_rate": rate}, np.float32(rate)) for rate in each],
         name,
-        f"optax, {WARMUP:g} warm-up and cosine, weight decay {DECAY:g}",
+        f"optax, {SCHEDULE}",
     )
 
 
@@ -84,12 +84,7 @@ def scheduled_learned(name: str, saved: Saved, rates: Sequence[float], steps: in
     ValueError
         If it is a linear optimizer, which belongs to one quadratic.
     """
-    config, theta = saved.config, saved.meta_parameters
-    if not isinstance(config, StarConfig):
-        raise ValueError(
-            f"{name} is a linear optimizer, which belongs to one quadratic; a suite takes STAR and "
-            "its relatives."
-        )
+    config, theta = star_config(name, saved), saved.meta_parameters
 
     def make(given: Any) -> optax.GradientTransformation:
         return optax.chain(
@@ -98,16 +93,13 @@ def scheduled_learned(name: str, saved: Saved, rates: Sequence[float], steps: in
             optax.scale_by_learning_rate(cosine(given["rate"], steps)),
         )
 
-    digest = hashlib.sha256(f"{config!r} {WARMUP} {DECAY}".encode())
-    for leaf in jax.tree.leaves(theta):
-        digest.update(np.asarray(leaf, np.float32).tobytes())
     tree = jax.tree.map(jnp.asarray, theta)
     each = [
         Candidate({"learning_rate": rate}, {"theta": tree, "rate": np.float32(rate)})
         for rate in dict.fromkeys((default_rate(config), *rates))
     ]
     sizes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(theta))
-    return Entrant(name, make, each, (config, sizes), digest.hexdigest())
+    return Entrant(name, make, each, (config, sizes), f"{identity(config, theta)}, {SCHEDULE}")
 
 
 def default_rate(config: StarConfig) -> float:
