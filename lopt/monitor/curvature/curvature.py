@@ -230,12 +230,11 @@ def curvature(
     blocks = {}
     if tensors:
         paths = paths_of(params)
-        for path in (paths[k] for k in products.chosen):
-            own = Products(loss, params, batches, path.__eq__, scale)
+        for own in products.blocks():
             start = draws.normal(size=own.dimension)
             part = factorization(own, start, vectors)
             values = ritz_values(part, symmetric=True, tolerance=tolerance)
-            blocks[path] = _sampled(own, part.basis, values, largest=True)
+            blocks[paths[own.chosen[0]]] = _sampled(own, part.basis, values, largest=True)
     density = None
     if probes:
         starts = (draws.normal(size=products.dimension) for _ in range(probes))

@@ -1,6 +1,7 @@
 """Products with the Hessian of the mean loss over batches that pass by one after the other."""
 
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from typing import Any
 
 import jax
@@ -74,10 +75,28 @@ class Products:
                 "batches must be readable more than once, as a list is; a generator is not. Pass "
                 "an object whose __iter__ begins anew."
             )
-        self.sizes = [int(np.prod(self.shapes[k])) for k in self.chosen]
-        self.dimension = sum(self.sizes)
         self.weights = self._weights()
         self.root = self._root(scale)
+
+    @property
+    def sizes(self) -> list[int]:
+        """The number of parameters of each selected tensor."""
+        return [int(np.prod(self.shapes[k])) for k in self.chosen]
+
+    @property
+    def dimension(self) -> int:
+        """The number of selected parameters."""
+        return sum(self.sizes)
+
+    def blocks(self) -> "Iterator[Products]":
+        """The same for each selected tensor alone."""
+        roots: list[Any] = [None] * len(self.chosen)
+        if self.root is not None:
+            roots = np.split(self.root, np.cumsum(self.sizes)[:-1])
+        for place, root in zip(self.chosen, roots, strict=True):
+            part = copy(self)
+            part.chosen, part.root = [place], root
+            yield part
 
     @property
     def unit(self) -> Any:
