@@ -11,7 +11,14 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from lopt.meta.choices import EMBEDDED_STEP, ESTIMATORS, HORIZON_SCHEDULES, NOMINAL, OPTIMIZERS
+from lopt.meta.choices import (
+    EMBEDDED_STEP,
+    ESTIMATORS,
+    HORIZON_SCHEDULES,
+    INNER_SCHEDULES,
+    NOMINAL,
+    OPTIMIZERS,
+)
 from lopt.meta.config import TrainConfig
 from lopt.meta.estimators.unroll import OBJECTIVES
 from lopt.meta.presets import TASKS as PRESET_TASKS
@@ -25,6 +32,7 @@ CHOICES: dict[str, Collection[str]] = {
     "nominal_term": NOMINAL,
     "estimator": ESTIMATORS,
     "horizon_schedule": HORIZON_SCHEDULES,
+    "inner_schedule": INNER_SCHEDULES,
     "augmentation": ("none", *LEVELS),
     "meta_objective": OBJECTIVES,
 }

@@ -2,6 +2,7 @@
 
 from .config import TrainConfig as TrainConfig
 from .estimators import PES as PES
+from .estimators import Annealed as Annealed
 from .estimators import Constant as Constant
 from .estimators import Estimate as Estimate
 from .estimators import Estimator as Estimator

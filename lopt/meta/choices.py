@@ -37,6 +37,8 @@ ESTIMATORS = (
     *("pes", "nres", "truncated-es", "full-es", "truncated-backprop", "full-backprop"),
     EXACT,
 )
+COSINE = "cosine"
+INNER_SCHEDULES = ("constant", COSINE)
 HORIZON_SCHEDULES = ("constant", "log-uniform", "growing")
 
 
@@ -118,7 +120,12 @@ def _check_tasks(config: Any) -> None:
     require("augmentation_max", most, least <= most < math.inf, f"finite and at least {least}")
     require_member("meta_objective", config.meta_objective, OBJECTIVES)
     if config.estimator == EXACT:
-        for name, usual in (("tasks", ()), ("augmentation", "none"), ("meta_objective", "train")):
+        for name, usual in (
+            ("tasks", ()),
+            ("augmentation", "none"),
+            ("meta_objective", "train"),
+            ("inner_schedule", "constant"),
+        ):
             if getattr(config, name) != usual:
                 raise ValueError(f"estimator exact knows no {name}. Leave it out, or take pes.")
 
@@ -152,6 +159,7 @@ def _check_horizon(config: Any) -> None:
     """Raise where the schedule's bounds are missing or out of order."""
     schedule, least = config.horizon_schedule, config.horizon_min
     require_member("horizon_schedule", schedule, HORIZON_SCHEDULES)
+    require_member("inner_schedule", config.inner_schedule, INNER_SCHEDULES)
     if schedule == "constant":
         if least is not None:
             raise ValueError(

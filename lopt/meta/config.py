@@ -11,6 +11,7 @@ import jax
 import optax
 
 from lopt.meta.choices import (
+    COSINE,
     EMBEDDED_STEP,
     ESTIMATORS,
     EXACT,
@@ -22,6 +23,7 @@ from lopt.meta.choices import (
 )
 from lopt.meta.estimators import (
     PES,
+    Annealed,
     Constant,
     Estimator,
     FullBackprop,
@@ -142,6 +144,12 @@ class TrainConfig:
     horizon_growth: float = setting(
         0.5, "fraction of the outer steps after which a growing schedule reaches the horizon"
     )
+    inner_schedule: str = setting(
+        "constant",
+        "factor on the inner steps of an episode: constant, or cosine, which falls from 1 to 0 "
+        "over its length as a learning rate does in use",
+        "constant",
+    )
     truncation: int = setting(
         50, "inner steps per outer step; the full estimators run a whole episode instead", 50
     )
@@ -237,7 +245,11 @@ class TrainConfig:
         return self.optimizer_config.make(theta, fused=fused)
 
     def make_schedule(self) -> Schedule:
-        """The distribution of an episode's length."""
+        """The distribution of an episode's length, and whether its steps are annealed."""
+        lengths = self._lengths()
+        return Annealed(lengths) if self.inner_schedule == COSINE else lengths
+
+    def _lengths(self) -> Schedule:
         if self.horizon_schedule == "constant" or self.horizon_min is None:
             return Constant(self.horizon)
         if self.horizon_schedule == "log-uniform":

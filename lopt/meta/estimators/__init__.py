@@ -6,12 +6,13 @@ from lopt.meta.estimators.full_backprop import FullBackprop
 from lopt.meta.estimators.full_es import FullES
 from lopt.meta.estimators.interface import Estimate, Estimator, MakeOptimizer, MetaParameters
 from lopt.meta.estimators.pes import PES, Pairs
-from lopt.meta.estimators.schedule import Constant, Growing, LogUniform, Schedule
+from lopt.meta.estimators.schedule import Annealed, Constant, Growing, LogUniform, Schedule
 from lopt.meta.estimators.truncated_backprop import Particles, TruncatedBackprop
 from lopt.meta.estimators.unroll import Count
 
 __all__ = [
     "PES",
+    "Annealed",
     "Constant",
     "Count",
     "Estimate",

@@ -1,4 +1,5 @@
-"""How many inner steps an episode lasts: constant, random, or growing while meta-training goes on.
+"""How many inner steps an episode lasts: constant, random, or growing while meta-training goes on;
+and whether the steps shrink towards its end.
 
 An episode's length is drawn when it begins, by each pair for itself. The outer step that a growing
 length depends on is counted in the estimator's state, so that it is saved with it.
@@ -125,6 +126,38 @@ class Growing:
     def mean(self, outer_step: jax.Array) -> jax.Array:
         """The length itself."""
         return self.draw(None, outer_step).astype(jnp.float32)
+
+
+@dataclass(frozen=True)
+class Annealed:
+    """Episodes as long as those of `lengths`, whose inner step k of n is multiplied by
+    ``(1 + cos(pi k / n)) / 2``: half a period of the cosine, as in a user's learning rate.
+
+    Examples
+    --------
+    >>> annealed = Annealed(Constant(4))
+    >>> [round(float(annealed.factor(k, 4)), 3) for k in range(4)]
+    [1.0, 0.854, 0.5, 0.146]
+    """
+
+    lengths: Schedule
+
+    @property
+    def longest(self) -> int:
+        """The length of the longest possible episode."""
+        return self.lengths.longest
+
+    def draw(self, key: jax.Array, outer_step: jax.Array) -> jax.Array:
+        """The length of an episode, int32 scalar."""
+        return self.lengths.draw(key, outer_step)
+
+    def mean(self, outer_step: jax.Array) -> jax.Array:
+        """The expected length of an episode, float32 scalar."""
+        return self.lengths.mean(outer_step)
+
+    def factor(self, inner_step: jax.Array | int, length: jax.Array | int) -> jax.Array:
+        """The factor on the update of an inner step, counted from 0, float32 scalar."""
+        return (1.0 + jnp.cos(jnp.pi * inner_step / length)) / 2.0
 
 
 def as_schedule(horizon: int | Schedule) -> Schedule:

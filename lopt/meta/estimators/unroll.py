@@ -9,7 +9,7 @@ import optax
 
 from lopt.checks import require_member
 from lopt.meta.estimators.interface import Estimate, MakeOptimizer, MetaParameters
-from lopt.meta.estimators.schedule import Constant, Schedule
+from lopt.meta.estimators.schedule import Annealed, Constant, Schedule
 from lopt.tasks.task import Task
 
 VALIDATION = "validation"
@@ -63,7 +63,7 @@ class InnerLoop:
     task, make_optimizer
         As for `PES`.
     schedule
-        The lengths of episodes.
+        The lengths of episodes, and whether their steps are annealed.
     objective
         One of `OBJECTIVES`: what the loss of a step is measured on.
     """
@@ -92,7 +92,9 @@ class InnerLoop:
         """Whether every episode ends where a truncation does, given that the first one does: then
         no inner step has to ask, which would read and write the whole state.
         """
-        return isinstance(self.schedule, Constant) and self.schedule.steps % truncation == 0
+        schedule = self.schedule
+        lengths = schedule.lengths if isinstance(schedule, Annealed) else schedule
+        return isinstance(lengths, Constant) and lengths.steps % truncation == 0
 
     def staggered(
         self,
@@ -158,6 +160,9 @@ class InnerLoop:
                 batch, loss_key = task.batch(others, other_indices), jax.random.fold_in(loss_key, 1)
                 loss = task.loss(now.params, loss_key, batch)
             updates, state = self.make_optimizer(used).update(gradient, now.state, now.params)
+            if isinstance(self.schedule, Annealed):
+                factor = self.schedule.factor(now.inner_step, now.length)
+                updates = jax.tree.map(lambda u: (factor * u).astype(u.dtype), updates)
             finite = jnp.isfinite(loss)
             first = jnp.where(
                 finite | (now.nonfinite_step >= 0), now.nonfinite_step, now.inner_step
