@@ -14,7 +14,7 @@ SHOWN = (
     "cifar10-mlp-layernorm-small",
     "imagenet32-resnet-small",
     "lm1b-lstm-small",
-    "lm1b-gru-small",
+    "lm1b-transformer-small",
 )
 """The tasks of the paper's Figure 4."""
 _SUITE = tuple(small.name for _, small in SUITES[OUT_OF_DISTRIBUTION])

@@ -48,10 +48,13 @@ EXTENT: dict[str, Extent] = {
     "cifar10-mlp-dropout-mse-small": Extent(1),
     "cifar100-mlp-tanh-small": Extent(1),
     "mnist-mlp-es1-small": Extent(1, tuned=True),
+    "cifar10-mlp-es8-small": Extent(1),
     "mnist-autoencoder-small": Extent(1, tuned=True),
+    "cifar10-autoencoder-small": Extent(1),
     "imagenet32-resnet-small": Extent(1),
     "lm1b-lstm-small": Extent(1, steps=1000),
     "lm1b-gru-small": Extent(1),
+    "lm1b-transformer-small": Extent(1, steps=500),
 }
 """The tasks with results, in the order of the suite."""
 

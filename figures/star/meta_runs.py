@@ -48,7 +48,7 @@ TASK = "fashion-mnist-mlp"
 SEEDS = {"star-wd0.1": 3, "star-wd0.5": 3, "blackbox": 3, "hyperparam": 3}
 LATER = (
     *("tasks", "augmentation", "augmentation_min", "augmentation_max", "meta_objective"),
-    *("normalize_update", "normalized_step"),
+    *("normalize_update", "normalized_step", "inner_schedule"),
 )
 PLACE, KEPT = ROOT / "runs" / "experiments", RESULTS / "runs"
 
