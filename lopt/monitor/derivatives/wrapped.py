@@ -26,7 +26,7 @@ from lopt.monitor.derivatives.step import (
 )
 from lopt.optimizers.parts.response import Moved
 from lopt.optimizers.parts.state import StarState
-from lopt.optimizers.star_response import star_response
+from lopt.optimizers.star_response import StarResponse, star_response
 from lopt.optimizers.star_update import MetaParameters, StarConfig, make_star, stand_in
 
 __all__ = ["WrappedResponse", "stars_inside", "wrapped_response"]
@@ -98,11 +98,11 @@ def wrapped_response(
     seed: int,
 ) -> WrappedResponse:
     """The derivative of an update at a hidden state, by the gradient and by the parameters."""
-    update = informed_update(transformation, loss, batch)
+    update, once = informed_update(transformation, loss, batch), _Once()
     signs = jax.tree.map(lambda x: random_signs(random_key(seed), x.ravel()).reshape(x.shape), params)
 
     def linear(part: Part, *, elementwise: bool = False) -> Map:
-        with stand_in(_by_hand(part, elementwise=elementwise)):
+        with stand_in(_by_hand(once, part, elementwise=elementwise)):
             return jax.linearize(lambda g: update(g, state, params, at.value)[0], at.gradient)[1]
 
     def blackbox(*, elementwise: bool = False) -> Map:
@@ -116,7 +116,7 @@ def wrapped_response(
         away = jax.tree.map(lambda g, a, b: jnp.vdot(g, a - b), at.gradient, p, params)
         return update(at.gradient, state, p, at.value + sum(jax.tree.leaves(away)))[0]
 
-    with stand_in(_by_hand("update", elementwise=False)):
+    with stand_in(_by_hand(once, "update")):
         by_params = jax.linearize(informed, params)[1]
     return WrappedResponse(
         update=linear("update"),
@@ -128,7 +128,24 @@ def wrapped_response(
     )
 
 
-def _by_hand(part: Part, *, elementwise: bool) -> Callable[..., Any]:
+class _Once:
+    """`star_response`, computed once for the same arrays: it takes most of the time to compile.
+
+    Where nothing comes before STAR, all derivatives are at the same arrays.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, ...], tuple[Any, StarResponse]] = {}
+
+    def __call__(self, theta: Any, config: StarConfig, *arrays: Any) -> StarResponse:
+        leaves = jax.tree.leaves((theta, arrays))
+        key = tuple(map(id, leaves))
+        if key not in self._made:
+            self._made[key] = leaves, star_response(theta, config, *arrays)
+        return self._made[key][1]
+
+
+def _by_hand(once: "_Once", part: Part, *, elementwise: bool = False) -> Callable[..., Any]:
     """What stands in for STAR's update: the same, with the derivative of this part of it."""
 
     def stand(
@@ -152,7 +169,7 @@ def _by_hand(part: Part, *, elementwise: bool) -> Callable[..., Any]:
         def rule(primals: Any, tangents: Any) -> tuple[Any, Any]:
             (gradient, params, (theta, traced, state)), (by_gradient, by_params, _) = primals, tangents
             constants = replace(config, **traced)
-            response = star_response(theta, constants, params, gradient, state)
+            response = once(theta, constants, params, gradient, state)
             moved = jax.tree.map(jnp.zeros_like, gradient)
             if part and _moves(by_gradient):
                 along = _filled(by_gradient)
