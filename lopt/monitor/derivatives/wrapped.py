@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
+from jax.flatten_util import ravel_pytree
 
 from lopt.keys import random_key
 from lopt.monitor.derivatives.joint import random_signs
@@ -99,7 +100,8 @@ def wrapped_response(
 ) -> WrappedResponse:
     """The derivative of an update at a hidden state, by the gradient and by the parameters."""
     update, once = informed_update(transformation, loss, batch), _Once()
-    signs = jax.tree.map(lambda x: random_signs(random_key(seed), x.ravel()).reshape(x.shape), params)
+    flat, unravel = ravel_pytree(params)
+    signs = unravel(random_signs(random_key(seed), flat))
 
     def linear(part: Part, *, elementwise: bool = False) -> Map:
         with stand_in(_by_hand(once, part, elementwise=elementwise)):
@@ -167,7 +169,8 @@ def _by_hand(once: "_Once", part: Part, *, elementwise: bool = False) -> Callabl
             return whole(gradient, params, fixed)[0]
 
         def rule(primals: Any, tangents: Any) -> tuple[Any, Any]:
-            (gradient, params, (theta, traced, state)), (by_gradient, by_params, _) = primals, tangents
+            gradient, params, (theta, traced, state) = primals
+            by_gradient, by_params, _ = tangents
             constants = replace(config, **traced)
             response = once(theta, constants, params, gradient, state)
             moved = jax.tree.map(jnp.zeros_like, gradient)
@@ -182,10 +185,7 @@ def _by_hand(once: "_Once", part: Part, *, elementwise: bool = False) -> Callabl
                 own, pairs = response.by_parameters()
                 along = _filled(by_params)
                 terms = [jax.tree.map(lambda a, p: (a - constants.weight_decay) * p, own, along)]
-                terms += [
-                    jax.tree.map(lambda b, c, p: b * jnp.vdot(c, p, precision="highest"), b, c, along)
-                    for b, c in pairs
-                ]
+                terms += [jax.tree.map(_rank_one, b, c, along) for b, c in pairs]
                 moved = jax.tree.map(lambda *leaves: sum(leaves), moved, *terms)
             updates = step(*primals)
             return updates, jax.tree.map(lambda m, u: m.astype(u.dtype), moved, updates)
@@ -195,6 +195,10 @@ def _by_hand(once: "_Once", part: Part, *, elementwise: bool = False) -> Callabl
         return step(gradient, params, fixed), whole(*held, fixed)[1]
 
     return stand
+
+
+def _rank_one(b: Array, c: Array, change: Array) -> Array:
+    return b * jnp.vdot(c, change, precision="highest")
 
 
 def _moves(tangents: Any) -> bool:

@@ -64,8 +64,9 @@ def inspect(
     Parameters
     ----------
     transformation : optax.GradientTransformation
-        Any. `lopt.star`'s own, not one in a chain, is differentiated by hand unless
-        `settings.joint`, where ``fused=False`` compiles far sooner.
+        Any. `lopt.star` is differentiated by hand, alone and within the wrappers of optax
+        (``chain``, ``masked``, ``multi_transform``, ``MultiSteps``, ``inject_hyperparams``,
+        ``apply_if_finite``), unless `settings.joint`, where ``fused=False`` compiles far sooner.
     loss : callable, (params, batch) -> scalar
     params, state : pytrees
         Where to look; `state` is the transformation's.
@@ -73,7 +74,8 @@ def inspect(
         The data that is looked at; no other is drawn.
     blackbox : optax.GradientTransformation, optional
         The blackbox part alone, over the same state; `star_blackbox` gives STAR's. That of
-        `lopt.star`'s own transformation is known unless `settings.joint`.
+        `lopt.star`, wrapped or not, is known unless `settings.joint`; given for a wrapped one, it
+        is differentiated as any other.
     batches : pytree, optional
         Minibatches with a leading axis; with them the growth along real steps is measured too,
         see `growth`.
@@ -188,9 +190,7 @@ def _wrapped(
     settings: InspectSettings,
     blackbox: bool,
 ) -> Callable[[Params, State, Batch], tuple[Survey, StepFactorization, Array]]:
-    def run(
-        params: Params, state: State, batch: Batch
-    ) -> tuple[Survey, StepFactorization, Array]:
+    def run(params: Params, state: State, batch: Batch) -> tuple[Survey, StepFactorization, Array]:
         return inspect_wrapped(
             transformation, loss, params, state, batch, settings, blackbox=blackbox
         )

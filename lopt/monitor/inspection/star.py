@@ -87,7 +87,7 @@ def inspect_star(
     batch: Batch,
     settings: InspectSettings,
 ) -> tuple[Survey, StepFactorization]:
-    """What `survey` and `factorize_step` find for any optimizer, without the joint map; jittable."""
+    """What `survey` and `factorize_step` find for any optimizer but the joint map; jittable."""
     require_float(params)
     at, config = linearize_loss(loss, params, batch), transformation.config
     response = star_response(transformation.meta_parameters, config, params, at.gradient, state)

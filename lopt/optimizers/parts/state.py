@@ -95,7 +95,9 @@ def tensors(gradients: Any, params: Any, state: StarState) -> list[Tensor | None
     return found
 
 
-def together(gradients: Any, state: StarState, moved: Iterable[Moved | None]) -> tuple[Any, StarState]:
+def together(
+    gradients: Any, state: StarState, moved: Iterable[Moved | None]
+) -> tuple[Any, StarState]:
     """The updates and the next state as trees of the structure of the gradients.
 
     A plain tuple, as optax returns: in a condition the branches must be of one type.

@@ -121,7 +121,7 @@ def looked(optimizer, shapes, steps, monkeypatch, blackbox=None):
     within(seen.frozen, A)
     assert seen.sharpness.converged
     assert seen.preconditioned_sharpness.converged
-    return seen, M, P, A
+    return seen, M, P
 
 
 # The others share their code with one of these.
@@ -133,7 +133,7 @@ IN_BRIEF = ("clipped, scaled, decayed", "MultiSteps", "injected constant", "sign
     [n if n in IN_BRIEF else pytest.param(n, marks=pytest.mark.thorough) for n in WRAPPED],
 )
 def test_a_wrapped_star_is_inspected_by_hand_and_right(name, monkeypatch) -> None:
-    seen, M, _, A = looked(WRAPPED[name], {"w": (3, 2), "b": (3,)}, 3, monkeypatch)
+    seen, M, *_ = looked(WRAPPED[name], {"w": (3, 2), "b": (3,)}, 3, monkeypatch)
     assert seen.frozen_radius.converged
     assert seen.flat == (3 if name == "signs beside" else 0)
     assert ("piecewise constant" in seen.text()) == (name == "signs beside")
@@ -152,7 +152,7 @@ def test_so_is_one_with_a_blackbox_term(monkeypatch) -> None:
 
     star = wrapped(lopt.star(theta, config, fused=False))
     blackbox = wrapped(star_blackbox(theta, config))
-    seen, _, P, _ = looked(star, {"b": (4,)}, 3, monkeypatch, blackbox)
+    seen, _, P = looked(star, {"b": (4,)}, 3, monkeypatch, blackbox)
     agrees(seen.blackbox, P)
     assert seen.blackbox.largest.converged
 
