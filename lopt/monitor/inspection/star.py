@@ -162,8 +162,7 @@ def _inspect(
         own = _extremes(*maps.pair("blackbox"), learned, random, count)
         found |= {f"blackbox {name}": extremes for name, extremes in own.items()}
     nominal = total - flat_vector(learned)
-    beside = by_parameters(unravel(product.scale), (product.right.basis, product.left.basis))
-    return Survey(
+    seen = Survey(
         hessian=bare(hessian),
         product=bare(product.right),
         overlap=product.overlap,
@@ -177,7 +176,9 @@ def _inspect(
         held_count=jnp.sum(~flat_vector(maps.finite)),
         still_count=jnp.zeros((), int),
         loss=at.value,
-    ), StepFactorization(
+    )
+    beside = by_parameters(unravel(product.scale), (product.right.basis, product.left.basis))
+    return seen, StepFactorization(
         maps={name: bare(one) for name, one in found.items()},
         overlaps={"product": product.overlap},
         decay=beside.decay,
