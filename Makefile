@@ -8,7 +8,7 @@ READY := $(VENV)/.ready-dev
 # A file's tests share what they compile, so that one worker takes the whole file.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: all install demo figures docs test thorough quick lint format clean constraints
+.PHONY: all install demo figures docs test extended thorough quick lint format clean constraints
 
 all: test
 
@@ -39,6 +39,10 @@ docs: $(READY)
 
 test: $(READY)
 	$(PYTEST)
+
+# Further cases of the same, which CI runs after `make test`.
+extended: $(READY)
+	HYPOTHESIS_PROFILE=extended $(PYTEST) -m extended
 
 # Every test at full size, and 2,000 examples of every property: hours.
 thorough: $(READY)

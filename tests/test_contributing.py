@@ -33,7 +33,7 @@ def test_the_workflow_runs_every_python_of_the_classifiers() -> None:
     assert matrix["python"] == minors
     assert project["requires-python"] == f">={minors[0]}"
     assert {name.partition("-")[0] for name in matrix["os"]} == {"ubuntu", "macos"}
-    for job, target in (("lint", "make lint"), ("test", "make test")):
+    for job, target in (("lint", "make lint"), ("test", "make test"), ("test", "make extended")):
         commands = [step.get("run", "") for step in jobs[job]["steps"]]
         assert any(command.startswith(target) for command in commands)
 

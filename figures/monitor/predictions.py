@@ -23,7 +23,7 @@ from figures.engine.style import BLUE, GREY, ORANGE, PURPLE, plt, use_style
 from figures.monitor.association import survival
 from figures.monitor.prediction_page import page, summary
 from figures.monitor.prediction_table import OUTCOMES, RISE, Row, counted, trend, worst
-from lopt.meta.config import STARS
+from lopt.meta.choices import STARS
 from lopt.meta.evaluation.curves import clipped, held_out_keys, training_curves
 from lopt.meta.training.watch import probe
 from lopt.tasks.data.datasets import fashion_mnist_8x8

@@ -17,7 +17,7 @@ from lopt.cli.display import Work
 from lopt.cli.stop import Stop
 from lopt.cli.tables import WordTable, say, show
 from lopt.files import written_whole
-from lopt.meta.config import MOST_INNER_STEPS
+from lopt.meta.choices import MOST_INNER_STEPS
 from lopt.meta.evaluation.comparison import HORIZON, Evaluation, evaluate, find, trained
 from lopt.meta.evaluation.entrants import ADAM, RATES
 from lopt.meta.evaluation.outcome import Row, SuiteEvaluation, TaskOutcome

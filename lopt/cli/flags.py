@@ -11,14 +11,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from lopt.meta.config import (
-    EMBEDDED_STEP,
-    ESTIMATORS,
-    HORIZON_SCHEDULES,
-    NOMINAL,
-    OPTIMIZERS,
-    TrainConfig,
-)
+from lopt.meta.choices import EMBEDDED_STEP, ESTIMATORS, HORIZON_SCHEDULES, NOMINAL, OPTIMIZERS
+from lopt.meta.config import TrainConfig
 from lopt.meta.estimators.unroll import OBJECTIVES
 from lopt.meta.presets import TASKS as PRESET_TASKS
 from lopt.meta.presets import UNPRINTED, presets

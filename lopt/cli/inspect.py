@@ -16,7 +16,7 @@ from lopt.cli.display import Work
 from lopt.cli.stop import Stop
 from lopt.cli.tables import WordTable, say, show, table_console
 from lopt.keys import random_key
-from lopt.meta.config import MOST_INNER_STEPS
+from lopt.meta.choices import MOST_INNER_STEPS
 from lopt.meta.run.directory import RunDirectory
 from lopt.monitor import (
     Curvature,

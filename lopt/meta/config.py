@@ -2,17 +2,24 @@
 the run directory.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import jax
-import numpy as np
 import optax
 
-from lopt.checks import require, require_member
+from lopt.meta.choices import (
+    EMBEDDED_STEP,
+    ESTIMATORS,
+    EXACT,
+    LINEAR,
+    NOMINAL,
+    STAR_FIELDS,
+    STARS,
+    check,
+)
 from lopt.meta.estimators import (
     PES,
     Constant,
@@ -25,46 +32,16 @@ from lopt.meta.estimators import (
     TruncatedBackprop,
 )
 from lopt.meta.estimators.exact import ExactMetaGradient
-from lopt.meta.estimators.unroll import OBJECTIVES, VALIDATION
+from lopt.meta.estimators.unroll import VALIDATION
 from lopt.meta.fields import setting
-from lopt.monitor.probing.warning_rules import WarningRule
+from lopt.meta.meta_optimizer import make_meta_optimizer
 from lopt.optimizers.files.configuration import from_fields
 from lopt.optimizers.linear import LinearConfig
-from lopt.optimizers.star_update import (
-    BLACKBOX,
-    HYPERPARAM,
-    NOMINAL_TERMS,
-    STAR,
-    MetaParameters,
-    NominalTerm,
-    StarConfig,
-)
-from lopt.tasks.augmentation import LEVELS, augmented
-from lopt.tasks.registry import make_quadratic, make_task, parse_task_name
+from lopt.optimizers.star_update import StarConfig
+from lopt.tasks.augmentation import augmented
+from lopt.tasks.registry import make_quadratic, make_task
 from lopt.tasks.task import Task
 from lopt.tasks.wrappers import with_validation
-
-STARS: dict[str, StarConfig] = {"star": STAR, "blackbox": BLACKBOX, "hyperparam": HYPERPARAM}
-LINEAR = "linear"
-OPTIMIZERS = (*STARS, LINEAR)
-NOMINAL: dict[str, NominalTerm | None] = {**{term: term for term in NOMINAL_TERMS}, "none": None}
-BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent")
-STAR_FIELDS = (
-    *("nominal_term", "precondition", *BETAS, "initial_head_scale"),
-    *("normalize_update", "normalized_step"),
-)
-EXACT = "exact"
-# Tuned Adam's learning rate on the embedded images (`lopt evaluate`).
-EMBEDDED_STEP = 0.01
-# The name of a checkpoint has eight digits.
-MOST_OUTER_STEPS = 10**8 - 1
-# Far beyond what fits into memory or time, and within an int32.
-MOST_INNER_STEPS, MOST_PAIRS = 10**8, 2**20
-ESTIMATORS = (
-    *("pes", "nres", "truncated-es", "full-es", "truncated-backprop", "full-backprop"),
-    EXACT,
-)
-HORIZON_SCHEDULES = ("constant", "log-uniform", "growing")
 
 
 @dataclass(frozen=True)
@@ -207,57 +184,7 @@ class TrainConfig:
     checkpoint_every: int = setting(100, "outer steps between two checkpoints")
 
     def __post_init__(self) -> None:
-        _check_tasks(self)
-        require_member("optimizer", self.optimizer, OPTIMIZERS)
-        if self.nominal_term is not None:
-            require_member("nominal_term", self.nominal_term, NOMINAL)
-        for name, most in (
-            ("horizon", MOST_INNER_STEPS),
-            ("truncation", MOST_INNER_STEPS),
-            ("pairs", MOST_PAIRS),
-            ("checkpoint_every", math.inf),
-            ("outer_steps", MOST_OUTER_STEPS),
-        ):
-            value = getattr(self, name)
-            require(name, value, value >= 1, "at least 1")
-            require(name, value, value <= most, f"at most {most}")
-        for name in BETAS:
-            value = getattr(self, name)
-            require(name, value, value is None or math.isfinite(value), "finite")
-        for name in ("sigma", "learning_rate", "clip"):
-            value = getattr(self, name)
-            require(name, value, 0 < value < math.inf, "positive and finite")
-        require(
-            "weight_decay",
-            self.weight_decay,
-            0 <= self.weight_decay < math.inf,
-            "at least 0 and finite",
-        )
-        if self.monitor_every is not None:
-            require("monitor_every", self.monitor_every, self.monitor_every >= 0, "at least 0")
-        require(
-            "final_learning_rate",
-            self.final_learning_rate,
-            0 <= self.final_learning_rate <= 1,
-            "in [0, 1]",
-        )
-        require_member("estimator", self.estimator, ESTIMATORS)
-        _check_linear(self)
-        _check_horizon(self)
-        for rule in self.rules:
-            WarningRule.parse(rule)
-        if self.rules and self.monitor_every == 0:
-            raise ValueError("rules need measurements, but monitor_every is 0. Take e.g. 50.")
-        require("seed", self.seed, 0 <= self.seed < 2**32, "in [0, 2^32)")
-        if self.devices is not None:
-            require("devices", self.devices, self.devices >= 1, "at least 1")
-        devices = self.devices or 1
-        if self.pairs % devices:
-            raise ValueError(
-                f"pairs must be a multiple of devices; {self.pairs} is not one of {devices}. "
-                f"Take {devices * max(1, self.pairs // devices)} pairs."
-            )
-        _ = self.optimizer_config  # It raises where its terms or constants do not go together.
+        check(self)
 
     @property
     def optimizer_config(self) -> StarConfig | LinearConfig:
@@ -353,23 +280,8 @@ class TrainConfig:
         )
 
     def make_meta_optimizer(self) -> optax.GradientTransformationExtraArgs:
-        """AdamW with clipping as in Appendix B; weight decay acts only on the network's weights
-        (section 5.1).
-
-        A meta-gradient that is not finite is skipped and counted.
-        """
-        rate: Any = self.learning_rate
-        if self.final_learning_rate < 1:
-            rate = optax.cosine_decay_schedule(rate, self.outer_steps, self.final_learning_rate)
-        decay = optax.inject_hyperparams(optax.add_decayed_weights, static_args="mask")
-        chain = optax.chain(
-            optax.clip_by_global_norm(self.clip),
-            optax.scale_by_adam(),
-            # In the state, so that a rule of the monitor can raise it.
-            decay(weight_decay=self.weight_decay, mask=_decayed),
-            optax.scale_by_learning_rate(rate),
-        )
-        return optax.apply_if_finite(chain, max_consecutive_errors=10)
+        """The optimizer of the meta-parameters, see `lopt.meta.meta_optimizer`."""
+        return make_meta_optimizer(self)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "TrainConfig":
@@ -377,92 +289,3 @@ class TrainConfig:
         field, and a value of the wrong type is an error, too.
         """
         return from_fields(cls, values)
-
-
-def raise_weight_decay(meta_optimizer_state: Any) -> tuple[float, Any]:
-    """Double the weight decay, to at least 0.1; return it and the meta-optimizer's state with it.
-
-    Section 5.3 finds values between 0.1 and 0.5 to work best; weight decay of the network shrinks
-    the gain of the blackbox term (section 5.1).
-    """
-    now = float(optax.tree_utils.tree_get(meta_optimizer_state, "weight_decay"))
-    raised = np.float32(max(0.1, 2.0 * now))
-    return float(raised), optax.tree_utils.tree_set(meta_optimizer_state, weight_decay=raised)
-
-
-def _decayed(theta: Any) -> Any:
-    """Mark the meta-parameters that weight decay acts on: the network, but neither the offsets of
-    the decays nor the nominal scale; of the linear optimizer, all of P.
-    """
-    if not isinstance(theta, MetaParameters):
-        return jax.tree.map(lambda _: True, theta)
-    mask = jax.tree.map(lambda _: False, theta)
-    return mask._replace(network=jax.tree.map(lambda _: True, theta.network))
-
-
-def _check_tasks(config: TrainConfig) -> None:
-    """Raise where a task is unknown or named twice, or where what is done to them is; let `task`
-    name the first of several.
-    """
-    for name in (config.task, *config.tasks):
-        parse_task_name(name)
-    if config.tasks:
-        usual = TrainConfig.__dataclass_fields__["task"].default
-        if config.task not in (usual, config.tasks[0]):
-            raise ValueError(
-                f"task is {config.task!r}, but tasks are given too. Name all of them in tasks."
-            )
-        if twice := [name for name in config.tasks if config.tasks.count(name) > 1]:
-            raise ValueError(f"tasks names {twice[0]!r} twice. Name each task once.")
-        object.__setattr__(config, "task", config.tasks[0])
-    require_member("augmentation", config.augmentation, ("none", *LEVELS))
-    least, most = config.augmentation_min, config.augmentation_max
-    require("augmentation_min", least, 0 < least < math.inf, "positive and finite")
-    require("augmentation_max", most, least <= most < math.inf, f"finite and at least {least}")
-    require_member("meta_objective", config.meta_objective, OBJECTIVES)
-    if config.estimator == EXACT:
-        for name, usual in (("tasks", ()), ("augmentation", "none"), ("meta_objective", "train")):
-            if getattr(config, name) != usual:
-                raise ValueError(f"estimator exact knows no {name}. Leave it out, or take pes.")
-
-
-def _check_linear(config: TrainConfig) -> None:
-    """Raise where the linear optimizer or the exact estimator does not fit the other fields."""
-    if config.optimizer == LINEAR:
-        if other := [name for name in config.task_names if parse_task_name(name) is not None]:
-            raise ValueError(
-                f"optimizer linear needs a task that is a quadratic; {other[0]!r} is none. "
-                "Take --task quadratic."
-            )
-        for name in STAR_FIELDS:
-            if name != "nominal_step" and getattr(config, name) is not None:
-                raise ValueError(f"{name} is no part of the linear optimizer. Leave it out.")
-    elif config.estimator == EXACT:
-        raise ValueError(
-            f"estimator exact needs optimizer linear; it is {config.optimizer!r}. Take pes."
-        )
-    if config.estimator == EXACT:
-        require(
-            "horizon_schedule",
-            config.horizon_schedule,
-            config.horizon_schedule == "constant",
-            "constant for estimator exact",
-        )
-        require("devices", config.devices, config.devices in (1, None), "1 for estimator exact")
-
-
-def _check_horizon(config: TrainConfig) -> None:
-    """Raise where the schedule's bounds are missing or out of order."""
-    schedule, least = config.horizon_schedule, config.horizon_min
-    require_member("horizon_schedule", schedule, HORIZON_SCHEDULES)
-    if schedule == "constant":
-        if least is not None:
-            raise ValueError(
-                f"horizon_min is {least}, but horizon_schedule is constant. Leave it out, or take "
-                "log-uniform or growing."
-            )
-    elif least is None:
-        raise ValueError(f"horizon_schedule {schedule} needs horizon_min, from 1 to the horizon.")
-    else:
-        require("horizon_min", least, 1 <= least <= config.horizon, "from 1 to the horizon")
-    require("horizon_growth", config.horizon_growth, 0 < config.horizon_growth <= 1, "in (0, 1]")

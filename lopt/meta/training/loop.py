@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from lopt.meta.config import TrainConfig, raise_weight_decay
+from lopt.meta.config import TrainConfig
+from lopt.meta.meta_optimizer import raise_weight_decay
 from lopt.meta.run.checkpoint import checkpoint_path, read_newest, set_aside, steps
 from lopt.meta.run.checkpoint import write_checkpoint as write_first
 from lopt.meta.run.directory import RunDirectory, RunError

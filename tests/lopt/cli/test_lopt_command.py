@@ -17,13 +17,13 @@ import pytest
 
 import lopt
 from lopt.cli import main
-from lopt.meta.config import BLACKBOX, HYPERPARAM, STAR
 from lopt.meta.evaluation import comparison as compare
 from lopt.meta.evaluation.comparison import find
 from lopt.meta.evaluation.curves import held_out_keys, meta_loss
 from lopt.meta.presets import presets
 from lopt.meta.run.checkpoint import remove_checkpoint, steps
 from lopt.meta.run.directory import RunDirectory, RunError
+from lopt.optimizers.star_update import BLACKBOX, HYPERPARAM, STAR
 from tests.lopt.meta.quick import bowl
 
 SMALL = [

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import lopt
-from lopt.meta.config import ESTIMATORS, EXACT, TrainConfig
+from lopt.meta.choices import ESTIMATORS, EXACT
+from lopt.meta.config import TrainConfig
 from lopt.meta.estimators import (
     PES,
     Constant,

@@ -102,7 +102,7 @@ def test_a_narrow_member_is_the_narrow_network(family: TaskFamily) -> None:
     """Against a plain product of matrices of the sizes 9-3-2-5, on the first three examples."""
     drawn = jnp.array([1, 1, 1, 1])
     member = family.member(drawn)
-    params = member.init(jax.random.key(0))
+    params = jax.jit(member.init)(jax.random.key(0))
     batch = member.batch(family.data, family.indices(jax.random.key(1), 1)[0])
     assert batch.images.min() >= 80  # of the second data set
     x = np.asarray(batch.images[:3], np.float64).reshape(3, -1) / 255
@@ -116,7 +116,7 @@ def test_a_narrow_member_is_the_narrow_network(family: TaskFamily) -> None:
     shifted = x - x.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     expected = -log_p[np.arange(3), np.asarray(batch.labels[:3])].mean()
-    loss, gradient = member.value_and_grad(params, None, batch)
+    loss, gradient = jax.jit(member.value_and_grad)(params, None, batch)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
     assert not np.any(gradient["Dense_0"]["kernel"][:, 3:])
     assert not np.any(gradient["Dense_1"]["kernel"][3:])

@@ -1,4 +1,4 @@
-"""Figure 4 is of curves that are kept, and its verdicts follow from them."""
+"""Figure 4 and its relatives are of curves that are kept, and their verdicts follow from them."""
 
 import json
 
@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from figures.engine.store import results_file
-from figures.star import fig4
-from figures.star.fig4 import CHOSEN, EXTENT, FIGURE, KINDS, Extent
+from figures.generalization import outcomes
+from figures.generalization.claims import claims, results_table
+from figures.generalization.fig4 import FIG4, HALVES, SHOWN
+from figures.generalization.outcomes import CHOSEN, EXTENT, KINDS, Extent, best_star
 from figures.star.verdicts import FAILS, HOLDS, PARTLY
 from lopt.meta.evaluation.curves import Runs
 
@@ -21,9 +23,15 @@ def test_every_curve_behind_the_figure_is_kept(task, monkeypatch) -> None:
 
     monkeypatch.setattr(Runs, "curves", never)
     monkeypatch.setattr("lopt.meta.evaluation.suite.make_task", never)
-    record = json.loads(results_file(FIGURE).read_text("utf-8"))
-    assert fig4.compute(task) == record["parts"][task]
-    assert all(path.stat().st_size < 1e5 for path in (fig4.PLACE / task).glob("*.json"))
+    record = json.loads(results_file(FIG4).read_text("utf-8"))
+    assert outcomes.compute(task) == record["parts"][task]
+    assert all(path.stat().st_size < 1e5 for path in (outcomes.PLACE / task).glob("*.json"))
+
+
+def test_the_figures_show_every_task_with_results() -> None:
+    assert set(SHOWN) <= set(EXTENT)
+    assert sorted((*HALVES[0], *HALVES[1])) == sorted(EXTENT)
+    assert not set(HALVES[0]) & set(HALVES[1])
 
 
 def row(final, halfway=2.0, first=2.5, diverged=False):
@@ -53,7 +61,7 @@ def two(monkeypatch):
 
 
 def verdicts(data, tasks):
-    return [claim.cells()[1].strip("*") for claim in fig4.claims(data, tasks)]
+    return [claim.cells()[1].strip("*") for claim in claims(data, tasks, tasks)]
 
 
 def test_verdicts_of_outcomes_that_are_known(two) -> None:
@@ -64,13 +72,13 @@ def test_verdicts_of_outcomes_that_are_known(two) -> None:
 
 
 def test_the_weight_decay_is_the_better_one(two) -> None:
-    assert fig4.best_star(two["a"]) == "STAR, weight decay 0.1"
-    assert fig4.best_star(two["b"]) == "STAR, weight decay 0.5"
-    assert fig4.best_star(two["a"], chosen=True) == "STAR, weight decay 0.1"
+    assert best_star(two["a"]) == "STAR, weight decay 0.1"
+    assert best_star(two["b"]) == "STAR, weight decay 0.5"
+    assert best_star(two["a"], chosen=True) == "STAR, weight decay 0.1"
 
 
 def test_the_table_has_the_ratios_and_what_diverged(two) -> None:
-    lines = fig4.results_table(two, ["a", "b"]).splitlines()
+    lines = results_table(two, ["a", "b"]).splitlines()
     assert [cell.strip() for cell in lines[2].strip("|").split("|")] == [
         "a", "1 (0.001)", "0.90", "1.20", "2.60", "1.10", "0.70 (β₁ 0.003, decay 0.1)",
     ]  # fmt: skip
@@ -84,7 +92,7 @@ def test_numbers_of_a_row() -> None:
     curve = np.full((1, 100), 2.0)
     curve[:, 90:] = 1.0
     one = Row("Adam", {"learning_rate": 0.1}, curve, 3.0)
-    found = fig4._numbers(TaskOutcome("t", 1000, (one,)), one)
+    found = outcomes._numbers(TaskOutcome("t", 1000, (one,)), one)
     assert found["first"] == found["halfway"] == [2.0]
     assert found["final"] == [1.0]
     assert found["steps_to_adam"] == 1000

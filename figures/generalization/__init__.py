@@ -1,0 +1,1 @@
+"""Figures of optimizers that were meta-trained on one MLP, on other tasks."""

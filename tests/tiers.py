@@ -1,0 +1,167 @@
+"""Which tests take long: those that `make quick` leaves out, and those that `make test` does."""
+
+# Files that take longer than a few seconds, the longest first: each is marked `slow`. Workers take
+# whole files (`--dist loadfile`), in this order, so that they end together.
+SLOW_FILES = (
+    "lopt/tasks/test_suites.py",
+    "lopt/monitor/test_star_response.py",
+    "lopt/meta/test_durability.py",
+    "notebooks/test_notebooks.py",
+    "lopt/cli/test_lopt_command.py",
+    "lopt/meta/test_processes.py",
+    "lopt/monitor/test_inspect.py",
+    "lopt/optimizers/test_contract.py",
+    "lopt/meta/test_estimators.py",
+    "theory/test_mutations.py",
+    "lopt/optimizers/test_parity.py",
+    "lopt/meta/test_run.py",
+    "test_pages.py",
+    "lopt/monitor/test_linearize.py",
+    "lopt/test_docstrings.py",
+    "docs/test_site.py",
+    "lopt/meta/test_pes.py",
+    "lopt/meta/test_suite_evaluation.py",
+    "lopt/meta/test_scheduled_evaluation.py",
+    "lopt/meta/test_mixture.py",
+    "lopt/monitor/test_curvature.py",
+    "lopt/optimizers/test_scale_by_star.py",
+    "lopt/tasks/test_family.py",
+    "test_public.py",
+    "figures/engine/test_pictures.py",
+    "lopt/monitor/test_differentiable.py",
+    "lopt/cli/test_look_commands.py",
+    "theory/test_cli.py",
+    "lopt/optimizers/test_reference.py",
+    "lopt/meta/test_double_precision.py",
+    "lopt/meta/test_linear_training.py",
+    "lopt/cli/test_startup.py",
+    "theory/test_statements.py",
+    "nqm/test_conditions.py",
+    "nqm/test_joint_spectral_radius.py",
+    "nqm/test_switched.py",
+    "lopt/tasks/test_models.py",
+    "nqm/test_jax_namespace.py",
+    "nqm/test_array_namespaces.py",
+    "lopt/tasks/test_language.py",
+    "nqm/test_robust.py",
+    "lopt/optimizers/test_constants.py",
+    "lopt/meta/test_checkpoints.py",
+    "figures/monitor/test_edge.py",
+    "lopt/meta/test_rules.py",
+    "lopt/meta/test_trainer_estimators.py",
+    "lopt/meta/test_evaluate.py",
+    "lopt/tasks/test_stream.py",
+    "lopt/monitor/test_enclosure.py",
+    "lopt/optimizers/test_leaves.py",
+    "lopt/tasks/test_images.py",
+    "lopt/cli/test_damaged_runs.py",
+    "lopt/tasks/test_quadratic.py",
+    "lopt/optimizers/test_reduction.py",
+    "lopt/meta/test_exact.py",
+    "lopt/meta/test_estimator_variance.py",
+    "lopt/meta/test_watch.py",
+    "lopt/optimizers/test_state.py",
+    "lopt/tasks/test_wrappers.py",
+    "lopt/monitor/test_probe.py",
+)
+
+# Further cases of what `make test` tests, which take a second or more: tests, or cases of them.
+# `make extended` runs them, and so does CI.
+# ruff: noqa: E501
+EXTENDED = """
+docs/test_site.py
+figures/monitor/test_edge.py::test_sharpness_settles_at_the_threshold[momentum]
+figures/monitor/test_edge.py::test_sharpness_settles_at_the_threshold[sgd]
+lopt/cli/test_damaged_runs.py
+lopt/cli/test_look_commands.py::test_the_looks_are_along_one_trajectory[joint=False]
+lopt/cli/test_lopt_command.py::test_a_signal_while_compiling_is_answered_at_once
+lopt/cli/test_lopt_command.py::test_evaluate_takes_the_newest_checkpoint_of_an_interrupted_run
+lopt/cli/test_lopt_command.py::test_resuming_a_complete_run_says_so
+lopt/cli/test_startup.py::test_a_signal_ends_a_process_that_is_stuck[15]
+lopt/cli/test_startup.py::test_a_slow_compilation_sounds_no_alarm
+lopt/cli/test_widths.py::test_in_a_terminal_names_are_whole[128]
+lopt/cli/test_widths.py::test_in_a_terminal_names_are_whole[60]
+lopt/meta/test_double_precision.py::test_an_estimate_on_the_quadratic_is_the_same_in_either_precision[full-es]
+lopt/meta/test_double_precision.py::test_an_estimate_on_the_quadratic_is_the_same_in_either_precision[pes]
+lopt/meta/test_durability.py::test_fewer_than_ten_are_skipped_and_the_run_goes_on
+lopt/meta/test_durability.py::test_killed_many_times_and_resumed_is_bit_for_bit
+lopt/meta/test_durability.py::test_on_other_devices_it_goes_on_as_well
+lopt/meta/test_estimators.py::test_the_mean_is_the_closed_form[3-7-independent]
+lopt/meta/test_estimators.py::test_the_mean_is_the_closed_form[3-7-nres]
+lopt/meta/test_estimators.py::test_the_mean_is_the_closed_form[3-7-pes]
+lopt/meta/test_estimators.py::test_the_mean_is_the_closed_form[7-3-independent]
+lopt/meta/test_estimators.py::test_the_mean_is_the_closed_form[7-3-nres]
+lopt/meta/test_estimators.py::test_the_mean_is_the_closed_form[7-3-pes]
+lopt/meta/test_estimators.py::test_the_mean_is_the_closed_form[7-3-truncated-es]
+lopt/meta/test_estimators.py::test_two_halves_are_the_whole[full-backprop]
+lopt/meta/test_estimators.py::test_two_halves_are_the_whole[full-es]
+lopt/meta/test_estimators.py::test_two_halves_are_the_whole[nres]
+lopt/meta/test_linear_training.py::test_star_trains_on_the_quadratic
+lopt/meta/test_mixture.py::test_a_loss_that_is_not_finite_is_told_with_its_task
+lopt/meta/test_mixture.py::test_resume_over_a_mixture_is_bit_for_bit[3]
+lopt/meta/test_mixture.py::test_resume_over_a_mixture_is_bit_for_bit[8]
+lopt/meta/test_mixture.py::test_the_monitor_measures_every_task
+lopt/meta/test_pes.py::test_aligned_pairs_over_the_whole_horizon_need_no_persistence
+lopt/meta/test_pes.py::test_clipped_everywhere_means_no_gradient
+lopt/meta/test_pes.py::test_pes_is_unbiased_at_every_alignment[10-4]
+lopt/meta/test_pes.py::test_pes_is_unbiased_at_every_alignment[3-7]
+lopt/meta/test_pes.py::test_pes_is_unbiased_at_every_alignment[7-3]
+lopt/meta/test_pes.py::test_small_sigma_gives_the_gradient_of_the_unroll
+lopt/meta/test_pes.py::test_truncated_es_is_biased[10-4]
+lopt/meta/test_processes.py
+lopt/meta/test_run.py::test_a_killed_run_loses_what_came_after_its_checkpoint_and_does_it_again
+lopt/meta/test_run.py::test_another_seed_is_another_run
+lopt/meta/test_watch.py::test_every_estimator_is_watched[full-es]
+lopt/monitor/test_differentiable.py::test_the_same_loss_is_compiled_once_and_let_go[method]
+lopt/monitor/test_differentiable.py::test_the_same_loss_is_compiled_once_and_let_go[partial]
+lopt/monitor/test_inspect.py::test_every_converged_number_is_within_its_error_of_the_dense_one[adam]
+lopt/monitor/test_inspect.py::test_every_converged_number_is_within_its_error_of_the_dense_one[clipped]
+lopt/monitor/test_inspect.py::test_every_converged_number_is_within_its_error_of_the_dense_one[heavy ball]
+lopt/monitor/test_linearize.py::test_converged_eigenvalues_lie_within_their_error_of_dense_ones[adam-float64]
+lopt/monitor/test_linearize.py::test_converged_eigenvalues_lie_within_their_error_of_dense_ones[aggmo-float32]
+lopt/monitor/test_linearize.py::test_converged_eigenvalues_lie_within_their_error_of_dense_ones[momentum-float32]
+lopt/monitor/test_linearize.py::test_converged_eigenvalues_lie_within_their_error_of_dense_ones[nesterov-float32]
+lopt/monitor/test_probe.py::test_healthy_training_of_a_network_is_stable
+lopt/monitor/test_star_response.py::test_a_tensor_without_entries_changes_no_response
+lopt/monitor/test_star_response.py::test_an_optimizer_that_stands_still_has_a_response_of_zero
+lopt/monitor/test_star_response.py::test_so_it_is_where_vectors_are_spared
+lopt/monitor/test_star_response.py::test_the_derivative_by_hand_is_that_of_the_program[blackbox]
+lopt/monitor/test_star_response.py::test_the_derivative_by_hand_is_that_of_the_program[no network]
+lopt/monitor/test_star_response.py::test_the_derivative_by_hand_is_that_of_the_program[normalized]
+lopt/monitor/test_star_response.py::test_what_has_converged_is_within_its_error_of_the_matrices
+lopt/optimizers/test_contract.py::test_gradient_with_respect_to_meta_parameters[normalized]
+lopt/optimizers/test_contract.py::test_update_is_pure_and_fused_is_plain[normalized]
+lopt/optimizers/test_parity.py::test_each_step_from_the_reference_parameters[star_AdamAggMo_ctrl1_norm1-plain]
+lopt/optimizers/test_parity.py::test_each_step_from_the_reference_parameters[star_Adam_ctrl1_norm1-shipped]
+lopt/optimizers/test_parity.py::test_each_step_from_the_reference_parameters[star_AggMo_ctrl1_norm0-fused]
+lopt/optimizers/test_parity.py::test_each_step_from_the_reference_parameters[star_AggMo_ctrl1_norm0-plain]
+lopt/optimizers/test_parity.py::test_each_step_from_the_reference_parameters[star_SGDM_ctrl0_norm1-plain]
+lopt/optimizers/test_parity.py::test_each_step_from_the_reference_parameters[star_SGD_ctrl1_norm1-fused]
+lopt/optimizers/test_parity.py::test_each_step_from_the_reference_parameters[star_SGD_ctrl1_norm1-plain]
+lopt/optimizers/test_reference.py::test_a_tensor_swept_in_blocks
+lopt/optimizers/test_reference.py::test_agrees_on_random_shapes_and_scales[hyperparam]
+lopt/optimizers/test_reference.py::test_agrees_on_random_shapes_and_scales[normalized]
+lopt/optimizers/test_sharding.py
+lopt/tasks/test_language.py::test_padding_influences_neither_loss_nor_gradient[transformer]
+lopt/tasks/test_suites.py::test_a_run_on_the_embedded_text_trains_and_is_evaluated
+lopt/tasks/test_suites.py::test_every_task_takes_a_step_on_its_data[cifar10-autoencoder-small-4]
+lopt/tasks/test_suites.py::test_every_task_takes_a_step_on_its_data[cifar10-convnet-32x64x64-small-4]
+lopt/tasks/test_suites.py::test_every_task_takes_a_step_on_its_data[cifar10-convnet-layernorm-small-4]
+lopt/tasks/test_suites.py::test_every_task_takes_a_step_on_its_data[cifar10-mlp-128x128x128-small-4]
+lopt/tasks/test_suites.py::test_every_task_takes_a_step_on_its_data[cifar10-mlp-batchnorm-small-4]
+lopt/tasks/test_suites.py::test_every_task_takes_a_step_on_its_data[cifar10-mlp-dropout-mse-small-4]
+lopt/tasks/test_suites.py::test_every_task_takes_a_step_on_its_data[cifar10-mlp-es8-small-4]
+lopt/tasks/test_suites.py::test_every_task_takes_a_step_on_its_data[cifar10-mlp-wide-small-4]
+lopt/tasks/test_suites.py::test_every_task_takes_a_step_on_its_data[cifar100-mlp-tanh-small-4]
+lopt/tasks/test_suites.py::test_every_task_takes_a_step_on_its_data[imagenet32-resnet-small-4]
+lopt/tasks/test_suites.py::test_every_task_takes_a_step_on_its_data[lm1b-lstm-small-4]
+lopt/tasks/test_suites.py::test_every_task_takes_a_step_on_its_data[lm1b-transformer-small-4]
+notebooks/test_notebooks.py::test_03_the_closed_form_is_that_of_the_runs
+notebooks/test_notebooks.py::test_05_the_loss_falls_in_both_libraries
+nqm/test_joint_spectral_radius.py::test_no_answer_is_wrong_on_the_sets_of_the_benchmark
+test_pages.py::test_python_examples[lopt.md]
+test_pages.py::test_python_examples[monitor.md]
+test_pages.py::test_python_examples[tasks.md]
+test_public.py::test_mypy_sees_every_public_name
+theory/test_cli.py::test_the_table_lists_every_statement
+""".splitlines()[1:]
