@@ -142,8 +142,8 @@ def _look(
         inside = stars_inside(transformation, loss, params, state, batch)
         if inside:
             learned = any(config.blackbox_term for config in inside)
-            run = _wrapped(loss, transformation, settings, learned)
-            seen, found, still = run(*arguments)
+            look = _wrapped(loss, transformation, settings, learned)
+            seen, found, still = look(*arguments)
             seen, found = jax.device_get((seen, found))
             flat = int(_flat(loss, transformation)(*arguments, still)) if seen.still_count else 0
             return _Looked(seen, found, flat)
