@@ -1,6 +1,6 @@
 """One inspection of an MLP with a million parameters over one gradient evaluation.
 
-    python -m benchmarks.monitor [adam] [star] [--examples 128 1024] [--stages]
+    python -m benchmarks.monitor [adam] [star] [wrapped] [--examples 128 1024] [--stages]
 
 Prints, for the default settings and batches of so many examples, the time of a gradient, that of an
 inspection as a multiple of it (the best of several of each, interleaved), the time to compile, and
@@ -39,7 +39,9 @@ def loss(params: Any, batch: Any) -> jax.Array:
 def optimizers() -> dict[str, Any]:
     """The transformations by name."""
     theta = lopt.init_meta_parameters(jax.random.key(0))
-    return {"adam": optax.adam(1e-3), "star": lopt.star(theta)}
+    star = lopt.star(theta)
+    wrapped = optax.chain(optax.clip_by_global_norm(1.0), star, optax.scale(0.5))
+    return {"adam": optax.adam(1e-3), "star": star, "wrapped": wrapped}
 
 
 def best_times(*calls: Callable) -> list[float]:

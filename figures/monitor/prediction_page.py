@@ -7,7 +7,16 @@ from typing import Any
 
 from figures.engine.markdown import filled, table
 from figures.monitor.association import Confusion
-from figures.monitor.prediction_table import PREDICTORS, RISE, WARNINGS, Row, Summary, summarize
+from figures.monitor.growth_table import section
+from figures.monitor.prediction_table import (
+    PREDICTORS,
+    RISE,
+    WARNINGS,
+    Row,
+    Summary,
+    counted,
+    summarize,
+)
 
 CONTROL, KNOWN = "control: ", "quantity at the horizon"
 PAGE = """
@@ -60,8 +69,8 @@ comparison, because the monitor uses another seed than the outcomes, too.
 * **What the monitor adds.** Of the cases whose loss was still falling, {later.events} rise later.
 Oscillation predicts {later.hits} of them, with {later.false_alarms} false alarms.
 
-The eigenvalues are those of one state, on one batch of one trajectory; growth over real steps
-(`lopt.monitor.growth`) was not tested. All meta-trainings are short and use one small task.
+The eigenvalues are those of one state, on one batch of one trajectory; growth over real steps has a
+section of its own below. All meta-trainings are short and use one small task.
 
 ![Two scatter plots of the monitor's radius against what follows, with little relation, and one of
 the trend of the loss, with more](figures/predictions.png)
@@ -141,7 +150,7 @@ def page(rows: list[Row], horizon: int) -> str:
     falling = {name: c for name, c in found.falling.items() if "loss rose" not in name}
     outcomes = ("ratio", "held", "survival")
     by_oscillation, by_ascent = "verdict unstable, by oscillation", "verdict unstable, by ascent"
-    return filled(
+    text = filled(
         PAGE,
         **numbers,
         horizon=horizon,
@@ -167,6 +176,7 @@ def page(rows: list[Row], horizon: int) -> str:
         associations={outcome: association_table(found, outcome) for outcome in outcomes},
         kinds={outcome: kind_table(found, outcome) for outcome in ("ratio", "held")},
     )
+    return text + "\n" + section(counted(rows, horizon), horizon)
 
 
 def summary(rows: list[Row], horizon: int) -> str:

@@ -111,8 +111,8 @@ def summarize(rows: list[Row], horizon: int) -> Summary:
         by_task={(a, b): _within(x[a], y[b], tasks, tasks) for a, b in pairs},
         within_kind={(a, b): _within(x[a], y[b], tasks, kinds) for a, b in pairs},
         across_seeds=rank_correlation(
-            [trend(_seeds(r, first=True)) for r in used],
-            [OUTCOMES["ratio"](_seeds(r, first=False)) for r in used],
+            [trend(seeds(r, first=True)) for r in used],
+            [OUTCOMES["ratio"](seeds(r, first=False)) for r in used],
             tasks,
         ),
         confusions={(w, e): _confusion(used, w, e) for e in EVENTS for w in WARNINGS},
@@ -125,7 +125,7 @@ def summarize(rows: list[Row], horizon: int) -> Summary:
     )
 
 
-def _seeds(row: Row, *, first: bool) -> Row:
+def seeds(row: Row, *, first: bool) -> Row:
     """The case with only the first half of its seeds, or with only the others."""
     half = len(row["end"]) // 2
     part = slice(half) if first else slice(half, None)

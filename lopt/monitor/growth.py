@@ -175,44 +175,65 @@ def _norm(matrix: np.ndarray) -> float:
     return float(np.linalg.norm(matrix.astype(np.float64), 2)) if finite else float("nan")
 
 
-class _Seen(NamedTuple):
-    """R_T ... R_1 of every start, scaled to norm 1, the logarithm of its scale, all |R_ii|."""
+class Seen(NamedTuple):
+    """R_T ... R_1 of every start, scaled to norm 1, the logarithm of its scale, and of every step
+    all |R_ii| and the loss.
+    """
 
     total: Array
     log_scale: Array
     diagonals: Array
+    losses: Array
 
 
 @Programs
 def _compiled(
     loss: Loss, transformation: optax.GradientTransformation, vectors: int, starts: int
-) -> Callable[..., _Seen]:
-    def run(params: Params, state: State, batches: Batch, key: Array) -> _Seen:
-        first = entry(batches, 0)
-        after = update_map(transformation, loss, first)(params, state)
-        scale = leaf_scale(*((p, split_state(s).floats) for p, s in ((params, state), after)))
-        width = min(vectors, scale.shape[0])
-        begin = jax.random.normal(key, (starts, scale.shape[0], width), scale.dtype)
-        frames = jax.vmap(lambda f: jnp.linalg.qr(f)[0])(begin)
-        eye = jnp.broadcast_to(jnp.eye(width, dtype=scale.dtype), (starts, width, width))
-
-        def step(carry: tuple, batch: Batch) -> tuple[tuple, Array]:
-            params, state, frames, total, log_scale = carry
-            at = linearize_step(transformation, loss, params, state, batch)
-            apply = scaled_step(at, jnp.zeros(scale.shape, bool), scale)
-            moved = jax.vmap(jax.vmap(apply, 1, 1))(frames)
-            # A derivative that does not exist (the root of a zero moment) moves nothing.
-            exists = jnp.isfinite(moved) | ~jnp.isfinite(at.successor)[:, None]
-            frames, upper = jax.vmap(jnp.linalg.qr)(jnp.where(exists, moved, 0.0))
-            total = jnp.matmul(upper, total, precision="highest")
-            size = jnp.linalg.norm(total, axis=(1, 2), keepdims=True)
-            total = total / jnp.where(size == 0, 1.0, size)
-            params, state = update_map(transformation, loss, batch)(params, state)
-            diagonal = jnp.abs(jnp.diagonal(upper, axis1=1, axis2=2))
-            return (params, state, frames, total, log_scale + jnp.log(size[:, 0, 0])), diagonal
-
-        carry = (params, state, frames, eye, jnp.zeros(starts, scale.dtype))
-        (_, _, _, total, log_scale), diagonals = jax.lax.scan(step, carry, batches)
-        return _Seen(total, log_scale, diagonals)
+) -> Callable[..., Seen]:
+    def run(params: Params, state: State, batches: Batch, key: Array) -> Seen:
+        return carried(
+            transformation, loss, params, state, batches, key, vectors=vectors, starts=starts
+        )[0]
 
     return jax.jit(run)
+
+
+def carried(
+    transformation: optax.GradientTransformation,
+    loss: Loss,
+    params: Params,
+    state: State,
+    batches: Batch,
+    key: Array,
+    *,
+    vectors: int,
+    starts: int,
+) -> tuple[Seen, tuple[Params, State]]:
+    """What `growth` is made of, and where the window ends; jittable."""
+    first = entry(batches, 0)
+    after = update_map(transformation, loss, first)(params, state)
+    scale = leaf_scale(*((p, split_state(s).floats) for p, s in ((params, state), after)))
+    width = min(vectors, scale.shape[0])
+    begin = jax.random.normal(key, (starts, scale.shape[0], width), scale.dtype)
+    frames = jax.vmap(lambda f: jnp.linalg.qr(f)[0])(begin)
+    eye = jnp.broadcast_to(jnp.eye(width, dtype=scale.dtype), (starts, width, width))
+
+    def step(carry: tuple, batch: Batch) -> tuple[tuple, tuple[Array, Array]]:
+        params, state, frames, total, log_scale = carry
+        at = linearize_step(transformation, loss, params, state, batch)
+        apply = scaled_step(at, jnp.zeros(scale.shape, bool), scale)
+        moved = jax.vmap(jax.vmap(apply, 1, 1))(frames)
+        # A derivative that does not exist (the root of a zero moment) moves nothing.
+        exists = jnp.isfinite(moved) | ~jnp.isfinite(at.successor)[:, None]
+        frames, upper = jax.vmap(jnp.linalg.qr)(jnp.where(exists, moved, 0.0))
+        total = jnp.matmul(upper, total, precision="highest")
+        size = jnp.linalg.norm(total, axis=(1, 2), keepdims=True)
+        total = total / jnp.where(size == 0, 1.0, size)
+        params, state = update_map(transformation, loss, batch)(params, state)
+        diagonal = jnp.abs(jnp.diagonal(upper, axis1=1, axis2=2))
+        log_scale = log_scale + jnp.log(size[:, 0, 0])
+        return (params, state, frames, total, log_scale), (diagonal, at.loss)
+
+    carry = (params, state, frames, eye, jnp.zeros(starts, scale.dtype))
+    (params, state, _, total, log_scale), (diagonals, losses) = jax.lax.scan(step, carry, batches)
+    return Seen(total, log_scale, diagonals, losses), (params, state)

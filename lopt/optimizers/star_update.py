@@ -38,6 +38,10 @@ FLAGS = (
 )
 DECAYS = ("initial_momentum_decays", "initial_rms_decays", "initial_adafactor_decays")
 MOST_DECAYS, MOST_LAYERS, MOST_UNITS = 64, 64, 2**16
+#: While it holds a function, that stands in for every update of STAR that is traced, wherever a
+#: wrapper calls it: (meta_parameters, config, gradients, state, params) -> (updates, state). JAX
+#: keeps what it traces under one value apart from the rest.
+stand_in: Any = jax.make_user_context()
 
 
 @dataclass(frozen=True)
@@ -317,6 +321,8 @@ def _transformation(
         del extra_args
         if params is None:
             raise ValueError("star needs the parameters; call update(gradients, state, params).")
+        if stand_in.value is not None and not blackbox_alone:
+            return stand_in.value(meta_parameters, config, updates, state, params)
         one = partial(
             partial(_tensor_update, fused=fused, blackbox_alone=blackbox_alone),
             *(meta_parameters, config, decays, state.count),

@@ -12,12 +12,13 @@ from jax import Array
 
 from lopt.monitor.derivatives.differentiable import obstacle, piecewise_constant
 from lopt.monitor.derivatives.step import Batch, Loss, Params, State, require_float
+from lopt.monitor.derivatives.wrapped import stars_inside
 from lopt.monitor.growth import Growth, growth
 from lopt.monitor.inspection.conditions import theorem_margins
 from lopt.monitor.inspection.lockstep import StepFactorization, factorize_step, process_names
 from lopt.monitor.inspection.report import Inspection, ResponseSummary
 from lopt.monitor.inspection.settings import InspectSettings
-from lopt.monitor.inspection.star import inspect_star
+from lopt.monitor.inspection.star import inspect_star, inspect_wrapped
 from lopt.monitor.inspection.step_sizes import summarize_steps
 from lopt.monitor.inspection.survey import Survey, survey
 from lopt.monitor.krylov.eigenvalues import EigenEstimate, ritz_values
@@ -63,8 +64,9 @@ def inspect(
     Parameters
     ----------
     transformation : optax.GradientTransformation
-        Any. `lopt.star`'s own, not one in a chain, is differentiated by hand unless
-        `settings.joint`, where ``fused=False`` compiles far sooner.
+        Any. `lopt.star` is differentiated by hand, alone and within the wrappers of optax
+        (``chain``, ``masked``, ``multi_transform``, ``MultiSteps``, ``inject_hyperparams``,
+        ``apply_if_finite``), unless `settings.joint`, where ``fused=False`` compiles far sooner.
     loss : callable, (params, batch) -> scalar
     params, state : pytrees
         Where to look; `state` is the transformation's.
@@ -72,7 +74,8 @@ def inspect(
         The data that is looked at; no other is drawn.
     blackbox : optax.GradientTransformation, optional
         The blackbox part alone, over the same state; `star_blackbox` gives STAR's. That of
-        `lopt.star`'s own transformation is known unless `settings.joint`.
+        `lopt.star`, wrapped or not, is known unless `settings.joint`; given for a wrapped one, it
+        is differentiated as any other.
     batches : pytree, optional
         Minibatches with a leading axis; with them the growth along real steps is measured too,
         see `growth`.
@@ -135,6 +138,15 @@ def _look(
     if by_hand and not settings.joint and _float32(params):
         seen, found = jax.device_get(_star(loss, transformation, settings)(*arguments))
         return _Looked(seen, found, flat=0)
+    if blackbox is None and not settings.joint and _float32(params):
+        inside = stars_inside(transformation, loss, params, state, batch)
+        if inside:
+            learned = any(config.blackbox_term for config in inside)
+            look = _wrapped(loss, transformation, settings, learned)
+            seen, found, still = look(*arguments)
+            seen, found = jax.device_get((seen, found))
+            flat = int(_flat(loss, transformation)(*arguments, still)) if seen.still_count else 0
+            return _Looked(seen, found, flat)
     reads_params = _reads_params(transformation, params, state)
     whole = settings.joint or reads_params
     seen, held, still = _surveyor(loss, transformation, blackbox, settings, whole)(*arguments)
@@ -167,6 +179,21 @@ def _star(
 ) -> Callable[[Params, State, Batch], tuple[Survey, StepFactorization]]:
     def run(params: Params, state: State, batch: Batch) -> tuple[Survey, StepFactorization]:
         return inspect_star(transformation, loss, params, state, batch, settings)
+
+    return jax.jit(run)
+
+
+@Programs
+def _wrapped(
+    loss: Loss,
+    transformation: optax.GradientTransformation,
+    settings: InspectSettings,
+    blackbox: bool,
+) -> Callable[[Params, State, Batch], tuple[Survey, StepFactorization, Array]]:
+    def run(params: Params, state: State, batch: Batch) -> tuple[Survey, StepFactorization, Array]:
+        return inspect_wrapped(
+            transformation, loss, params, state, batch, settings, blackbox=blackbox
+        )
 
     return jax.jit(run)
 

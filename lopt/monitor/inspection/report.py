@@ -13,6 +13,7 @@ from nqm.json_values import json_value
 __all__ = ["Inspection", "ResponseSummary"]
 
 FLAT = "in {} coordinates, as a sign is: du/dg is 0 there and says nothing of a finite step"
+STILL = "the update does not depend on the gradient here, as between two steps of optax.MultiSteps"
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,15 @@ class Inspection:
             "growth": self.growth.text() if self.growth else "",
             "held coordinates": str(self.held) if self.held else "",
             "piecewise constant": FLAT.format(self.flat) if self.flat else "",
+            "no response": STILL if self._still and not self.flat else "",
         }
         lines = [f"{name:26}{shown}" for name, shown in rows.items() if shown]
         return "\n".join([*lines, self.theorem1.text(), self.theorem1_prime.text()])
+
+    @property
+    def _still(self) -> bool:
+        response = self.response
+        return response.smallest.value == response.largest.value == response.asymmetry.value == 0
 
     def to_json(self) -> dict[str, Any]:
         """Every number, as plain Python; None for what is not finite."""

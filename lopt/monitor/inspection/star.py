@@ -1,13 +1,16 @@
-"""An inspection of STAR at a frozen hidden state, by the derivative that is written by hand."""
+"""An inspection of STAR, alone or in a wrapper, at a frozen hidden state, by its derivative that is
+written by hand.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
@@ -23,6 +26,7 @@ from lopt.monitor.derivatives.step import (
     linearize_loss,
     require_float,
 )
+from lopt.monitor.derivatives.wrapped import wrapped_response
 from lopt.monitor.inspection.lockstep import StepFactorization
 from lopt.monitor.inspection.settings import InspectSettings
 from lopt.monitor.inspection.step_sizes import sample_steps
@@ -40,7 +44,7 @@ from lopt.optimizers.parts.response import Moved
 from lopt.optimizers.star_response import StarResponse, star_response
 from lopt.optimizers.star_update import Star
 
-__all__ = ["inspect_star"]
+__all__ = ["inspect_star", "inspect_wrapped"]
 
 Map = Callable[[Params], Params]
 
@@ -54,6 +58,27 @@ RESPONSE_VECTORS, LEFT_SHARE = 4, 0.5
 BESIDE = 0.1
 
 
+class Response(Protocol):
+    """The derivative of an update by the gradient; a `StarResponse` or a `WrappedResponse`."""
+
+    def __call__(self, by_gradient: Params, /) -> Moved:
+        """Return the changes of the update and of its blackbox part."""
+
+    def elementwise(self) -> Moved:
+        """Nearly the diagonals of the two."""
+
+
+class Decay(NamedTuple):
+    """du/dparams: minus a number, and how much more at most, see `StepFactorization`."""
+
+    decay: Array
+    drift: Array
+
+
+# From the scale of the coordinates and the bases of the Krylov spaces of M H and of its transpose.
+ByParameters = Callable[[Params, tuple[Array, ...]], Decay]
+
+
 def inspect_star(
     transformation: Star,
     loss: Loss,
@@ -62,7 +87,53 @@ def inspect_star(
     batch: Batch,
     settings: InspectSettings,
 ) -> tuple[Survey, StepFactorization]:
-    """What `survey` and `factorize_step` find for any optimizer, without the joint map; jittable.
+    """What `survey` and `factorize_step` find for any optimizer but the joint map; jittable."""
+    require_float(params)
+    at, config = linearize_loss(loss, params, batch), transformation.config
+    response = star_response(transformation.meta_parameters, config, params, at.gradient, state)
+
+    def by_parameters(scale: Params, bases: tuple[Array, ...]) -> Decay:
+        return Decay(jnp.asarray(config.weight_decay), _drift(response, scale, bases))
+
+    return _inspect(response, by_parameters, at, params, settings, blackbox=config.blackbox_term)
+
+
+def inspect_wrapped(
+    transformation: optax.GradientTransformation,
+    loss: Loss,
+    params: Params,
+    state: State,
+    batch: Batch,
+    settings: InspectSettings,
+    *,
+    blackbox: bool,
+) -> tuple[Survey, StepFactorization, Array]:
+    """The same for an optimizer that has STAR inside, and the coordinates that stand still, as
+    `survey` gives them; `blackbox` says whether STAR's has a blackbox term.
+    """
+    require_float(params)
+    at, seed = linearize_loss(loss, params, batch), settings.seed + 2
+    response = wrapped_response(transformation, loss, params, state, batch, at, seed)
+
+    def by_parameters(scale: Params, bases: tuple[Array, ...]) -> Decay:
+        return _decay(response.by_params, scale, bases, seed)
+
+    seen, found = _inspect(response, by_parameters, at, params, settings, blackbox=blackbox)
+    moved, gradient = flat_vector(response.diagonal.update), flat_vector(at.gradient)
+    still = (moved == 0) & (gradient != 0)
+    return seen._replace(still_count=jnp.sum(still)), found, still
+
+
+def _inspect(
+    response: Response,
+    by_parameters: ByParameters,
+    at: LossDerivative,
+    params: Params,
+    settings: InspectSettings,
+    *,
+    blackbox: bool,
+) -> tuple[Survey, StepFactorization]:
+    """The inspection by an update's response.
 
     M is nearly its diagonal D: M H is looked at in the coordinates sqrt|D|, in which it is nearly
     symmetric where D > 0. So its transpose starts at the extreme eigenvectors of the symmetric
@@ -70,11 +141,7 @@ def inspect_star(
     from (1 - weight decay) I - M H by what the blackbox term makes of the parameters themselves, of
     which there is a bound on the Krylov spaces.
     """
-    require_float(params)
-    at = linearize_loss(loss, params, batch)
     unravel = ravel_pytree(params)[1]
-    config = transformation.config
-    response = star_response(transformation.meta_parameters, config, params, at.gradient, state)
     maps = _response_maps(response, at.gradient)
     gradient = flat_vector(at.gradient)
     n = gradient.shape[0]
@@ -83,7 +150,7 @@ def inspect_star(
         at.hessian, unravel(toward(start, gradient)), min(settings.hessian_vectors, n), TILTED
     )
     inverse = inverse_sharpness(hessian)
-    update, blackbox = maps.free(maps.diagonal.update), maps.free(maps.diagonal.blackbox)
+    update, learned = maps.free(maps.diagonal.update), maps.free(maps.diagonal.blackbox)
     total, random = flat_vector(update), unravel(start)
     apply, transpose = maps.pair("update")
     product = _product(at, apply, transpose, total, start, settings)
@@ -91,11 +158,11 @@ def inspect_star(
     count = min(settings.vectors, n)
     count = min(RESPONSE_VECTORS, count) if _sparing(settings, n) else count
     found |= _extremes(apply, transpose, update, random, count, inverse)
-    if config.blackbox_term:
-        own = _extremes(*maps.pair("blackbox"), blackbox, random, count)
+    if blackbox:
+        own = _extremes(*maps.pair("blackbox"), learned, random, count)
         found |= {f"blackbox {name}": extremes for name, extremes in own.items()}
-    nominal = total - flat_vector(blackbox)
-    return Survey(
+    nominal = total - flat_vector(learned)
+    seen = Survey(
         hessian=bare(hessian),
         product=bare(product.right),
         overlap=product.overlap,
@@ -109,11 +176,13 @@ def inspect_star(
         held_count=jnp.sum(~flat_vector(maps.finite)),
         still_count=jnp.zeros((), int),
         loss=at.value,
-    ), StepFactorization(
+    )
+    beside = by_parameters(unravel(product.scale), (product.right.basis, product.left.basis))
+    return seen, StepFactorization(
         maps={name: bare(one) for name, one in found.items()},
         overlaps={"product": product.overlap},
-        decay=jnp.asarray(config.weight_decay),
-        drift=_drift(response, unravel(product.scale), (product.right.basis, product.left.basis)),
+        decay=beside.decay,
+        drift=beside.drift,
     )
 
 
@@ -124,7 +193,7 @@ class _ResponseMaps:
     Coordinates where the diagonal of M is not finite are held: their rows and columns are zero.
     """
 
-    response: StarResponse
+    response: Response
     gradient: Params
     diagonal: Moved
     finite: Params
@@ -144,7 +213,7 @@ class _ResponseMaps:
         return lambda v: free(apply(free(v))), lambda v: free(transpose(free(v))[0])
 
 
-def _response_maps(response: StarResponse, gradient: Params) -> _ResponseMaps:
+def _response_maps(response: Response, gradient: Params) -> _ResponseMaps:
     diagonal = jax.tree.map(jnp.negative, response.elementwise())
     return _ResponseMaps(response, gradient, diagonal, jax.tree.map(jnp.isfinite, diagonal.update))
 
@@ -220,6 +289,25 @@ def _drift(response: StarResponse, scale: Params, bases: tuple[Array, ...]) -> A
     ]
     sums = [reduce(add, tensor) for tensor in zip(*ranks, strict=True)]
     return reduce(jnp.maximum, parts) + reduce(jnp.maximum, sums)
+
+
+def _decay(apply: Map, scale: Params, bases: tuple[Array, ...], seed: int) -> Decay:
+    """du/dparams as minus a number, and the norm of the rest on the spaces of these bases, in the
+    coordinates of M H, from its products with every vector of them.
+    """
+    right, left = bases
+    scales, unravel = flat_vector(scale), ravel_pytree(scale)[1]
+    transpose = jax.linear_transpose(apply, scale)
+    signs = random_signs(random_key(seed), scales)
+    decay = -jnp.mean(signs * flat_vector(apply(unravel(signs))))
+
+    def squares(product: Callable[[Array], Array], basis: Array) -> Array:
+        each = jax.lax.map(lambda row: jnp.sum((product(row) + decay * row) ** 2), basis)
+        return jnp.sum(each)
+
+    ahead = squares(lambda v: flat_vector(apply(unravel(scales * v))) / scales, right)
+    back = squares(lambda v: scales * flat_vector(transpose(unravel(v / scales))[0]), left)
+    return Decay(decay, jnp.sqrt(jnp.maximum(ahead, back)))
 
 
 def _extreme_vectors(factorization: KrylovFactorization) -> Array:

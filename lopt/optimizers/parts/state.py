@@ -44,13 +44,6 @@ class Moved(NamedTuple):
     accumulators: Accumulators
 
 
-class Update(NamedTuple):
-    """What an update returns."""
-
-    updates: Any
-    state: StarState
-
-
 def init_state(params: Any, counts: Sequence[int]) -> StarState:
     """Accumulators at zero for so many decays of each family, and no updates done.
 
@@ -102,15 +95,20 @@ def tensors(gradients: Any, params: Any, state: StarState) -> list[Tensor | None
     return found
 
 
-def together(gradients: Any, state: StarState, moved: Iterable[Moved | None]) -> Update:
-    """The updates and the next state as trees of the structure of the gradients."""
+def together(
+    gradients: Any, state: StarState, moved: Iterable[Moved | None]
+) -> tuple[Any, StarState]:
+    """The updates and the next state as trees of the structure of the gradients.
+
+    A plain tuple, as optax returns: in a condition the branches must be of one type.
+    """
     leaves, structure = flatten(gradients)
     steps: list[Any] = []
     each: list[Accumulators] = []
     for leaf, held, new in zip(leaves, _held(gradients, state), moved, strict=True):
         steps.append(None if new is None else boxed_like(leaf, new.step))
         each.append(held if new is None else _boxed(held, new.accumulators))
-    return Update(
+    return (
         jax.tree.unflatten(structure, steps),
         StarState(state.count + 1, _transposed(each, structure)),
     )
