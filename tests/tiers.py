@@ -5,6 +5,8 @@
 SLOW_FILES = (
     "lopt/tasks/test_suites.py",
     "lopt/monitor/test_star_response.py",
+    "lopt/monitor/test_wrapped.py",
+    "lopt/monitor/test_every_optimizer.py",
     "lopt/meta/test_durability.py",
     "notebooks/test_notebooks.py",
     "lopt/cli/test_lopt_command.py",
@@ -114,6 +116,10 @@ lopt/meta/test_run.py::test_another_seed_is_another_run
 lopt/meta/test_watch.py::test_every_estimator_is_watched[full-es]
 lopt/monitor/test_differentiable.py::test_the_same_loss_is_compiled_once_and_let_go[method]
 lopt/monitor/test_differentiable.py::test_the_same_loss_is_compiled_once_and_let_go[partial]
+lopt/monitor/test_every_optimizer.py::test_the_numbers_are_those_of_dense_jacobians_or_one_line_says_why[lamb]
+lopt/monitor/test_every_optimizer.py::test_the_numbers_are_those_of_dense_jacobians_or_one_line_says_why[lbfgs]
+lopt/monitor/test_every_optimizer.py::test_the_numbers_are_those_of_dense_jacobians_or_one_line_says_why[lion]
+lopt/monitor/test_every_optimizer.py::test_the_numbers_are_those_of_dense_jacobians_or_one_line_says_why[polyak_sgd]
 lopt/monitor/test_inspect.py::test_every_converged_number_is_within_its_error_of_the_dense_one[adam]
 lopt/monitor/test_inspect.py::test_every_converged_number_is_within_its_error_of_the_dense_one[clipped]
 lopt/monitor/test_inspect.py::test_every_converged_number_is_within_its_error_of_the_dense_one[heavy ball]
@@ -129,6 +135,10 @@ lopt/monitor/test_star_response.py::test_the_derivative_by_hand_is_that_of_the_p
 lopt/monitor/test_star_response.py::test_the_derivative_by_hand_is_that_of_the_program[no network]
 lopt/monitor/test_star_response.py::test_the_derivative_by_hand_is_that_of_the_program[normalized]
 lopt/monitor/test_star_response.py::test_what_has_converged_is_within_its_error_of_the_matrices
+lopt/monitor/test_wrapped.py::test_a_wrapped_star_is_inspected_by_hand_and_right[MultiSteps]
+lopt/monitor/test_wrapped.py::test_a_wrapped_star_is_inspected_by_hand_and_right[injected constant]
+lopt/monitor/test_wrapped.py::test_a_wrapped_star_is_inspected_by_hand_and_right[signs beside]
+lopt/monitor/test_wrapped.py::test_so_is_one_with_a_blackbox_term
 lopt/optimizers/test_contract.py::test_gradient_with_respect_to_meta_parameters[normalized]
 lopt/optimizers/test_contract.py::test_update_is_pure_and_fused_is_plain[normalized]
 lopt/optimizers/test_parity.py::test_each_step_from_the_reference_parameters[star_AdamAggMo_ctrl1_norm1-plain]
