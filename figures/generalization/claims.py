@@ -176,7 +176,7 @@ def setting(data: Data, tasks: Sequence[str]) -> str:
         " or ".join(f"{n:,}" for n in sorted({getattr(extent, what) for extent in extents}))
         for what in ("seeds", "runs", "steps")
     )
-    few = f"Where β₁ is chosen it has {len(RATES)} values, too; otherwise it is 0.003. "
+    few = f"Where β₁ is chosen, for one seed, it has {len(RATES)} values, too; else it is 0.003. "
     return (
         "All learned optimizers were meta-trained on the 784-128-128-10 MLP on Fashion-MNIST over "
         f"2,000 inner steps (`fig3`; {_count(runs, 'seed')} each) and train here for {steps}. A "

@@ -31,8 +31,8 @@ STARS = tuple(KINDS)[:2]
 
 
 class Extent(NamedTuple):
-    """What of a task is computed: held-out seeds, seeds of meta-training, and whether beta_1 of
-    STAR is also chosen.
+    """What of a task is computed: held-out seeds, seeds of meta-training, whether beta_1 of STAR is
+    also chosen, for the first of these, and inner steps.
     """
 
     seeds: int
@@ -42,15 +42,18 @@ class Extent(NamedTuple):
 
 
 EXTENT: dict[str, Extent] = {
-    "cifar10-mlp-layernorm-small": Extent(1),
-    "cifar10-mlp-128x128x128-small": Extent(1),
-    "cifar10-mlp-batchnorm-small": Extent(1),
+    "cifar10-mlp-layernorm-small": Extent(1, runs=3),
+    "cifar10-mlp-128x128x128-small": Extent(1, runs=3),
+    "cifar10-mlp-wide-small": Extent(1, steps=500),
+    "cifar10-mlp-batchnorm-small": Extent(1, runs=3),
     "cifar10-mlp-dropout-mse-small": Extent(1),
-    "cifar100-mlp-tanh-small": Extent(1),
-    "mnist-mlp-es1-small": Extent(1, tuned=True),
+    "cifar100-mlp-tanh-small": Extent(1, runs=3),
+    "mnist-mlp-es1-small": Extent(1, runs=3, tuned=True),
     "cifar10-mlp-es8-small": Extent(1),
     "mnist-autoencoder-small": Extent(1, tuned=True),
     "cifar10-autoencoder-small": Extent(1),
+    "cifar10-convnet-32x64x64-small": Extent(1, steps=500),
+    "cifar10-convnet-layernorm-small": Extent(1, steps=500),
     "imagenet32-resnet-small": Extent(1),
     "lm1b-lstm-small": Extent(1, steps=1000),
     "lm1b-gru-small": Extent(1),
@@ -76,7 +79,8 @@ def compute(task: str) -> dict[str, Any]:
 
 
 def _evaluated(task: str, extent: Extent, kinds: Iterable[str], *, tune: bool) -> TaskOutcome:
-    runs = [f"{kind}-{seed}" for kind in kinds for seed in range(extent.runs)]
+    count = 1 if tune else extent.runs
+    runs = [f"{kind}-{seed}" for kind in kinds for seed in range(count)]
     saved = {run: load(KEPT / f"{run}.npz") for run in runs}
     found = evaluate_suite(
         saved, [task], PLACE, seeds=extent.seeds, rates=RATES, steps=extent.steps, tune=tune
