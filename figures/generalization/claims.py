@@ -33,7 +33,7 @@ def results_table(data: Data, tasks: Sequence[str]) -> str:
         *stars,
         "Blackbox",
         "Hyperparam",
-        *(["β₁ chosen"] if tuned else []),
+        *(["β₁ chosen (β₁, decay)"] if tuned else []),
     )
     lines = []
     for task in tasks:
@@ -46,16 +46,16 @@ def results_table(data: Data, tasks: Sequence[str]) -> str:
             star = best_star(part, chosen=True)
             rows = rows_of(part, star, chosen=True)
             step = rows[0]["constants"]["nominal_step"]
-            chosen = f"{_cell(rows)} (β₁ {step:g}, {star.removeprefix('STAR, weight ')})"
+            chosen = f"{_cell(rows)} ({step:g}, {star.removeprefix('STAR, weight decay ')})"
         lines.append((_short(task), *cells, *([chosen] if tuned else [])))
     return table(head, lines)
 
 
 def _cell(rows: Sequence[Any]) -> str:
-    """The ratio of the final loss to tuned Adam's, with the uses that diverge."""
+    """The ratio of the final loss to tuned Adam's, with the share of uses that diverge."""
     ratio = np.mean([row["final_over_adam"] for row in rows])
     lost = [gone for row in rows for gone in row["diverged"]]
-    return f"{ratio:.2f}" + (f", {sum(lost)} of {len(lost)} diverge" if any(lost) else "")
+    return f"{ratio:.2f}" + (f" ({sum(lost)}/{len(lost)})" if any(lost) else "")
 
 
 def claims(data: Data, tasks: Sequence[str], four: Sequence[str]) -> list[Claim]:
@@ -187,7 +187,7 @@ def setting(data: Data, tasks: Sequence[str]) -> str:
         f"{few if any(extent.tuned for extent in extents) else 'β₁ is 0.003. '}"
         "The table gives tuned Adam's final loss, and those of the others divided by it. A run "
         "that diverges (final loss not finite or above the ceiling, 1.5 times chance or 1 for "
-        "squared errors) counts as the ceiling."
+        "squared errors) counts as the ceiling; the share of such runs is in brackets."
     )
 
 

@@ -80,9 +80,9 @@ def test_the_weight_decay_is_the_better_one(two) -> None:
 def test_the_table_has_the_ratios_and_what_diverged(two) -> None:
     lines = results_table(two, ["a", "b"]).splitlines()
     assert [cell.strip() for cell in lines[2].strip("|").split("|")] == [
-        "a", "1 (0.001)", "0.90", "1.20", "2.60", "1.10", "0.70 (β₁ 0.003, decay 0.1)",
+        "a", "1 (0.001)", "0.90", "1.20", "2.60", "1.10", "0.70 (0.003, 0.1)",
     ]  # fmt: skip
-    assert "2.40, 1 of 1 diverge" in lines[3]
+    assert "2.40 (1/1)" in lines[3]
 
 
 def test_numbers_of_a_row() -> None:
