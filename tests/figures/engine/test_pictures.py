@@ -13,8 +13,16 @@ from figures.engine import gallery, output, store
 from figures.engine.figure import PICTURES, Figure, digest
 from figures.engine.registry import MODULES, find
 
+IN_BRIEF = ("fig1", "fig3", "app5", "conservatism", "predictions")
 
-@pytest.fixture(scope="module", params=list(MODULES))
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        name if name in IN_BRIEF else pytest.param(name, marks=pytest.mark.extended)
+        for name in MODULES
+    ],
+)
 def drawn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A figure, its committed record, and a folder into which it was drawn."""
     figure = find(request.param)
