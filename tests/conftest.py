@@ -4,7 +4,12 @@ import gc
 import os
 from pathlib import Path
 
+# Importing this silences XLA's log, here and in every process that a test starts.
+spoken = os.environ.get("TF_CPP_MIN_LOG_LEVEL")
 from lopt.startup import compilation_cache_folder, prune
+
+if spoken is None:
+    del os.environ["TF_CPP_MIN_LOG_LEVEL"]
 
 # The plain test of a formula must not depend on how many threads BLAS takes.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
