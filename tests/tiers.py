@@ -122,7 +122,9 @@ lopt/meta/test_pes.py::test_truncated_es_is_biased[10-4]
 lopt/meta/test_processes.py
 lopt/meta/test_run.py::test_a_killed_run_loses_what_came_after_its_checkpoint_and_does_it_again
 lopt/meta/test_run.py::test_another_seed_is_another_run
+lopt/meta/test_suite_evaluation.py::test_the_chosen_constants_have_the_least_final_loss
 lopt/meta/test_watch.py::test_every_estimator_is_watched[full-es]
+lopt/meta/test_watch.py::test_particles_are_those_nearest_to_the_steps_really_taken
 lopt/monitor/test_differentiable.py::test_the_same_loss_is_compiled_once_and_let_go[method]
 lopt/monitor/test_differentiable.py::test_the_same_loss_is_compiled_once_and_let_go[partial]
 lopt/monitor/test_differentiable.py::test_what_cannot_be_differentiated_is_one_line_with_the_cause[optimizer0-bowl-differentiate this optimizer's update: it runs a loop]
@@ -161,7 +163,9 @@ lopt/optimizers/test_reference.py::test_a_tensor_swept_in_blocks
 lopt/optimizers/test_reference.py::test_agrees_on_random_shapes_and_scales[hyperparam]
 lopt/optimizers/test_reference.py::test_agrees_on_random_shapes_and_scales[normalized]
 lopt/optimizers/test_sharding.py
+lopt/tasks/test_datasets.py::test_every_damage_is_one_line_or_harmless
 lopt/tasks/test_language.py::test_padding_influences_neither_loss_nor_gradient[transformer]
+lopt/tasks/test_stream.py::test_an_outer_step_sees_its_own_window_and_so_does_a_resumed_one
 lopt/tasks/test_suites.py::test_a_run_on_the_embedded_text_trains_and_is_evaluated
 lopt/tasks/test_suites.py::test_every_task_takes_a_step_on_its_data[cifar10-autoencoder-small-4]
 lopt/tasks/test_suites.py::test_every_task_takes_a_step_on_its_data[cifar10-convnet-32x64x64-small-4]
@@ -179,8 +183,10 @@ lopt/test_docstrings.py::test_examples[lopt.meta.estimators.full_backprop]
 lopt/test_docstrings.py::test_examples[lopt.meta.estimators.full_es]
 lopt/test_docstrings.py::test_examples[lopt.meta.estimators.pes]
 lopt/test_docstrings.py::test_examples[lopt.monitor.derivatives.joint]
+notebooks/test_notebooks.py::test_02_the_bounds_hold_and_the_update_is_unstable
 notebooks/test_notebooks.py::test_03_the_closed_form_is_that_of_the_runs
 notebooks/test_notebooks.py::test_05_the_loss_falls_in_both_libraries
+nqm/test_joint_spectral_radius.py::test_homogeneous_and_invariant[1]
 nqm/test_joint_spectral_radius.py::test_no_answer_is_wrong_on_the_sets_of_the_benchmark
 test_pages.py::test_python_examples[lopt.md]
 test_pages.py::test_python_examples[monitor.md]
