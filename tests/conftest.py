@@ -52,17 +52,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if gone := [name for name in (*SLOW_FILES, *EXTENDED) if not (root / file_of(name)).exists()]:
         raise pytest.UsageError(f"tests/tiers.py names files that are gone: {', '.join(gone)}")
     order, extended = {name: i for i, name in enumerate(SLOW_FILES)}, set(EXTENDED)
-    for item in items:
-        name = item.nodeid.removeprefix("tests/")
+    names = {item: item.nodeid.removeprefix("tests/") for item in items}
+    for item, name in names.items():
         if file_of(name) in order:
             item.add_marker("slow")
         if extended & {name, name.partition("[")[0], file_of(name)}:
             item.add_marker("extended")
-    items.sort(key=lambda item: order.get(file_of(item.nodeid.removeprefix("tests/")), len(order)))
+    items.sort(key=lambda item: order.get(file_of(names[item]), len(order)))
     out = LEFT_OUT.get(PROFILE, set())
-    left = [item for item in items if out & {marker.name for marker in item.iter_markers()}]
-    config.hook.pytest_deselected(items=left)
-    items[:] = [item for item in items if not out & {mark.name for mark in item.iter_markers()}]
+    left = {item for item in items if out & {marker.name for marker in item.iter_markers()}}
+    config.hook.pytest_deselected(items=list(left))
+    items[:] = [item for item in items if item not in left]
 
 
 def file_of(name: str) -> str:

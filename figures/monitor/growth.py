@@ -36,7 +36,7 @@ from figures.monitor.predictions import (
 )
 from lopt.arrays import entry, flat_vector
 from lopt.keys import random_key
-from lopt.meta.config import STARS
+from lopt.meta.choices import STARS
 from lopt.meta.evaluation.curves import held_out_keys
 from lopt.meta.training.watch import held
 from lopt.monitor.derivatives.joint import update_map
