@@ -2,9 +2,11 @@
 the suites.
 
 An image task is called ``DATASET-NETWORK`` or ``DATASET-SIDExSIDE-NETWORK``: ``cifar10-convnet``,
-``fashion-mnist-14x14-mlp``. An MLP may be followed by the widths of its hidden layers,
-``mnist-8x8-mlp-32`` or ``mnist-mlp-64x64``; it then has Haiku's initial weights, as the tasks of
-the suites. A name is resolved without the data being read, or found.
+``fashion-mnist-14x14-mlp``. A network may be followed by the widths of its hidden layers,
+``mnist-8x8-mlp-32`` or ``cifar10-16x16-convnet-16x32x32``; it then has Haiku's initial weights, as
+the tasks of the suites. The size of a batch may come last,
+``cifar10-16x16-convnet-16x32x32-batch64``. A name is resolved without the data being read, or
+found.
 """
 
 import re
@@ -24,7 +26,9 @@ from nqm.untrusted import quoted
 
 QUADRATIC = "quadratic"
 EMBEDDED = "fashion-mnist-8x8"
-NETWORKS = ("mlp", "convnet")
+# The networks of images, and what each calls the widths of its hidden layers.
+WIDTHS = {"mlp": "hidden", "convnet": "channels"}
+NETWORKS = tuple(WIDTHS)
 # The side of the smallest images in use; a box may cut pixels for it.
 TINY = 8
 SOURCES = tuple(name for name in DATASETS if name != EMBEDDED)
@@ -32,7 +36,7 @@ SOURCES = tuple(name for name in DATASETS if name != EMBEDDED)
 HIDDEN, EMBEDDED_HIDDEN, CHANNELS = (128, 128), (32,), (32, 64, 64)
 SIZED = re.compile(
     r"(?P<dataset>.+?)(?:-(?P<height>\d{1,4})x(?P<width>\d{1,4}))?-(?P<network>[a-z]+)"
-    r"(?:-(?P<hidden>[1-9]\d{0,4}(?:x[1-9]\d{0,4}){0,15}))?"
+    r"(?:-(?P<widths>[1-9]\d{0,4}(?:x[1-9]\d{0,4}){0,15})(?:-batch(?P<batch>[1-9]\d{0,5}))?)?"
 )
 
 
@@ -91,12 +95,13 @@ def parse_task_name(name: str) -> ImageTaskName | TaskForm | None:
         return form
     parts = SIZED.fullmatch(name)
     known = parts and parts["dataset"] in SOURCES and parts["network"] in NETWORKS
-    if not parts or not known or (parts["hidden"] and parts["network"] != "mlp"):
+    if not parts or not known:
         near = get_close_matches(name[:100], task_names(), 1, cutoff=0.0)[0]
         raise ValueError(
             f"no task is called {quoted(name)}; the nearest is {near}, all are {short_list()}, "
-            "images with a size, as in fashion-mnist-14x14-mlp, and an MLP with the widths of its "
-            "hidden layers, as in mnist-8x8-mlp-32."
+            "images with a size, as in fashion-mnist-14x14-mlp, and a network with the widths of "
+            "its hidden layers, as in mnist-8x8-mlp-32, and the size of a batch, as in "
+            "mnist-8x8-mlp-32-batch64."
         )
     source = parts["dataset"]
     own = DATASETS[source].shape[0]
@@ -109,9 +114,11 @@ def parse_task_name(name: str) -> ImageTaskName | TaskForm | None:
             f"task {quoted(name)} has a size that does not divide {source}'s {own}x{own}; take one "
             f"of {', '.join(f'{s}x{s}' for s in sizes)}."
         )
-    if parts["hidden"]:
-        hidden = tuple(map(int, parts["hidden"].split("x")))
-        return TaskForm(name, source, "mlp", {"hidden": hidden}, side=side)
+    if parts["widths"]:
+        widths = tuple(map(int, parts["widths"].split("x")))
+        options = {WIDTHS[parts["network"]]: widths}
+        batch = int(parts["batch"] or TaskForm.batch_size)
+        return TaskForm(name, source, parts["network"], options, batch, side)
     return ImageTaskName(source, side, parts["network"])
 
 

@@ -76,7 +76,7 @@ class FullBackprop:
         first: jax.Array | int = 0,
     ) -> tuple[Estimate, Count]:
         """A whole episode of every particle: the meta-gradient, and the count afterwards."""
-        return each(self._particle, theta, state, data, key, first)
+        return each(self.task, self._particle, theta, state, data, key, first)
 
     def _particle(
         self, theta: MetaParameters, state: Count, data: Any, key: jax.Array

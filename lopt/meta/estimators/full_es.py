@@ -84,7 +84,7 @@ class FullES:
         first: jax.Array | int = 0,
     ) -> tuple[Estimate, Count]:
         """A whole episode of every pair: the meta-gradient, and the count afterwards."""
-        return each(self._pair, theta, state, data, key, first)
+        return each(self.task, self._pair, theta, state, data, key, first)
 
     def _pair(
         self, theta: MetaParameters, state: Count, data: Any, key: jax.Array

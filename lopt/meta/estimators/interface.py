@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import optax
 
 from lopt.checks import require
+from lopt.meta.estimators.together import runs_at_once
+from lopt.tasks.task import Task
 
 #: What is meta-trained, a pytree of arrays.
 MetaParameters = Any
 #: Builds the inner optimizer from the meta-parameters.
 MakeOptimizer = Callable[[MetaParameters], optax.GradientTransformation]
 State = TypeVar("State")
-# Where the state of pairs that run together still fits into a core's share of the caches.
-CACHED = 4 * 2**20
 
 
 class Estimate(NamedTuple):
@@ -75,19 +75,8 @@ def require_at_least_one(**values: int) -> None:
         require(name, value, value >= 1, "at least 1")
 
 
-def pairs_at_once(state: Any) -> int:
-    """How many of the pairs in `state` run together: all of them on an accelerator; on a CPU a
-    divisor of their number, so many that their state has at most `CACHED` bytes.
-    """
-    leaves = jax.tree.leaves(state)
-    count = int(leaves[0].shape[0])
-    if jax.default_backend() != "cpu":
-        return count
-    most = max(1, CACHED * count // sum(x.size * x.dtype.itemsize for x in leaves))
-    return max(k for k in range(1, count + 1) if count % k == 0 and k <= most)
-
-
 def each(
+    task: Task,
     one: Callable[[MetaParameters, State, Any, jax.Array], tuple[Estimate, State]],
     theta: MetaParameters,
     state: State,
@@ -95,8 +84,8 @@ def each(
     key: jax.Array,
     first: jax.Array | int,
 ) -> tuple[Estimate, State]:
-    """The estimator `one` of a single pair for every pair: the mean, and each one's steps where
-    it was not finite.
+    """The estimator `one` of a single pair of the task for every pair: the mean, and each one's
+    steps where it was not finite.
 
     On a CPU as many pairs run at once as its cache holds: it is their inner steps, not the pairs,
     that read the same memory again.
@@ -107,7 +96,7 @@ def each(
     def run(state: State, key: jax.Array) -> tuple[Estimate, State]:
         return one(theta, state, data, key)
 
-    together = pairs_at_once(state)
+    together = runs_at_once(state, task)
     if together == count:
         terms, state = jax.vmap(run)(state, keys)
     else:

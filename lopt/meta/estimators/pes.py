@@ -153,7 +153,7 @@ class PES:
         first: jax.Array | int = 0,
     ) -> tuple[Estimate, Pairs]:
         """One truncation of every pair: the meta-gradient, and the pairs afterwards."""
-        return each(self._pair, theta, pairs, data, key, first)
+        return each(self.task, self._pair, theta, pairs, data, key, first)
 
     def _pair(
         self, theta: MetaParameters, pair: Pairs, data: Any, key: jax.Array

@@ -106,7 +106,7 @@ class TruncatedBackprop:
         first: jax.Array | int = 0,
     ) -> tuple[Estimate, Particles]:
         """One truncation of every particle: the meta-gradient, and the particles afterwards."""
-        return each(self._particle, theta, state, data, key, first)
+        return each(self.task, self._particle, theta, state, data, key, first)
 
     def _particle(
         self, theta: MetaParameters, particle: Particles, data: Any, key: jax.Array

@@ -12,7 +12,7 @@ import optax
 from numpy.typing import NDArray
 
 from lopt.keys import random_key
-from lopt.meta.estimators.interface import pairs_at_once
+from lopt.meta.estimators.together import runs_at_once
 from lopt.optimizers.compiling import compiler_options
 from lopt.tasks.task import Task
 
@@ -143,7 +143,7 @@ class Runs:
             own = jax.tree.map(lambda x: x[theta], thetas)
             return self._run(own, carry, keys[seed], data)
 
-        batch, each = pairs_at_once(carry), (of, carry)
+        batch, each = runs_at_once(carry, self.task), (of, carry)
         if batch == of[0].shape[0]:
             return jax.vmap(one)(each)
         return jax.lax.map(one, each, batch_size=batch if batch > 1 else None)

@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from lopt.keys import random_key
 from lopt.meta.config import TrainConfig
 from lopt.meta.estimators import Estimate, Estimator
-from lopt.meta.estimators.interface import pairs_at_once
+from lopt.meta.estimators.together import runs_at_once
 from lopt.meta.estimators.unroll import VALIDATION
 from lopt.meta.training.processes import place
 from lopt.optimizers.compiling import compiler_options
@@ -112,13 +112,14 @@ class Trainer:
         then run as one program that uses every core (`python -m benchmarks.scaling`).
         """
 
-        def fits(estimator: Estimator) -> bool:
+        def fits(task: Task, estimator: Estimator) -> bool:
             key = random_key(0)
             state = jax.eval_shape(lambda: estimator.init(config.optimizer_config.init(key), key))
-            return pairs_at_once(state) == config.pairs
+            return runs_at_once(state, task) == config.pairs
 
         local = jax.default_backend() == "cpu" and jax.process_count() == 1
-        return 1 if local and all(map(fits, self.estimators)) else len(jax.devices())
+        fit = local and all(map(fits, self.tasks, self.estimators))
+        return 1 if fit else len(jax.devices())
 
     def init(self) -> TrainState:
         """The state before the first outer step."""

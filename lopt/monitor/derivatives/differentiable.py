@@ -1,13 +1,11 @@
 """Why a training step cannot be differentiated, and where its derivative is uninformative."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from lopt.arrays import flat_vector
 from lopt.monitor.derivatives.step import (
@@ -20,6 +18,7 @@ from lopt.monitor.derivatives.step import (
     linearize_loss,
     linearize_step,
 )
+from lopt.programs import equations
 
 __all__ = ["obstacle", "piecewise_constant"]
 
@@ -84,20 +83,7 @@ def _failure(function: Any, argument: Any) -> str:
 
 def _loops(function: Any, *arguments: Any) -> bool:
     """Whether a function runs a loop whose length is not known beforehand."""
-    return any(
-        e.primitive.name == "while" for e in _equations(jax.make_jaxpr(function)(*arguments))
-    )
-
-
-def _equations(program: Any) -> Iterator[Any]:
-    """All equations of a program and of the programs in it."""
-    for equation in getattr(program, "jaxpr", program).eqns:
-        yield equation
-        for value in jax.tree.leaves(
-            list(equation.params.values()), is_leaf=lambda x: isinstance(x, Jaxpr | ClosedJaxpr)
-        ):
-            if isinstance(value, Jaxpr | ClosedJaxpr):
-                yield from _equations(value)
+    return any(e.primitive.name == "while" for e in equations(jax.make_jaxpr(function)(*arguments)))
 
 
 def updates(

@@ -69,6 +69,34 @@ def test_the_convnet_of_the_paper(name: str, side: int, channels: int, made_up: 
     assert shapes(task) == [*convolutions, (64, 10)]
 
 
+@pytest.mark.parametrize(
+    ("name", "expected", "batch"),
+    [
+        ("mnist-8x8-mlp-32-batch16", [(64, 32), (32, 10)], 16),
+        ("mnist-8x8-mlp-32", [(64, 32), (32, 10)], 128),
+        ("cifar10-16x16-convnet-4x8", [(3, 3, 3, 4), (3, 3, 4, 8), (8, 10)], 128),
+        ("cifar100-8x8-convnet-4-batch64", [(3, 3, 3, 4), (4, 100)], 64),
+    ],
+)
+def test_a_network_of_given_widths_and_batches(
+    name: str, expected: list[tuple[int, ...]], batch: int, made_up: dict
+) -> None:
+    task = make_task(name)
+    assert task.name == name
+    assert shapes(task) == expected
+    assert task.batch_size == batch
+    params = jax.eval_shape(task.init, jax.random.key(0))
+    drawn = jax.eval_shape(lambda key: task.sample(key, task.data), jax.random.key(0))
+    assert drawn.images.shape[0] == batch
+    assert jax.eval_shape(task.loss, params, jax.random.key(0), drawn).shape == ()
+
+
+def test_a_batch_without_examples_is_no_name() -> None:
+    for name in ("mnist-8x8-mlp-32-batch0", "mnist-8x8-mlp-batch64", "mnist-8x8-mlp-32-batch"):
+        with pytest.raises(ValueError, match="the size of a batch, as in mnist-8x8-mlp-32-batch64"):
+            parse_task_name(name)
+
+
 def test_the_embedded_task_keeps_its_32_units() -> None:
     task = make_task("fashion-mnist-8x8-mlp")
     assert shapes(task) == [(64, 32), (32, 10)]
