@@ -3,10 +3,10 @@
     python -m benchmarks.meta_gradient_noise [ESTIMATES]
 
 takes estimates (by default 300) at the initial meta-parameters of normalized STAR, the setting of
-`figures.general.meta_runs` on one of its tasks with four pairs, and prints for each variant the
-ratio |E g|^2 / tr Cov g of one estimate, its inverse, which is how many estimates make the error of
-their mean as large as the mean, and the cosine between the means of the odd and the even ones. The
-mean square of the mean is corrected for its own noise.
+`figures.general.meta_runs` on one of its tasks with four pairs and constant steps, and prints for
+each variant the ratio |E g|^2 / tr Cov g of one estimate, its inverse, which is how many estimates
+make the error of their mean as large as the mean, and the cosine between the means of the odd and
+the even ones. The mean square of the mean is corrected for its own noise.
 """
 
 import sys
@@ -56,7 +56,12 @@ def gradients(config: TrainConfig, count: int) -> NDArray[np.float64]:
 def main() -> None:
     """Print a line for each variant."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 300
-    own = {"tasks": (), "task": "fashion-mnist-8x8-mlp-32", "pairs": 4}
+    own = {
+        "tasks": (),
+        "task": "fashion-mnist-8x8-mlp-32",
+        "pairs": 4,
+        "inner_schedule": "constant",
+    }
     base = TrainConfig(**{**BUDGET, **own})
     for name, changes in VARIANTS.items():
         found = gradients(replace(base, **changes), count)

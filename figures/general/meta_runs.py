@@ -5,8 +5,9 @@
     python -m figures.general.meta_runs --all        do all that are missing, in order
 
 All have one budget: four perceptrons with one hidden layer of 32 units on 8x8 images, one global
-scale of their parameters for each episode, episodes from 100 to 2,000 steps, and updates that are
-normalized tensor by tensor.
+scale of their parameters for each episode, episodes from 100 to 2,000 steps, updates that are
+normalized tensor by tensor, and steps that fall to zero over an episode as a cosine, which is how
+these optimizers are used.
 """
 
 import sys
@@ -25,6 +26,7 @@ BUDGET: dict[str, Any] = {
     "horizon": 2000,
     "horizon_schedule": "log-uniform",
     "horizon_min": 100,
+    "inner_schedule": "cosine",
     "truncation": 50,
     "pairs": 2,
     "outer_steps": 10_000,
@@ -46,6 +48,8 @@ def experiments() -> dict[str, TrainConfig]:
         "general-blackbox": replace(star, optimizer="blackbox"),
         "general-hyperparam": replace(star, optimizer="hyperparam"),
         "general-star-wd0": replace(star, weight_decay=0.0),
+        # Both terms start with one weight: beta_3 of STAR is a hundredth of beta_1.
+        "general-star-even": replace(star, precondition=False, blackbox_step=1e-3),
     }
 
 
