@@ -16,7 +16,7 @@ from figures.generalization.outcomes import (
     final,
     rows_of,
 )
-from figures.star.verdicts import Claim
+from figures.star.evidence.verdicts import Claim
 from lopt.tasks.suites.catalogue import SMALL
 
 # A final loss that is at most so far above tuned Adam's is comparable.

@@ -4,32 +4,33 @@ from functools import partial
 
 from figures.engine.figure import Data, Figure
 from figures.engine.style import BLUE, GREEN, GREY, ORANGE, PLUM, PURPLE
-from figures.star.curves import Curve, draw
-from figures.star.experiments import collect
-from figures.star.fig3 import KINDS, config
-from figures.star.inner_runs import SEEDS, STEPS
-from figures.star.outcomes import brief_table
+from figures.star.curves import Curve, draw, panels, runs_of
+from figures.star.evidence.experiments import collect
+from figures.star.fig3 import config, tables
 
-STAR = Curve("STAR, weight decay 0.1", KINDS["star-wd0.1"], BLUE)
-ADAM = Curve("tuned Adam", ("adam",), GREY, "--")
-BLACKBOX = Curve("Blackbox", KINDS["blackbox"], ORANGE, ":")
+STAR = Curve("STAR, weight decay 0.1", "star-wd0.1", BLUE)
+ADAM = Curve("tuned Adam", "adam", GREY, "--")
+BLACKBOX = Curve("Blackbox", "blackbox", ORANGE, ":")
 
 
 def _figure(
     name: str, topic: str, variants: str, message: str, paper: str, curves: tuple[Curve, ...]
 ) -> Figure:
-    runs = tuple(run for curve in curves for run in curve.runs)
+    shown = panels(curves)
+    runs = runs_of(shown)
+    first, second = ("Above", "Below") if len(shown) > 1 else ("Left", "Right")
 
     def caption(data: Data) -> str:
         return f"""
-**Seen.** {message} The setting is that of Figure 3 (`fig3`). Left: the meta-loss. Right: training
-losses to {STEPS:,} inner steps, means over {SEEDS} held-out seeds.
+**Seen.** {message} The setting is that of Figure 3 (`fig3`). {first}: the meta-loss. {second}:
+training losses to ten horizons, means over the held-out seeds.
 
-{brief_table(data, {curve.label: curve.runs for curve in curves})}
+{tables(data, shown)}
 
 **Paper.** {paper}
 
-**Differs.** As in Figure 3 (`fig3`). Variants with a single line have one seed of meta-training.
+**Differs.** As in Figure 3 (`fig3`). Variants with a single line have one seed of meta-training,
+the first of the others; docs/experiments.md compares them on that seed.
 """
 
     return Figure(
@@ -39,7 +40,7 @@ losses to {STEPS:,} inner steps, means over {SEEDS} held-out seeds.
         config=config(runs),
         parts=runs,
         compute=collect,
-        draw=partial(draw, curves=curves, title=f"Meta-training: {topic.lower()}"),
+        draw=partial(draw, shown=shown, title=topic),
         caption=caption,
     )
 
@@ -48,13 +49,13 @@ APP2 = _figure(
     "app2",
     "Weight decay",
     "0, 0.1, 0.5 and 1.0",
-    "Weight decay makes little difference within the horizon; beyond it, 0 and 1.0 are lowest.",
+    "On the seed of meta-training that all values share, weight decay makes little difference.",
     "Figure App.2: values from 0.1 to 0.5 are good, 1.0 over-damps, and 0 has an outlier.",
     (
-        Curve("weight decay 0", ("star-wd0-0",), ORANGE),
+        Curve("weight decay 0", "star-wd0", ORANGE),
         STAR._replace(label="weight decay 0.1"),
-        Curve("weight decay 0.5", KINDS["star-wd0.5"], GREEN),
-        Curve("weight decay 1.0", ("star-wd1.0-0",), PURPLE),
+        Curve("weight decay 0.5", "star-wd0.5", GREEN),
+        Curve("weight decay 1.0", "star-wd1.0", PURPLE),
         ADAM,
     ),
 )
@@ -64,7 +65,7 @@ APP3 = _figure(
     "with and without",
     "The preconditioner makes little difference within the horizon.",
     "Figure App.3: meta-losses are better with the preconditioner; otherwise the benefit is mixed.",
-    (STAR, Curve("STAR without preconditioner", ("star-no-preconditioner-0",), PURPLE), ADAM),
+    (STAR, Curve("STAR without preconditioner", "star-no-preconditioner", PURPLE), ADAM),
 )
 APP4 = _figure(
     "app4",
@@ -73,7 +74,7 @@ APP4 = _figure(
     "Without the nominal term STAR is hardly better than Blackbox.",
     "Figure App.4: without the nominal term meta-training is slower and ends worse; used on this "
     "task, all variants seem comparable.",
-    (STAR, Curve("STAR without nominal term", ("star-no-nominal-0",), PURPLE), BLACKBOX, ADAM),
+    (STAR, Curve("STAR without nominal term", "star-no-nominal", PURPLE), BLACKBOX, ADAM),
 )
 TERMS = _figure(
     "nominal-terms",
@@ -84,10 +85,10 @@ TERMS = _figure(
     "momentum SGDM and Adam have: here it is the slowest of STAR's three, 0.999 before "
     "meta-training.",
     (
-        Curve("SGD", ("star-sgd-0",), ORANGE),
-        Curve("SGDM", ("star-sgdm-0",), PURPLE),
-        Curve("AggMo", ("star-aggmo-0",), PLUM),
-        Curve("Adam", ("star-adam-0",), GREEN),
+        Curve("SGD", "star-sgd", ORANGE),
+        Curve("SGDM", "star-sgdm", PURPLE),
+        Curve("AggMo", "star-aggmo", PLUM),
+        Curve("Adam", "star-adam", GREEN),
         STAR._replace(label="AdamAggMo"),
         ADAM,
     ),

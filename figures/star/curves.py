@@ -1,48 +1,74 @@
-"""The two panels of an experiment: meta-loss over outer steps, training loss over inner steps."""
+"""The panels of an experiment: meta-loss over outer steps, training loss over inner steps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from figures.engine.figure import Data
 from figures.engine.style import GREY, plt, use_style
-from figures.star.inner_runs import HORIZON
+from figures.star.settings import SETTINGS, Setting
 from lopt.meta.evaluation.curves import clipped
 
 # Ticks for an axis that spans less than a decade.
 FINE = (1, 2, 3, 4, 5, 7)
+# Ratio of the ends of an axis below which decades say nothing.
+NARROW = 2.5
 
 
 class Curve(NamedTuple):
-    """An optimizer in a figure: its label, its runs (one per meta-training seed), its style."""
+    """An optimizer in a figure: its label, its kind, its style."""
 
     label: str
-    runs: tuple[str, ...]
+    kind: str
     colour: str
     style: str = "-"
 
 
-def draw(data: Data, curves: Sequence[Curve], title: str) -> Any:
-    """Draw both panels side by side."""
+Panels = Mapping[Setting, Sequence[tuple[Curve, tuple[str, ...]]]]
+
+
+def panels(curves: Sequence[Curve]) -> Panels:
+    """The curves that each task has, with their runs, one for each seed of meta-training; a task
+    on which an optimizer was not meta-trained that the other has takes no part.
+    """
+    learned = [c.kind for c in curves if any(c.kind in one.kinds for one in SETTINGS)]
+    return {
+        one: [(c, one.runs(c.kind)) for c in curves if one.has(c.kind)]
+        for one in SETTINGS
+        if all(kind in one.kinds for kind in learned)
+    }
+
+
+def runs_of(shown: Panels) -> tuple[str, ...]:
+    """All runs in the panels."""
+    return tuple(run for curves in shown.values() for _, runs in curves for run in runs)
+
+
+def draw(data: Data, shown: Panels, title: str) -> Any:
+    """Draw a column for each task: meta-training above, use below; a single task side by side."""
     use_style()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.7))
-    meta_panel(left, data, curves)
-    inner_panel(right, data, curves)
-    left.set_title(title)
-    right.set_title("Inner training, held-out seeds")
-    right.legend(fontsize=7.5, loc="lower left")
+    alone = len(shown) == 1
+    rows, columns = (1, 2) if alone else (2, len(shown))
+    figure, axes = plt.subplots(rows, columns, figsize=(9.4, 3.7 * rows), squeeze=False)
+    for place, (setting, curves) in enumerate(shown.items()):
+        above, below = axes[0] if alone else axes[:, place]
+        meta_panel(above, data, curves)
+        inner_panel(below, data, curves, setting.horizon)
+        above.set_title(f"{title}, {setting.label} {setting.network}")
+        below.set_title(f"Use on {setting.label}, held-out seeds")
+        below.legend(fontsize=7.5, loc="lower left")
     figure.tight_layout()
     return figure
 
 
-def meta_panel(axes: Any, data: Data, curves: Sequence[Curve]) -> None:
+def meta_panel(axes: Any, data: Data, curves: Any) -> None:
     """Draw the smoothed meta-loss of every run and the median of an optimizer's runs in bold.
 
     A baseline is a horizontal line.
     """
     lows, tops = [], []
-    for label, runs, colour, style in curves:
+    for (label, _, colour, style), runs in curves:
         if "outer" not in data[runs[0]]:
             level = float(np.mean(data[runs[0]]["meta_loss"]))
             axes.axhline(level, color=colour, ls=style, lw=1.1, label=label)
@@ -60,13 +86,13 @@ def meta_panel(axes: Any, data: Data, curves: Sequence[Curve]) -> None:
     plain(axes.yaxis, FINE)
 
 
-def inner_panel(axes: Any, data: Data, curves: Sequence[Curve]) -> None:
+def inner_panel(axes: Any, data: Data, curves: Any, horizon: int) -> None:
     """Draw the training loss of every run, a mean over held-out seeds, and the median in bold.
 
     Losses are cut at the ceiling.
     """
-    lows, ceiling = [], data[curves[0].runs[0]]["ceiling"]
-    for label, runs, colour, style in curves:
+    lows, ceiling = [], data[curves[0][1][0]]["ceiling"]
+    for (label, _, colour, style), runs in curves:
         shown = [cut(data[run], ceiling).mean(axis=0) for run in runs]
         at = np.array(data[runs[0]]["at"])
         short = np.array([curve[: at.size] for curve in shown])
@@ -80,14 +106,21 @@ def inner_panel(axes: Any, data: Data, curves: Sequence[Curve]) -> None:
         lows.append(np.nanmin(short))
     axes.set(xlabel="inner step", ylabel="training loss", xscale="log", yscale="log")
     axes.set_ylim(max(0.6 * min(lows), 1e-4), 1.1 * ceiling)
-    mark_horizon(axes, ceiling)
+    mark_horizon(axes, horizon)
     plain(axes.yaxis)
 
 
-def mark_horizon(axes: Any, ceiling: float) -> None:
+def mark_horizon(axes: Any, horizon: int) -> None:
     """Draw a dashed line at the horizon of meta-training, with its name."""
-    axes.axvline(HORIZON, color="black", ls="--", lw=0.9)
-    axes.text(HORIZON * 1.07, 0.97 * ceiling, "horizon", fontsize=7.5, va="top", color=GREY)
+    axes.axvline(horizon, color="black", ls="--", lw=0.9)
+    axes.text(
+        *(horizon * 1.07, 0.97),
+        "horizon",
+        transform=axes.get_xaxis_transform(),
+        fontsize=7.5,
+        va="top",
+        color=GREY,
+    )
 
 
 def cut(found: Any, ceiling: float) -> Any:
@@ -96,7 +129,12 @@ def cut(found: Any, ceiling: float) -> Any:
 
 
 def plain(axis: Any, subs: Sequence[float] = (1, 2, 5)) -> None:
-    """Label a logarithmic axis with decimal numbers."""
-    axis.set_major_locator(plt.matplotlib.ticker.LogLocator(subs=subs))
-    axis.set_major_formatter(plt.matplotlib.ticker.FormatStrFormatter("%g"))
-    axis.set_minor_formatter(plt.matplotlib.ticker.NullFormatter())
+    """Label a logarithmic axis with decimal numbers, evenly spaced where it spans little."""
+    ticker = plt.matplotlib.ticker
+    low, high = sorted(axis.get_view_interval())
+    narrow = low > 0 and high / low < NARROW
+    axis.set_major_locator(ticker.MaxNLocator(5) if narrow else ticker.LogLocator(subs=subs))
+    axis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axis.set_minor_formatter(ticker.NullFormatter())
+    if narrow:
+        axis.set_minor_locator(ticker.NullLocator())

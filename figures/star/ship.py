@@ -19,16 +19,18 @@ import numpy as np
 from figures.engine.figure import RESULTS
 from figures.engine.markdown import filled, table
 from figures.engine.store import rounded, versions, write
-from figures.star.experiments import inner
-from figures.star.inner_runs import BIN, HORIZON, binned
-from figures.star.meta_runs import KEPT, TASK, experiments, kept
-from figures.star.outcomes import events, spread
+from figures.star.evidence.experiments import inner
+from figures.star.evidence.outcomes import events, spread
+from figures.star.inner_runs import BIN, binned
+from figures.star.meta_runs import KEPT, experiments, kept
+from figures.star.settings import FASHION
 from lopt.keys import random_key
 from lopt.meta.evaluation.curves import HELD_OUT, meta_loss, training_curves
 from lopt.meta.evaluation.tuning import baselines, tune
 from lopt.optimizers.files.saved import SHIPPED, load, save
 from lopt.tasks.registry import make_task
 
+HORIZON = FASHION.horizon
 EVIDENCE = RESULTS / "shipped.json"
 # The STAR with the lowest loss at ten horizons on the seeds of the figures; others are lower within
 # the horizon, but rise or oscillate beyond it.
@@ -49,7 +51,7 @@ COST = {
     "two CPU cores with 512-bit vectors).",
 }
 SEEDS = 5
-TASKS = (TASK, "mnist-mlp", "fashion-mnist-8x8-mlp")
+TASKS = (FASHION.task, "mnist-mlp", "fashion-mnist-8x8-mlp")
 ADAM = "adam"
 
 
@@ -140,7 +142,7 @@ def card(name: str, evidence: Mapping[str, Any]) -> str:
     run, tasks = CHOSEN[name], evidence["tasks"]
     saved = load(KEPT / f"{run}.npz")
     config, beyond = saved.origin["run"], inner(kept(f"{run}.inner"))
-    own, adam = (_losses(tasks[TASK][key]) for key in (name, ADAM))
+    own, adam = (_losses(tasks[FASHION.task][key]) for key in (name, ADAM))
     gap = own - adam  # losses are cut at the ceiling, so they are finite
     compared: dict[bool, list[str]] = {True: [], False: []}
     for task, found in tasks.items():

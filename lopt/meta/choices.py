@@ -21,6 +21,7 @@ STARS: dict[str, StarConfig] = {"star": STAR, "blackbox": BLACKBOX, "hyperparam"
 LINEAR = "linear"
 OPTIMIZERS = (*STARS, LINEAR)
 NOMINAL: dict[str, NominalTerm | None] = {**{term: term for term in NOMINAL_TERMS}, "none": None}
+NOMINAL_DECAYS = STAR.initial_momentum_decays
 BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent")
 STAR_FIELDS = (
     *("nominal_term", "precondition", *BETAS, "initial_head_scale"),
@@ -50,6 +51,10 @@ def check(config: Any) -> None:
     require_member("optimizer", config.optimizer, OPTIMIZERS)
     if config.nominal_term is not None:
         require_member("nominal_term", config.nominal_term, NOMINAL)
+    if config.nominal_decay is not None:
+        known = ", ".join(map(str, NOMINAL_DECAYS))
+        decay = config.nominal_decay
+        require("nominal_decay", decay, decay in NOMINAL_DECAYS, f"one of {known}")
     for name, most in (
         ("horizon", MOST_INNER_STEPS),
         ("truncation", MOST_INNER_STEPS),
@@ -138,7 +143,7 @@ def _check_linear(config: Any) -> None:
                 f"optimizer linear needs a task that is a quadratic; {other[0]!r} is none. "
                 "Take --task quadratic."
             )
-        for name in STAR_FIELDS:
+        for name in (*STAR_FIELDS, "nominal_decay"):
             if name != "nominal_step" and getattr(config, name) is not None:
                 raise ValueError(f"{name} is no part of the linear optimizer. Leave it out.")
     elif config.estimator == EXACT:

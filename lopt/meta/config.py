@@ -17,6 +17,7 @@ from lopt.meta.choices import (
     EXACT,
     LINEAR,
     NOMINAL,
+    NOMINAL_DECAYS,
     STAR_FIELDS,
     STARS,
     check,
@@ -89,6 +90,12 @@ class TrainConfig:
     )
     nominal_term: str | None = setting(
         None, "direction of the nominal term; 'none' leaves the term out", "AdamAggMo"
+    )
+    nominal_decay: float | None = setting(
+        None,
+        "initial decay of the momentum that nominal terms SGDM and Adam take, one of "
+        f"{', '.join(map(str, NOMINAL_DECAYS))}",
+        unset=str(NOMINAL_DECAYS[-1]),
     )
     precondition: bool | None = setting(
         None, "whether the blackbox term is divided by the root v of the second moment", "yes"
@@ -202,6 +209,9 @@ class TrainConfig:
         given = {k: getattr(self, k) for k in STAR_FIELDS if getattr(self, k) is not None}
         if self.nominal_term is not None:
             given["nominal_term"] = NOMINAL[self.nominal_term]
+        if self.nominal_decay is not None:  # these terms take the last momentum
+            order = sorted(NOMINAL_DECAYS, key=lambda decay: decay == self.nominal_decay)
+            given["initial_momentum_decays"] = given["initial_adafactor_decays"] = tuple(order)
         return replace(STARS[self.optimizer], **given)
 
     def spread(self, present: int) -> int:

@@ -10,7 +10,7 @@ from figures.generalization import outcomes
 from figures.generalization.claims import claims, results_table
 from figures.generalization.fig4 import FIG4, HALVES, SHOWN
 from figures.generalization.outcomes import CHOSEN, EXTENT, KINDS, Extent, best_star
-from figures.star.verdicts import FAILS, HOLDS, PARTLY
+from figures.star.evidence.verdicts import FAILS, HOLDS, PARTLY
 from lopt.meta.evaluation.curves import Runs
 
 

@@ -10,10 +10,11 @@ import pytest
 import lopt
 from figures.engine.averages import moving_average
 from figures.star import inner_runs, meta_runs, ship
-from figures.star.claims import ROWS
-from figures.star.experiments import collect, inner, outer_steps_to, rises_for_good
+from figures.star.claims import RUNS
+from figures.star.evidence.experiments import collect, inner, outer_steps_to, rises_for_good
+from figures.star.evidence.verdicts import Claim, against, has_learned, lower
 from figures.star.inner_runs import binned
-from figures.star.verdicts import Claim, against, lower
+from figures.star.settings import setting_of
 from lopt.meta.evaluation.curves import held_out_keys, training_curves
 from lopt.optimizers.files.saved import SHIPPED, card
 from tests.lopt.meta.quick import bowl
@@ -74,11 +75,24 @@ def test_a_comparison_is_by_seed_of_use_and_counts_divergence_as_the_ceiling() -
         ((True, True), "**holds**"),
         ((False, True), "**holds in part**"),
         ((False, False), "**does not hold**"),
+        ((), "**not tested**"),
     ],
 )
 def test_a_claim_holds_if_all_of_its_conditions_do(conditions, verdict) -> None:
-    cells = Claim("A claim", map(np.bool_, conditions), "numbers", "python -m figures").cells()
+    cells = Claim(
+        "A claim", [np.bool_(met) for met in conditions], "numbers", "python -m figures"
+    ).cells()
     assert cells == ("A claim", verdict, "numbers", "`python -m figures`")
+
+
+def test_an_optimizer_that_stays_at_the_loss_of_chance_has_not_learned() -> None:
+    def at(*losses: float | None) -> dict:
+        return {"run": {"at_horizon": list(losses), "ceiling": 1.5 * np.log(10)}}
+
+    chance = np.log(10)
+    assert not has_learned(at(chance, 0.98 * chance), ["run"])
+    assert not has_learned(at(chance, None), ["run"])  # it has diverged, which is no learning
+    assert has_learned(at(chance, 0.9 * chance), ["run"])
 
 
 def test_bins_keep_what_is_not_finite() -> None:
@@ -118,14 +132,14 @@ def test_training_stops_where_everything_is_nan(monkeypatch) -> None:
     assert np.isfinite(fine[1]).all()
 
 
-@pytest.mark.parametrize("name", sorted({run for runs in ROWS.values() for run in runs}))
+@pytest.mark.parametrize("name", sorted(RUNS))
 def test_everything_behind_the_page_is_kept(name) -> None:
     """The meta-parameters fit the configuration, and all losses and seeds are kept."""
     known = meta_runs.experiments()
     assert inner_runs.is_kept(name)
     found = collect(name)
-    assert len(found["meta_loss"]) == inner_runs.SEEDS
-    assert found["steps"] == inner_runs.STEPS
+    assert len(found["meta_loss"]) == setting_of(name).seeds
+    assert found["steps"] == setting_of(name).steps
     if name in known:
         config = known[name]
         record = json.loads((meta_runs.KEPT / f"{name}.json").read_text("utf-8"))

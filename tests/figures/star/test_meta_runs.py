@@ -8,28 +8,46 @@ import pytest
 
 import lopt
 from figures.star import full_size, meta_runs
+from figures.star.settings import CIFAR, COMPARED, FASHION, SETTINGS, Setting, setting_of
 from lopt.meta.config import TrainConfig
 
+SHARED = {
+    FASHION: ("fashion-mnist-mlp", 2000, 600),
+    CIFAR: ("cifar10-16x16-convnet-16x32x32-batch64", 500, 300),
+}
+ABLATIONS = {"star-wd0", "star-wd1.0", "star-no-preconditioner", "star-no-nominal"}
+TERMS = {f"star-{term}" for term in ("sgd", "sgdm", "aggmo", "adam")}
 
-def test_every_variant_has_its_seeds_and_the_same_budget() -> None:
-    found = meta_runs.experiments()
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.preset)
+def test_every_variant_has_its_seeds_and_the_same_budget(setting: Setting) -> None:
+    known = meta_runs.experiments()
+    found = {name: known[name] for name in known if setting_of(name) is setting}
     for kind in ("star-wd0.1", "star-wd0.5", "blackbox", "hyperparam"):
-        assert [found[f"{kind}-{seed}"].seed for seed in range(3)] == [0, 1, 2]
-    compared = {name: c for name, c in found.items() if name.rpartition("-")[2].isdigit()}
-    ablations = {name.rpartition("-")[0] for name in compared} - meta_runs.SEEDS.keys()
-    assert ablations == {f"star-{term}" for term in ("sgd", "sgdm", "aggmo", "adam")} | {
-        "star-wd0",
-        "star-wd1.0",
-        "star-no-preconditioner",
-        "star-no-nominal",
-    }
+        seeds = [found[f"{setting.prefix}{kind}-{seed}"].seed for seed in range(3)]
+        assert seeds == [0, 1, 2]
+    compared = {name: config for name, config in found.items() if name.rpartition("-")[2].isdigit()}
+    kinds = {name.removeprefix(setting.prefix).rpartition("-")[0] for name in compared}
+    assert kinds - set(COMPARED) == ABLATIONS | (TERMS if setting is FASHION else set())
     for name, config in found.items():
-        shared = (config.task, config.horizon, config.truncation, config.sigma, config.clip)
-        assert shared == ("fashion-mnist-mlp", 2000, 50, 0.01, 1.0)
+        shared = (config.truncation, config.sigma, config.clip, config.pairs)
+        assert shared == (50, 0.01, 1.0, 2)
+        assert (config.task, config.horizon) == SHARED[setting][:2]
         if name in compared:
-            assert meta_runs.BUDGET.items() <= asdict(config).items()
+            assert (config.outer_steps, config.learning_rate) == (SHARED[setting][2], 1e-3)
+            assert setting.budget.items() <= asdict(config).items()
     assert [name.rpartition("-")[2] for name in found][:12] == [s for s in "012" for _ in range(4)]
-    assert found["star-wd0.1-0"].optimizer_config.nominal_term == "AdamAggMo"  # no run of its own
+    star = found[f"{setting.prefix}star-wd0.1-0"]
+    assert star.optimizer_config.nominal_term == "AdamAggMo"  # no run of its own
+
+
+def test_both_tasks_differ_in_task_horizon_and_outer_steps_alone() -> None:
+    known = meta_runs.experiments()
+    for name, config in known.items():
+        other = known.get(f"{CIFAR.prefix}{name}")
+        if other is not None:
+            changed = {"task": config.task, "horizon": 2000, "outer_steps": config.outer_steps}
+            assert replace(other, **changed) == config
 
 
 def test_an_unknown_run_is_one_line(capsys) -> None:

@@ -41,7 +41,7 @@ def run(optimizer: optax.GradientTransformation) -> list[np.ndarray]:
     return list(np.asarray(trajectory(params)))
 
 
-def reference(term: str, rate: float) -> optax.GradientTransformation:
+def reference(term: str, rate: float, own: float = 0.999) -> optax.GradientTransformation:
     """The nominal term in optax's words; moving averages start at zero and are not debiased."""
 
     def ema(decay: float) -> optax.GradientTransformation:
@@ -75,9 +75,9 @@ def reference(term: str, rate: float) -> optax.GradientTransformation:
 
     direction = {
         "SGD": optax.identity(),
-        "SGDM": ema(0.999),
+        "SGDM": ema(own),
         "AggMo": mean_of_emas(),
-        "Adam": divided(ema(0.999)),
+        "Adam": divided(ema(own)),
         "AdamAggMo": divided(mean_of_emas()),
     }[term]
     return optax.chain(direction, optax.scale(-rate))
@@ -89,6 +89,20 @@ def test_silenced_network_leaves_the_nominal_term(term) -> None:
     expected = run(reference(term, 0.02))
     for a, b in zip(run(lopt.star(silenced(config), config)), expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("term", NOMINAL_TERMS)
+def test_the_decay_of_the_nominal_term_can_be_chosen(term) -> None:
+    config = lopt.TrainConfig(nominal_term=term, nominal_decay=0.9, nominal_step=0.02)
+    star = config.optimizer_config
+    expected = run(reference(term, 0.02, 0.9))
+    for a, b in zip(run(lopt.star(silenced(star), star)), expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-6)
+
+
+def test_a_decay_that_no_momentum_has_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"nominal_decay must be one of 0\.9, 0\.99, 0\.999"):
+        lopt.TrainConfig(nominal_decay=0.5)
 
 
 def test_the_learned_scale_multiplies_the_nominal_step() -> None:

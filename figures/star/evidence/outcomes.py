@@ -7,7 +7,6 @@ import numpy as np
 
 from figures.engine import markdown
 from figures.engine.figure import Data
-from figures.star.inner_runs import STEPS
 from lopt.meta.evaluation.curves import clipped
 
 Values = Sequence[float | None]
@@ -26,7 +25,8 @@ def clipped_losses(data: Data, runs: Sequence[str], key: str) -> Any:
 
 def brief_table(data: Data, kinds: Kinds) -> str:
     """A Markdown table of losses within and beyond the horizon and of rises, for a caption."""
-    head = ("optimizer", "mean loss over the horizon", f"loss at step {STEPS:,}", "rises for good")
+    steps = data[next(iter(kinds.values()))[0]]["steps"]
+    head = ("optimizer", "mean loss over the horizon", f"loss at step {steps:,}", "rises for good")
     return markdown.table(
         head,
         [
