@@ -30,11 +30,12 @@ LABELS = {
     "STAR, nominal term Adam": "star-adam",
     "STAR, β₃ = 1e-6": "star-small-blackbox",
     "STAR, 2,000 outer steps, random last layer": "star-wd0.1-long",
+    "STAR, 6,000 outer steps": "star-wd0.1-10x",
     "tuned Adam": "adam",
     "tuned NAdamW": "nadamw",
 }
 # Single runs, outside the comparison at one budget.
-BESIDES = ("star-small-blackbox", "star-wd0.1-long")
+BESIDES = ("star-small-blackbox", "star-wd0.1-long", "star-wd0.1-10x")
 ROWS = {
     one: {
         label: one.runs(kind)
