@@ -73,6 +73,7 @@ SLOW_FILES = (
 EXTENDED = """
 docs/test_site.py
 figures/monitor/test_edge.py::test_sharpness_settles_at_the_threshold
+figures/star/test_search.py::test_a_search_goes_on_where_it_was_interrupted
 lopt/cli/test_damaged_runs.py
 lopt/cli/test_look_commands.py::test_the_looks_are_along_one_trajectory[joint=False]
 lopt/cli/test_lopt_command.py::test_a_signal_while_compiling_is_answered_at_once

@@ -90,6 +90,12 @@ budget and with the Hyperparam of that seed. The other optimizers were not meta-
 
 {tenfold}
 
+Within the horizon the blackbox term earns its place when it has time to learn; beyond it, the
+longer run ends above both others: what it learns is for the horizon. The monitor at the horizon
+does not tell them apart: {tenfold_seen} after ten times the outer steps, {common_seen} at the
+common budget and {hyperparam_seen} for Hyperparam (verdict, largest oscillatory modulus,
+sharpness).
+
 ## A short horizon
 
 The horizon of {cifar_horizon} inner steps on CIFAR-10 is short for AdamAggMo. The slowest of its
@@ -188,6 +194,9 @@ def page(data: Data, rows_of: Mapping[Setting, Rows]) -> str:
         tenfold=table(
             data, {run: (run,) for run in (TENFOLD, rows[STAR][0], rows["Hyperparam"][0])}
         ),
+        tenfold_seen=seen_at(data[TENFOLD], FASHION.horizon),
+        common_seen=seen_at(data[rows[STAR][0]], FASHION.horizon),
+        hyperparam_seen=seen_at(data[rows["Hyperparam"][0]], FASHION.horizon),
         cifar_horizon=CIFAR.horizon,
         episode=EPISODE,
         begin=[_level(data, cifar[label], EPISODE - 1) for label in (STAR, "Hyperparam")],

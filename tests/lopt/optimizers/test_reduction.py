@@ -91,7 +91,7 @@ def test_silenced_network_leaves_the_nominal_term(term) -> None:
         np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-6)
 
 
-@pytest.mark.parametrize("term", NOMINAL_TERMS)
+@pytest.mark.parametrize("term", ["SGDM", "Adam"])
 def test_the_decay_of_the_nominal_term_can_be_chosen(term) -> None:
     config = lopt.TrainConfig(nominal_term=term, nominal_decay=0.9, nominal_step=0.02)
     star = config.optimizer_config
