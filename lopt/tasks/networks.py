@@ -129,7 +129,7 @@ def convolution_by_shifts(
     """`jax.lax.conv_general_dilated` in NHWC as shifted copies of the inputs and one product.
 
     Under `jax.vmap` over kernels XLA makes one grouped convolution of all particles, which its CPU
-    code runs several times slower than this (``python -m benchmarks.convnet``). Costs the memory
+    code runs at half the speed of this (``python -m benchmarks.convnet``). Costs the memory
     of one copy of the inputs for every entry of the kernel.
 
     Parameters
