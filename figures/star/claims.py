@@ -11,7 +11,8 @@ from figures.engine.style import BLUE, GREY, plt, use_style
 from figures.star.curves import plain
 from figures.star.evidence.experiments import collect
 from figures.star.evidence.outcomes import clipped_losses
-from figures.star.evidence.verdicts import ADAM, Rows, page
+from figures.star.evidence.page import page
+from figures.star.evidence.verdicts import ADAM, Rows
 from figures.star.fig3 import CURVES, config
 from figures.star.settings import FASHION, SETTINGS, Setting
 

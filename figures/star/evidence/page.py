@@ -1,0 +1,218 @@
+"""The page docs/experiments.md: what was run at which size, verdicts, outcomes, the monitor."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from figures.engine import markdown
+from figures.engine.figure import Data
+from figures.star.evidence.experiments import EPISODE, outer
+from figures.star.evidence.outcomes import (
+    events,
+    foretold,
+    happened,
+    monitored,
+    pooled,
+    seen_at,
+    spread,
+    table,
+)
+from figures.star.evidence.verdicts import ADAM, STAR, Claim, Rows, claims
+from figures.star.fig3 import seeds, sizes
+from figures.star.inner_runs import DRAWS, FINALISTS, RATES
+from figures.star.settings import CIFAR, FASHION, Setting
+
+LONGER, TENFOLD = "star-wd0.1-long", "star-wd0.1-10x"
+PAGE = """
+# Does STAR do what the paper says?
+
+This page repeats the paper's in-distribution experiments on two tasks. {sizes} On each, all
+optimizers are meta-trained with the same budget and the same learning rate,
+{budget[learning_rate]:g} falling to a tenth. The full-size form of the CIFAR-10 runs, for a machine
+with an accelerator, is `lopt train --preset cifar10-convnet-star-wd0.1` and the like.
+
+The pictures are `fig3`, `claims`, `app1` to `app4` and `nominal-terms` of [figures.md](figures.md).
+`python -m figures claims` computes every number below from the results in figures/results/runs. If
+their files are missing, `python -m figures.star.meta_runs NAME` meta-trains a run, and
+`python -m figures.star.inner_runs NAME` trains with the result.
+
+## Verdicts
+
+{verdicts}
+
+On Fashion-MNIST:
+
+{fashion_claims}
+
+On CIFAR-10:
+
+{cifar_claims}
+
+A run *diverges* if the mean training loss over 50 steps is not finite or above the ceiling at which
+meta-training cuts losses (1.5 ln 10). It *rises for good* if from some step on, every mean over a
+tenth of the horizon is above the level of the horizon, which is the mean over its last tenth. A use
+is one meta-trained optimizer on one held-out seed. All optimizers use the same held-out seeds
+({seeds}); they are compared seed by seed, and a diverged run counts as the ceiling.
+
+## The effect of the printed constants
+
+With a random last layer, the Blackbox optimizer at the printed constants moves all weights in one
+direction before it has learned anything, and diverges ({lost:.0%} of the losses of
+`blackbox-printed` are above the ceiling). In 2,000 outer steps it learns only to return to the loss
+of chance, ln 10 = 2.303, where the inner network is constant and the gradient vanishes: it ends at
+a meta-loss of {printed_level:.3f}. If the last layer starts at zero (`initial_head_scale=0`) and
+everything else is as printed, meta-training succeeds: `blackbox-0` ends at {blackbox_level:.3f}
+after {budget[outer_steps]} outer steps. All runs that are compared here start in this way.
+
+In STAR's blackbox term, the printed β₃ = 1e-3 is divided by v, which is about 1e-3 here, so that σ
+= 0.01 alone changes weights by 0.01 or more per step. These runs use β₃ = 1e-5; section 5.2 asks
+that β₃ account for v. For the nominal term β₁ is 0.003, where the paper has 1e-3.
+
+## A lower meta-loss does not imply stability
+
+`{longer}` is STAR with a random last layer, meta-trained for 2,000 outer steps. Its mean loss over
+the horizon is {within[0]}; the three runs of {budget[outer_steps]} outer steps whose last layer
+starts at zero have {within[1]}. Beyond the horizon its uses rise for good in {beyond[0]}, and
+theirs in {beyond[1]}. The meta-loss does not show this, but the monitor at the horizon does: {seen}
+(verdict, largest oscillatory modulus, sharpness).
+
+## Ten times the outer steps
+
+`star-wd0.1-10x` is the first seed of STAR on Fashion-MNIST, meta-trained for ten times as many
+outer steps. The table compares it, over the same held-out seeds, with that seed at the common
+budget and with the Hyperparam of that seed. The other optimizers were not meta-trained for so long.
+
+{tenfold}
+
+Within the horizon the blackbox term earns its place when it has time to learn; beyond it, the
+longer run ends above both others: what it learns is for the horizon. The monitor at the horizon
+does not tell them apart: {tenfold_seen} after ten times the outer steps, {common_seen} at the
+common budget and {hyperparam_seen} for Hyperparam (verdict, largest oscillatory modulus,
+sharpness).
+
+## A short horizon
+
+The horizon of {cifar_horizon} inner steps on CIFAR-10 is short for AdamAggMo. The slowest of its
+momenta averages over 1,000 steps, twice as many, and starts at zero, so that early steps are too
+short. In the first {episode} outer steps the meta-losses of STAR and Hyperparam are {begin[0]:.3f}
+and {begin[1]:.3f}, where tuned Adam, whose moments are debiased, has {cifar_adam_loss:.3f}; in the
+last {episode} they are {finish[0]:.3f} and {finish[1]:.3f} (means over three seeds). Blackbox,
+whose last layer starts at zero, is still at {finish[2]:.3f}, where chance is 2.303.
+
+## Outcomes
+
+The tables give mean ± standard deviation over all seeds of meta-training and of use, after ten
+horizons. On Fashion-MNIST:
+
+{outcomes}
+
+On CIFAR-10:
+
+{cifar_outcomes}
+
+The next table is for {long:,} inner steps on Fashion-MNIST, with one seed of meta-training each:
+
+{far}
+
+## The monitor and the outcome
+
+The runs are named as in figures/star/meta_runs.py. The monitor measures the eigenvalues of one step
+on 1,024 fixed examples along its own trajectory. The columns give its verdict, the largest
+converged modulus of an oscillatory eigenvalue, and the sharpness. On Fashion-MNIST:
+
+{monitored}
+
+{foretold} On CIFAR-10, where the monitor takes longer than five uses, one run was measured:
+
+{cifar_monitored}
+
+## Baselines
+
+Adam's learning rate is the best of {rates} half-decades, {lowest_rate:g} to {highest_rate:g}. The
+mean losses over the horizon are, on Fashion-MNIST, {adam}, and on CIFAR-10,
+{cifar_adam}. For NAdamW on Fashion-MNIST, {draws} random draws were judged on one seed and the best
+{finalists} of them on all seeds, with losses from {nadamw[0]:.4f} to {nadamw[1]:.4f}; the best has
+{constants}.
+"""
+
+
+def page(data: Data, rows_of: Mapping[Setting, Rows]) -> str:
+    """The page, with its numbers taken from the outcomes of the runs in the rows of each task."""
+    rows, cifar = rows_of[FASHION], rows_of[CIFAR]
+    compared = ((LONGER,), rows[STAR])
+    far = {label: runs[:1] for label, runs in rows.items() if "far" in data[runs[0]]}
+    losses = sorted(one["meta_loss"] for one in data["nadamw"]["search"])
+    printed = outer("blackbox-printed")
+    found = {one: claims(data, one, rows_of[one]) for one in rows_of}
+    return markdown.filled(
+        PAGE,
+        budget=FASHION.budget,
+        sizes=sizes(),
+        long=FASHION.long,
+        seeds=seeds(),
+        draws=DRAWS,
+        finalists=FINALISTS,
+        verdicts=_verdicts(found),
+        fashion_claims=_numbers(found[FASHION]),
+        cifar_claims=_numbers(found[CIFAR]),
+        lost=printed["lost"],
+        printed_level=printed["level"][-1],
+        blackbox_level=data["blackbox-0"]["level"][-1],
+        longer=LONGER,
+        within=[spread(pooled(data, runs, "meta_loss")) for runs in compared],
+        beyond=[events(happened(data, runs, "rises")) for runs in compared],
+        seen=seen_at(data[LONGER], FASHION.horizon),
+        tenfold=table(
+            data, {run: (run,) for run in (TENFOLD, rows[STAR][0], rows["Hyperparam"][0])}
+        ),
+        tenfold_seen=seen_at(data[TENFOLD], FASHION.horizon),
+        common_seen=seen_at(data[rows[STAR][0]], FASHION.horizon),
+        hyperparam_seen=seen_at(data[rows["Hyperparam"][0]], FASHION.horizon),
+        cifar_horizon=CIFAR.horizon,
+        episode=EPISODE,
+        begin=[_level(data, cifar[label], EPISODE - 1) for label in (STAR, "Hyperparam")],
+        finish=[_level(data, cifar[label], -1) for label in (STAR, "Hyperparam", "Blackbox")],
+        cifar_adam_loss=pooled(data, cifar[ADAM], "meta_loss").mean(),
+        outcomes=table(data, rows),
+        cifar_outcomes=table(data, cifar),
+        far=table({runs[0]: data[runs[0]]["far"] for runs in far.values()}, far),
+        monitored=monitored(data, rows, _places(FASHION)),
+        foretold=foretold(data, rows, FASHION.horizon),
+        cifar_monitored=monitored(data, cifar, _places(CIFAR)),
+        rates=len(RATES),
+        lowest_rate=RATES[0],
+        highest_rate=RATES[-1],
+        adam=_searched(data[rows[ADAM][0]]),
+        cifar_adam=_searched(data[cifar[ADAM][0]]),
+        nadamw=(losses[0], losses[-1]),
+        constants=", ".join(f"{k} {v:.3g}" for k, v in data["nadamw"]["constants"].items()),
+    )
+
+
+def _level(data: Data, runs: Sequence[str], place: int) -> float:
+    return sum(data[run]["level"][place] for run in runs) / len(runs)
+
+
+def _places(setting: Setting) -> tuple[int, int, int]:
+    return setting.horizon // 10, setting.horizon, setting.steps
+
+
+def _searched(found: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{one['meta_loss']:.4f} at {one['constants']['learning_rate']:g}"
+        for one in found["search"]
+    )
+
+
+def _verdicts(found: Mapping[Setting, Sequence[Claim]]) -> str:
+    """A table with the verdict on each claim for each task; a dash where a task has none."""
+    verdicts = {one: {c.text: c.verdict for c in each} for one, each in found.items()}
+    texts = dict.fromkeys(text for each in verdicts.values() for text in each)
+    return markdown.table(
+        ("claim of section 5.3 and Appendix C.2", *(one.label for one in found)),
+        [(text, *(each.get(text, "–") for each in verdicts.values())) for text in texts],
+    )
+
+
+def _numbers(found: Sequence[Claim]) -> str:
+    head = ("claim", "verdict", "numbers", "command")
+    return markdown.table(head, [claim.cells() for claim in found])
