@@ -8,7 +8,7 @@ images, batch 64, 16, 32 and 32 channels) where particles follow each other; all
 run, best of several. The layouts are `convolution_by_shifts`, which the task uses, with all
 particles in one program and with one after the other; and `jax.lax.conv_general_dilated`, which XLA
 turns into one grouped convolution of all particles. Inside a loop, where XLA's CPU code for it is
-twenty times slower, it is left out. The last column is the memory of the first layout.
+far slower, it is left out. The last column is the memory of the first layout.
 """
 
 import sys

@@ -25,12 +25,14 @@ class Curve(NamedTuple):
     style: str = "-"
 
 
-Panels = Mapping[Setting, Sequence[tuple[Curve, tuple[str, ...]]]]
+# Curves with their runs, one for each seed of meta-training.
+Shown = Sequence[tuple[Curve, tuple[str, ...]]]
+Panels = Mapping[Setting, Shown]
 
 
 def panels(curves: Sequence[Curve]) -> Panels:
-    """The curves that each task has, with their runs, one for each seed of meta-training; a task
-    on which an optimizer was not meta-trained that the other has takes no part.
+    """The curves that each task has, with their runs; a task on which an optimizer was not
+    meta-trained that the other has takes no part.
     """
     learned = [c.kind for c in curves if any(c.kind in one.kinds for one in SETTINGS)]
     return {
@@ -62,7 +64,7 @@ def draw(data: Data, shown: Panels, title: str) -> Any:
     return figure
 
 
-def meta_panel(axes: Any, data: Data, curves: Any) -> None:
+def meta_panel(axes: Any, data: Data, curves: Shown) -> None:
     """Draw the smoothed meta-loss of every run and the median of an optimizer's runs in bold.
 
     A baseline is a horizontal line.
@@ -86,7 +88,7 @@ def meta_panel(axes: Any, data: Data, curves: Any) -> None:
     plain(axes.yaxis, FINE)
 
 
-def inner_panel(axes: Any, data: Data, curves: Any, horizon: int) -> None:
+def inner_panel(axes: Any, data: Data, curves: Shown, horizon: int) -> None:
     """Draw the training loss of every run, a mean over held-out seeds, and the median in bold.
 
     Losses are cut at the ceiling.

@@ -11,8 +11,9 @@ from figures.engine.style import BLUE, GREEN, GREY, ORANGE, PURPLE, plt, use_sty
 from figures.star.curves import FINE, Curve, Panels, cut, draw, mark_horizon, panels, plain, runs_of
 from figures.star.evidence.experiments import collect
 from figures.star.evidence.outcomes import brief_table, events, happened
-from figures.star.inner_runs import DRAWS, FINALISTS, RATES
+from figures.star.inner_runs import DRAWS, RATES
 from figures.star.meta_runs import experiments, recorded
+from figures.star.search import FINALISTS
 from figures.star.settings import BUDGET, CIFAR, FASHION, SETTINGS, Setting
 
 CURVES = (

@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from figures.engine import listing
 from figures.engine.store import rounded, write
 from figures.star.meta_runs import KEPT, experiments
-from figures.star.search import search
-from figures.star.settings import CIFAR, COMPARED, SETTINGS, Setting, setting_of
+from figures.star.search import FINALISTS, search
+from figures.star.settings import CIFAR, COMPARED, FASHION, SETTINGS, Setting, setting_of
 from lopt.meta.evaluation.curves import held_out_keys, meta_loss, training_curves
+from lopt.meta.evaluation.entrants import stacked
 from lopt.meta.evaluation.tuning import Baseline, baselines, tune
 from lopt.meta.training.watch import probe
 from lopt.monitor import Probe
@@ -41,11 +42,11 @@ HEADLINE = ("star-wd0.1-0", "blackbox-0", "hyperparam-0", "adam")
 FAR = "-far"
 BLOCKED = "its meta-training is missing"
 # The runs that the monitor also measures beyond the horizon.
-BEYOND = {f"{one.prefix}{kind}-0" for one in SETTINGS for kind in COMPARED}
+BEYOND = (*(FASHION.runs(kind)[0] for kind in COMPARED), CIFAR.runs(COMPARED[0])[0])
 # Adam's learning rates: half-decades.
 RATES = tuple(float(f"{digit}e{power}") for power in range(-7, 1) for digit in (1, 3))[:15]
-# The number of random draws for NAdamW, judged on one seed, and of those judged on all seeds.
-DRAWS, FINALISTS = 64, 8
+# Random draws for NAdamW, judged on one seed; the best of them are judged on all seeds.
+DRAWS = 64
 # NAdamW as the authors' package tunes it.
 WIDE = "nadamw-1000"
 
@@ -112,7 +113,7 @@ def _learned(name: str, setting: Setting, task: Task, length: int) -> dict[str, 
         jax.tree.map(lambda leaf: leaf[None], theta),
         length,
         held_out_keys(setting.seeds),
-        _progress(name, setting.seeds * length),
+        _progress(name, length),
     )[0]
     if not is_monitored(name):
         return {"curves": found}
@@ -127,10 +128,8 @@ def _learned(name: str, setting: Setting, task: Task, length: int) -> dict[str, 
 
 
 def is_monitored(name: str) -> bool:
-    """Whether the monitor measures a run: on the ConvNet that takes as long as five uses, so that
-    one run is measured.
-    """
-    return setting_of(name) is not CIFAR or name == CIFAR.runs("star-wd0.1")[0]
+    """Whether the monitor measures a run: on the ConvNet, where it is slow, one is measured."""
+    return setting_of(name) is not CIFAR or name in BEYOND
 
 
 def _baseline(name: str, setting: Setting, task: Task, length: int) -> dict[str, Any]:
@@ -147,7 +146,7 @@ def _baseline(name: str, setting: Setting, task: Task, length: int) -> dict[str,
     best = min(found["search"], key=lambda one: one["meta_loss"])["constants"]
     tuned = tune(
         chosen._replace(candidates=[best]), task, BIN, length, keys,
-        _progress(name, setting.seeds * length),
+        _progress(name, length),
     )  # fmt: skip
     return {"curves": tuned.curves, "constants": rounded(best, 4), **rounded(found, 5)}
 
@@ -157,12 +156,11 @@ def _wide(name: str, setting: Setting, task: Task, length: int) -> dict[str, Any
     ends at the horizon.
     """
     keys = held_out_keys(setting.seeds)
-    total = RANDOM_SEARCH * setting.horizon
-    found, best, entrant = search(setting, task, keys, advance=_progress(name, total, 1))
-    theta = {constant: np.array([value], np.float32) for constant, value in best.items()}
-    progress = _progress(name, setting.seeds * length)
+    screening = _progress(name, RANDOM_SEARCH * setting.horizon)
+    found, best, entrant = search(setting, task, keys, advance=screening)
+    theta, progress = stacked([best.theta]), _progress(name, length)
     curves = training_curves(task, entrant.make, theta, length, keys, progress)[0]
-    return {"curves": curves, "constants": rounded(best, 4), **found}
+    return {"curves": curves, "constants": rounded(best.constants, 4), **found}
 
 
 def _search(
@@ -172,19 +170,19 @@ def _search(
     found = []
     for first in range(0, len(baseline.candidates), FINALISTS):
         group = baseline.candidates[first : first + FINALISTS]
-        stacked = {n: np.array([c[n] for c in group], np.float32) for n in group[0]}
-        curves = training_curves(task, baseline.make, stacked, setting.horizon, keys)
+        each = {n: np.array([c[n] for c in group], np.float32) for n in group[0]}
+        curves = training_curves(task, baseline.make, each, setting.horizon, keys)
         for constants, own in zip(group, curves, strict=True):
             mean = meta_loss(own, setting.horizon, task.loss_ceiling).mean()
             found.append({"constants": constants, "meta_loss": float(mean)})
     return found
 
 
-def _progress(name: str, total: int, at_once: int | None = None) -> Callable[[int], None]:
-    done, together = [0], at_once or setting_of(name).seeds
+def _progress(name: str, total: int) -> Callable[[int], None]:
+    done = [0]
 
     def advance(taken: int) -> None:
-        done[0] += taken * together
+        done[0] += taken
         print(f"\r{name}: {min(done[0] / total, 1):.0%} ", end="", file=sys.stderr, flush=True)
 
     return advance

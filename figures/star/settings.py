@@ -84,7 +84,7 @@ class Setting:
         >>> CIFAR.runs("star-wd0"), CIFAR.runs("adam")
         (('cifar10-star-wd0-0',), ('cifar10-adam',))
         """
-        if kind in self.baselines or kind not in self.kinds:
+        if kind not in self.kinds:
             return (f"{self.prefix}{kind}",)
         return tuple(f"{self.prefix}{kind}-{seed}" for seed in range(self.kinds[kind]))
 

@@ -18,7 +18,8 @@ from figures.star.evidence.outcomes import (
 )
 from figures.star.evidence.verdicts import ADAM, STAR, Claim, Rows, claims
 from figures.star.fig3 import seeds, sizes
-from figures.star.inner_runs import DRAWS, FINALISTS, RATES
+from figures.star.inner_runs import DRAWS, RATES
+from figures.star.search import FINALISTS
 from figures.star.settings import CIFAR, FASHION, Setting
 
 LONGER, TENFOLD = "star-wd0.1-long", "star-wd0.1-10x"
@@ -121,7 +122,7 @@ converged modulus of an oscillatory eigenvalue, and the sharpness. On Fashion-MN
 
 {monitored}
 
-{foretold} On CIFAR-10, where the monitor takes longer than five uses, one run was measured:
+{foretold} On CIFAR-10 one run was measured:
 
 {cifar_monitored}
 

@@ -2,6 +2,7 @@
 
 import math
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import jax
 
@@ -11,6 +12,8 @@ from lopt.tasks.task import Task
 
 # What runs that share a program may hold together: it still fits into a core's part of the caches.
 CACHED = 4 * 2**20
+# What tracing a task has found: a trainer asks before it compiles and again while it does.
+_LARGEST: WeakKeyDictionary[Task, int] = WeakKeyDictionary()
 
 
 def runs_at_once(state: Any, task: Task) -> int:
@@ -43,6 +46,8 @@ def largest_array(task: Task) -> int:
     >>> largest_array(bowl)
     36
     """
+    if task in _LARGEST:
+        return _LARGEST[task]
     key = random_key(0)
 
     def gradient(key: jax.Array, data: Any) -> Any:
@@ -52,4 +57,5 @@ def largest_array(task: Task) -> int:
     data = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), task.data)
     made = [v.aval for e in equations(jax.make_jaxpr(gradient)(key, data)) for v in e.outvars]
     arrays = [x for x in made if hasattr(x, "shape") and hasattr(x.dtype, "itemsize")]
-    return max((math.prod(x.shape) * x.dtype.itemsize for x in arrays), default=0)
+    sizes = (math.prod(x.shape) * x.dtype.itemsize for x in arrays)
+    return _LARGEST.setdefault(task, max(sizes, default=0))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lopt.files import written_whole
-from lopt.meta.evaluation.entrants import Constants
+from lopt.meta.evaluation.entrants import Constants, Entrant
 from lopt.meta.run.versions import versions
 from nqm.untrusted import as_object, format_number, one_line, quoted, read_json, reading
 
@@ -103,6 +103,13 @@ class Record:
     def of(self, constants: Constants, seeds: int) -> NDArray[np.float64]:
         """The curves ``[seeds, points]`` of one setting."""
         return np.stack([self.curves[key_of(constants, seed)] for seed in range(seeds)])
+
+
+def head_of(task: str, entrant: Entrant, steps: int) -> dict[str, Any]:
+    """What identifies the record of an entrant on a task."""
+    own = entrant.candidates[0].constants if entrant.learned else None
+    values = (task, entrant.name, steps, entrant.identity, own)
+    return dict(zip(HEAD, values, strict=True))
 
 
 def path_of(folder: Path, head: Mapping[str, Any]) -> Path:

@@ -236,17 +236,7 @@ class _Study:
         self.task, self.steps, self.entrants = task, steps, entrants
         self.seeds, self.folder = seeds, folder
         self.records = [
-            records.read(
-                folder,
-                {
-                    "task": name,
-                    "optimizer": entrant.name,
-                    "steps": steps,
-                    "identity": entrant.identity,
-                    "own": entrant.candidates[0].constants if entrant.learned else None,
-                },
-            )
-            for entrant in entrants
+            records.read(folder, records.head_of(name, entrant, steps)) for entrant in entrants
         ]
 
     def outcome(

@@ -41,7 +41,7 @@ def test_the_draw_with_the_least_end_on_all_seeds_is_chosen(
     np.testing.assert_allclose(found["screened"]["mean"], [m[0] for m in means], rtol=1e-3)
     finalists = np.argsort(first)[:3]
     chosen = min(finalists, key=lambda i: ends[i].mean())
-    assert best == entrant.candidates[chosen].constants
+    assert best.constants == entrant.candidates[chosen].constants
     np.testing.assert_allclose(
         [one["final"] for one in found["search"]], [ends[i].mean() for i in finalists], rtol=1e-3
     )
