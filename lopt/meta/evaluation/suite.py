@@ -13,13 +13,14 @@ from lopt.meta.evaluation.curves import Runs, held_out_keys
 from lopt.meta.evaluation.entrants import (
     ADAM,
     RATES,
+    Constants,
     Entrant,
     adam_entrant,
     learned_entrant,
     nadamw_entrant,
     stacked,
 )
-from lopt.meta.evaluation.outcome import SuiteEvaluation, TaskOutcome, outcome
+from lopt.meta.evaluation.outcome import Row, SuiteEvaluation, TaskOutcome, outcome
 from lopt.meta.evaluation.scheduled import ADAMW, BASELINES, scheduled_baseline, scheduled_learned
 from lopt.meta.evaluation.scheduled import RATES as SCHEDULED_RATES
 from lopt.optimizers.files.saved import Saved
@@ -35,6 +36,8 @@ MEMORY = 2**30
 CHUNK = 100
 
 Tell = Callable[[str, int], None]
+# Which of an optimizer's settings there is a choice of.
+Choose = Callable[[list[Constants]], list[Constants]]
 
 
 class _Unavailable(Exception):
@@ -123,6 +126,7 @@ def evaluate_scheduled(
     rates: Sequence[float] = SCHEDULED_RATES,
     baselines: Sequence[str] | None = None,
     steps: int | None = None,
+    screening_seeds: int | None = None,
     tell: Tell = lambda doing, steps: None,
     advance: Callable[[int], None] = lambda steps: None,
 ) -> tuple[SuiteEvaluation, SuiteEvaluation]:
@@ -142,6 +146,9 @@ def evaluate_scheduled(
     baselines
         Among ``AdamW``, ``NAdamW``, ``Lion``, ``Muon``, ``Schedule-free-AdamW``, all of them by
         default; AdamW always takes part, because the others are compared with it.
+    screening_seeds
+        The first seeds, on which the learning rates are compared; the best and the default rate
+        alone then run on all. By default all seeds, with which every rate runs.
 
     Returns
     -------
@@ -164,10 +171,17 @@ def evaluate_scheduled(
             *(scheduled_learned(n, saved, rates, length) for n, saved in optimizers.items()),
         ]
 
-    studies, skipped = _complete(tasks, entrants, results, seeds, steps, tell, advance)
+    screening = seeds if screening_seeds is None else screening_seeds
+    require("screening_seeds", screening, 1 <= screening <= seeds, f"from 1 to the {seeds} seeds")
+    choices: tuple[Choose, ...] = (
+        lambda all_: [c for c in all_ if c["learning_rate"] in rates],
+        lambda all_: all_[:1],
+    )
+    studies, skipped = _complete(
+        tasks, entrants, results, seeds, steps, tell, advance, screening, choices
+    )
     tuned, untuned = (
-        tuple(study.outcome(ADAMW, choose) for study in studies)
-        for choose in (lambda all_: [c for c in all_ if c in rates], lambda all_: all_[:1])
+        tuple(study.outcome(ADAMW, choose) for study in studies) for choose in choices
     )
     return SuiteEvaluation(seeds, tuned, skipped), SuiteEvaluation(seeds, untuned, skipped)
 
@@ -186,6 +200,8 @@ def _complete(
     steps: int | None,
     tell: Tell,
     advance: Callable[[int], None],
+    screening: int | None = None,
+    choices: Sequence[Choose] = (list,),
 ) -> tuple[list["_Study"], dict[str, str]]:
     """Compute what is missing of every task; the tasks, and why others were skipped, by name."""
     require("seeds", seeds, seeds >= 1, "at least 1")
@@ -199,7 +215,9 @@ def _complete(
     skipped: dict[str, str] = {}
     for place, task in enumerate(tasks, 1):
         name, length = _name_and_steps(task, steps)
-        study = _Study(task, name, length, entrants(length), seeds, Path(results))
+        study = _Study(
+            task, name, length, entrants(length), seeds, Path(results), screening or seeds, choices
+        )
         try:
             study.complete(partial(_tell, tell, f"{name} ({place} of {len(tasks)})"), advance)
         except _Unavailable as error:
@@ -222,7 +240,11 @@ def _name_and_steps(task: str | Task, steps: int | None) -> tuple[str, int]:
 
 
 class _Study:
-    """One task with all that take part."""
+    """One task with all that take part.
+
+    Settings are compared on the first `screening` seeds; of each of `choices` the best setting then
+    runs on all seeds.
+    """
 
     def __init__(
         self,
@@ -232,44 +254,71 @@ class _Study:
         entrants: Sequence[Entrant],
         seeds: int,
         folder: Path,
+        screening: int,
+        choices: Sequence[Choose],
     ) -> None:
         self.task, self.steps, self.entrants = task, steps, entrants
         self.seeds, self.folder = seeds, folder
+        self.screening, self.choices = screening, choices
         self.records = [
             records.read(folder, records.head_of(name, entrant, steps)) for entrant in entrants
         ]
 
-    def outcome(
-        self,
-        reference: str = ADAM,
-        choose: Callable[[list[float]], list[float]] | None = None,
-    ) -> TaskOutcome:
-        """What the curves say; `choose` limits the learning rates of each."""
-        settings = {e.name: [c.constants for c in e.candidates] for e in self.entrants}
-        if choose is not None:
-            settings = {
-                name: [{"learning_rate": r} for r in choose([c["learning_rate"] for c in each])]
-                for name, each in settings.items()
-            }
+    def outcome(self, reference: str = ADAM, choose: Choose = list) -> TaskOutcome:
+        """What the curves say; `choose` limits the settings of each."""
+        settings = {
+            entrant.name: self._finalists(place, choose)
+            for place, entrant in enumerate(self.entrants)
+        }
         return outcome(self.records, self.seeds, settings, reference)
 
     def complete(self, tell: Tell, advance: Callable[[int], None]) -> None:
         """Compute and keep what is missing, one program after the other."""
+        task = self._fill([_settings(e) for e in self.entrants], self.screening, tell, advance)
+        if self.screening < self.seeds:
+            each = [
+                [c for choose in self.choices for c in self._finalists(place, choose)]
+                for place in range(len(self.entrants))
+            ]
+            self._fill(each, self.seeds, tell, advance, task)
+
+    def _finalists(self, place: int, choose: Choose) -> list[Constants]:
+        """The settings that run on all seeds: those of the choice, or after a screening the one
+        with the least final loss in it.
+        """
+        some, record = choose(_settings(self.entrants[place])), self.records[place]
+        if self.screening == self.seeds:
+            return some
+
+        def final(constants: Constants) -> float:
+            curves = record.of(constants, self.screening)
+            return float(Row(record.name, constants, curves, record.ceiling).final.mean())
+
+        return [min(some, key=final)]
+
+    def _fill(
+        self,
+        settings: Sequence[Sequence[Constants]],
+        seeds: int,
+        tell: Tell,
+        advance: Callable[[int], None],
+        task: Task | None = None,
+    ) -> Task | None:
+        """Compute and keep what is missing of each entrant's settings; the task, if needed."""
         missing = [
-            (place, candidate, seed)
-            for place, (entrant, record) in enumerate(zip(self.entrants, self.records, strict=True))
-            for candidate, seed in record.missing(
-                [c.constants for c in entrant.candidates], self.seeds
-            )
+            (place, _settings(entrant).index(own[index]), seed)
+            for place, (entrant, own) in enumerate(zip(self.entrants, settings, strict=True))
+            for index, seed in self.records[place].missing(own, seeds)
         ]
         if not missing:
-            return
-        task = self._load()
+            return task
+        task = task or self._load()
         programs = [e.program for e in self.entrants]
         first = {place: programs.index(program) for place, program in enumerate(programs)}
-        missing.sort(key=lambda one: first[one[0]])
+        missing = sorted(dict.fromkeys(missing), key=lambda one: first[one[0]])
         for _, group in groupby(missing, key=lambda one: first[one[0]]):
             self._run(task, list(group), tell, advance)
+        return task
 
     def _load(self) -> Task:
         if isinstance(self.task, Task):
@@ -314,6 +363,10 @@ class _Study:
                 self.records[place].curves[records.key_of(constants, seed)] = records.binned(curve)
             for place in {place for place, _, _ in group}:
                 records.write(self.folder, self.records[place])
+
+
+def _settings(entrant: Entrant) -> list[Constants]:
+    return [candidate.constants for candidate in entrant.candidates]
 
 
 def _groups(missing: list[Any], each: int) -> Iterator[tuple[list[Any], int]]:

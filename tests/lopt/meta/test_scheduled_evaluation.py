@@ -56,6 +56,30 @@ def test_the_tuned_have_the_least_final_loss_and_the_untuned_their_default(both)
         assert row.final.mean() < plain.final.mean()
 
 
+def test_screened_rates_run_on_all_seeds_only_where_they_are_best(both, learned, tmp_path) -> None:
+    """Of three rates the best on one seed, and the default, run on both seeds."""
+    rates, taken = (1e-4, *RATES), []
+
+    def run(**options):
+        return evaluate_scheduled(
+            learned, [TASK], tmp_path, seeds=2, rates=rates, baselines=["Muon"], steps=STEPS,
+            advance=taken.append, **options,
+        )  # fmt: skip
+
+    found = run(screening_seeds=1)
+    # On the first seed three rates and the default, on the second two of them, of all three.
+    assert sum(taken) == 3 * (4 + 2) * STEPS
+    for screened, whole in zip(found, both, strict=True):
+        for row, expected in zip(screened.tasks[0].rows, whole.tasks[0].rows, strict=True):
+            assert (row.name, row.constants) == (expected.name, expected.constants)
+            np.testing.assert_allclose(row.curves, expected.curves, rtol=1e-4)
+    again = run(screening_seeds=1)
+    assert sum(taken) == 3 * (4 + 2) * STEPS
+    assert [one.to_json() for one in again] == [one.to_json() for one in found]
+    with pytest.raises(ValueError, match="screening_seeds must be from 1 to the 2 seeds"):
+        run(screening_seeds=3)
+
+
 def test_a_learned_optimizer_runs_as_a_chain_of_optax(both, learned) -> None:
     """Against a plain loop from the first held-out seed."""
     saved = learned["mine"]
