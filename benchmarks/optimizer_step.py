@@ -1,6 +1,6 @@
 """One jitted STAR update over one of optax.adam on the same tensors.
 
-    python -m benchmarks.optimizer_step [--large] [--particles] [--stages]
+    python -m benchmarks.optimizer_step [--large] [--particles] [--stages] [--orthogonal]
 
 Prints, for every set of tensors, the ratio of the times (the two interleaved in one run, best of
 several), both as `jax.jit` compiles them and both with `lopt.compiler_options`; the ratio of the
@@ -9,11 +9,14 @@ update, its arguments and results included, over the parameters' own. ``--large`
 parameters. ``--particles`` prints the cost a parameter of an update vectorized over 8 and 64
 particles, each with its own meta-parameters, over that of a single one. ``--stages`` splits the
 update of the MLP's largest tensor into its stages, each over Adam's whole update of that tensor.
+``--orthogonal`` prints the time of an update with orthogonalized matrices over that of
+optax.contrib.muon, and over that of STAR.
 """
 
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -107,6 +110,18 @@ def over_adam(shapes: dict[str, list[tuple[int, ...]]]) -> None:
         )
 
 
+def over_muon(shapes: dict[str, list[tuple[int, ...]]]) -> None:
+    """Print the times of an orthogonalized update over those of Muon and of STAR."""
+    theta = lopt.init_meta_parameters(jax.random.key(0))
+    config = replace(lopt.STAR, normalize_update=True, orthogonalize_update=True)
+    print(f"{'tensors':34}{'time / muon':>12}{'time / star':>12}")
+    for name, sizes in shapes.items():
+        params = tensors(sizes)
+        optimizers = lopt.star(theta, config), optax.contrib.muon(1e-3), lopt.star(theta)
+        own, *others = best_times(*(compiled(o, params).call for o in optimizers))
+        print(f"{name:34}{own / others[0]:12.2f}{own / others[1]:12.2f}", flush=True)
+
+
 def over_single(counts: tuple[int, ...] = (8, 64)) -> None:
     """Print the cost a parameter of vectorized updates over a single one's."""
     params = tensors(MLP)
@@ -167,8 +182,11 @@ def main(arguments: list[str]) -> None:
         over_single()
     if "--stages" in arguments:
         stages()
-    if not {"--particles", "--stages"} & set(arguments):
-        over_adam(SHAPES | (LARGE if "--large" in arguments else {}))
+    shapes = SHAPES | (LARGE if "--large" in arguments else {})
+    if "--orthogonal" in arguments:
+        over_muon(shapes)
+    if not {"--particles", "--stages", "--orthogonal"} & set(arguments):
+        over_adam(shapes)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@
     python -m figures.general.contest --steps N TASK ...   train on these tasks, for N steps each
 
 It does what ``lopt evaluate ... --scheduled`` does, with the kept runs of figures.general.meta_runs
-and two optimizers that were not meta-trained on their tasks: AdamAggMo, normalized but not learned,
-and the STAR that was meta-trained on the Fashion-MNIST MLP. Finished curves are in runs/contest, so
-that an interrupted contest goes on; the results are in figures/results/general.json.
+and three optimizers that were not meta-trained on their tasks: AdamAggMo, normalized but not
+learned, AggMo, orthogonalized but not learned, and the STAR that was meta-trained on the
+Fashion-MNIST MLP. The learning rates are compared on one seed. Finished curves are in runs/contest,
+so that an interrupted contest goes on; the results are in figures/results/general.json.
 """
 
 import argparse
@@ -29,11 +30,12 @@ from lopt.tasks.suites.catalogue import suite
 
 PLACE, KEPT_RESULTS = ROOT / "runs" / "contest", RESULTS / "general.json"
 UNLEARNED, NARROW = "AdamAggMo-normalized", "fashion-mnist-mlp"
+ORTHOGONAL = "AggMo-orthogonalized"
 SEEDS, STEPS = 3, 2000
 
 
 def optimizers() -> dict[str, Saved]:
-    """Return the learned optimizers that are kept, and the two that are compared with them."""
+    """Return the learned optimizers that are kept, and those that are compared with them."""
     found = {
         name: load(KEPT / f"{name}.npz")
         for name in experiments()
@@ -42,7 +44,9 @@ def optimizers() -> dict[str, Saved]:
     # With a last layer of zeros the controller does nothing, and the nominal term is left.
     config = replace(HYPERPARAM, initial_head_scale=0.0, normalize_update=True)
     theta = jax.device_get(init_meta_parameters(random_key(0), config))
-    return {**found, NARROW: load(NARROW), UNLEARNED: Saved(theta, config, {})}
+    orthogonal = replace(config, nominal_term="AggMo", orthogonalize_update=True)
+    unlearned = {UNLEARNED: Saved(theta, config, {}), ORTHOGONAL: Saved(theta, orthogonal, {})}
+    return {**found, NARROW: load(NARROW), **unlearned}
 
 
 def contest(tasks: list[str], steps: int, seeds: int) -> tuple[SuiteEvaluation, SuiteEvaluation]:
@@ -51,7 +55,13 @@ def contest(tasks: list[str], steps: int, seeds: int) -> tuple[SuiteEvaluation, 
     def tell(doing: str, total: int) -> None:
         print(f"{doing}: {total:,} steps", file=sys.stderr, flush=True)
 
-    return evaluate_scheduled(optimizers(), tasks, PLACE, seeds=seeds, steps=steps, tell=tell)
+    return evaluate_scheduled(
+        *(optimizers(), tasks, PLACE),
+        seeds=seeds,
+        steps=steps,
+        screening_seeds=1,
+        tell=tell,
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -43,6 +43,8 @@ BUDGET: dict[str, Any] = {
 def experiments() -> dict[str, TrainConfig]:
     """Return every run by name."""
     star = TrainConfig(**BUDGET)
+    # Muon's direction is an orthogonalized momentum, which no second moment divides.
+    orthogonal = replace(star, nominal_term="AggMo", orthogonalize_update=True)
     return {
         "general-star": star,
         "general-blackbox": replace(star, optimizer="blackbox"),
@@ -50,6 +52,11 @@ def experiments() -> dict[str, TrainConfig]:
         "general-star-wd0": replace(star, weight_decay=0.0),
         # Both terms start with one weight: beta_3 of STAR is a hundredth of beta_1.
         "general-star-even": replace(star, precondition=False, blackbox_step=1e-3),
+        "general-star-orthogonal": replace(orthogonal, precondition=False, blackbox_step=1e-3),
+        "general-blackbox-orthogonal": replace(
+            star, optimizer="blackbox", orthogonalize_update=True
+        ),
+        "general-hyperparam-orthogonal": replace(orthogonal, optimizer="hyperparam"),
     }
 
 

@@ -35,6 +35,7 @@ FAST = ("sgdm", "adam")
 LATER = (
     *("tasks", "augmentation", "augmentation_min", "augmentation_max", "meta_objective"),
     *("normalize_update", "normalized_step", "inner_schedule", "nominal_decay"),
+    "orthogonalize_update",
 )
 PLACE, KEPT = ROOT / "runs" / "experiments", RESULTS / "runs"
 

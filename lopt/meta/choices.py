@@ -25,7 +25,7 @@ NOMINAL_DECAYS = STAR.initial_momentum_decays
 BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent")
 STAR_FIELDS = (
     *("nominal_term", "precondition", *BETAS, "initial_head_scale"),
-    *("normalize_update", "normalized_step"),
+    *("normalize_update", "normalized_step", "orthogonalize_update"),
 )
 EXACT = "exact"
 # Tuned Adam's learning rate on the embedded images (`lopt evaluate`).

@@ -131,6 +131,12 @@ class TrainConfig:
     normalized_step: float | None = setting(
         None, "root mean square of a normalized update of each tensor", unset="1e-3"
     )
+    orthogonalize_update: bool | None = setting(
+        None,
+        "whether the singular values of a normalized update of each matrix are brought near one, "
+        "as in Muon; it needs normalize_update",
+        unset="no",
+    )
     estimator: str = setting(
         "pes",
         f"estimator of the meta-gradient: {', '.join(ESTIMATORS)}, which is the closed form for "

@@ -29,6 +29,7 @@ from .scheduled import scheduled_nadamw as scheduled_nadamw
 from .scheduled import scheduled_rate as scheduled_rate
 from .star import scale_by_star as scale_by_star
 from .star import star as star
+from .star_terms import nominal_direction as nominal_direction
 from .star_update import BLACKBOX as BLACKBOX
 from .star_update import HYPERPARAM as HYPERPARAM
 from .star_update import NOMINAL_TERMS as NOMINAL_TERMS
@@ -40,4 +41,3 @@ from .star_update import StarConfig as StarConfig
 from .star_update import StarState as StarState
 from .star_update import init_meta_parameters as init_meta_parameters
 from .star_update import learned_decays as learned_decays
-from .star_update import nominal_direction as nominal_direction

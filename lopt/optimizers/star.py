@@ -10,7 +10,7 @@ import optax
 
 from lopt.optimizers.constants import is_zero
 from lopt.optimizers.files.saved import Saved, load
-from lopt.optimizers.star_update import STAR, MetaParameters, Star, StarConfig, make_star
+from lopt.optimizers.star_update import STAR, MetaParameters, StarConfig, make_star
 
 __all__ = ["scale_by_star", "star"]
 
@@ -22,7 +22,7 @@ def star(
     config: StarConfig | None = None,
     *,
     fused: bool = True,
-) -> Star:
+) -> optax.GradientTransformationExtraArgs:
     """The learned optimizer ``phi' = phi - f_g - f_b``, (2) with (21) and (22), as an optax
     transformation.
 
@@ -43,8 +43,8 @@ def star(
 
     Returns
     -------
-    Star
-        An ``optax.GradientTransformationExtraArgs``. ``update(gradients, state, params)`` needs
+    optax.GradientTransformationExtraArgs
+        ``update(gradients, state, params)`` needs
         `params`. State and arithmetic are float32; the updates have the dtype of the parameters.
         The state lies where the parameters do, axis by axis.
 
@@ -98,8 +98,9 @@ def scale_by_star(
     normalize
         Whether the direction of each tensor is divided by its root mean square, whatever the
         configuration says: it then has the root mean square 1, or 0 where the gradient is zero, and
-        a change of the learning rate is one of the length of the step. With False the
-        direction is f_g + f_b, (21) and (22), with the step sizes of the configuration.
+        a change of the learning rate is one of the length of the step. With False the direction is
+        f_g + f_b, (21) and (22), with the step sizes of the configuration, and no matrix is
+        orthogonalized.
 
     Returns
     -------
@@ -144,9 +145,13 @@ def scale_by_star(
             f"config.weight_decay must be 0 for scale_by_star; it is {own.weight_decay!s:.40}. Put "
             "optax.add_decayed_weights after it in the chain."
         )
-    step = make_star(
-        theta, replace(own, normalize_update=normalize, normalized_step=1.0), fused=fused
+    config = replace(
+        own,
+        normalize_update=normalize,
+        normalized_step=1.0,
+        orthogonalize_update=normalize and own.orthogonalize_update,
     )
+    step = make_star(theta, config, fused=fused)
 
     def update(
         updates: optax.Updates,

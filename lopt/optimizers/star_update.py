@@ -1,9 +1,8 @@
 """The update of STAR and its relatives, equations (20)-(22), its constants and meta-parameters."""
 
-from dataclasses import dataclass
-from functools import partial, reduce
-from operator import add
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ from lopt.optimizers.constants import (
     require_number,
     require_sequence,
 )
+from lopt.optimizers.orthogonalized import orthogonalized
 from lopt.optimizers.parts.accumulators import (
     Accumulators,
     Decays,
@@ -29,12 +29,12 @@ from lopt.optimizers.parts.network import Network, apply_network, apply_plainly,
 from lopt.optimizers.parts.normalization import inverse_rms
 from lopt.optimizers.parts.state import Moved, StarState, Tensor, init_state, tensors, together
 from lopt.optimizers.parts.sweep import sweep
+from lopt.optimizers.star_terms import NominalTerm, UpdateTerms, nominal_direction
 
-NominalTerm = Literal["AdamAggMo", "Adam", "AggMo", "SGDM", "SGD"]
 NOMINAL_TERMS: tuple[NominalTerm, ...] = ("AdamAggMo", "Adam", "AggMo", "SGDM", "SGD")
 FLAGS = (
     *("blackbox_term", "nominal_controller", "learned_nominal_scale", "precondition"),
-    "normalize_update",
+    *("normalize_update", "orthogonalize_update"),
 )
 DECAYS = ("initial_momentum_decays", "initial_rms_decays", "initial_adafactor_decays")
 MOST_DECAYS, MOST_LAYERS, MOST_UNITS = 64, 64, 2**16
@@ -90,6 +90,9 @@ class StarConfig:
         effect where there is only one. A tensor whose gradient is zero stands still.
     normalized_step
         :math:`\eta`, the root mean square of the change of every tensor in every step.
+    orthogonalize_update
+        Whether `u` of a tensor with two axes or more, as the matrix of a linear map to its last
+        axis, is first brought near its polar factor, as in Muon; it needs `normalize_update`.
     """
 
     nominal_term: NominalTerm | None = "AdamAggMo"
@@ -109,6 +112,7 @@ class StarConfig:
     weight_decay: float = 0.0
     normalize_update: bool = False
     normalized_step: float = 1e-3
+    orthogonalize_update: bool = False
 
     def __post_init__(self) -> None:
         require(
@@ -123,6 +127,11 @@ class StarConfig:
             raise ValueError(
                 "nominal_term and blackbox_term are both left out, so nothing moves. "
                 "Keep one of them."
+            )
+        if self.orthogonalize_update and not self.normalize_update:
+            raise ValueError(
+                "orthogonalize_update needs normalize_update: an orthogonalized matrix has no "
+                "length of its own. Set both, or neither."
             )
         for name in ("nominal_step", "blackbox_step", "initial_head_scale", "normalized_step"):
             require_number(name, getattr(self, name), least=0.0)
@@ -170,7 +179,9 @@ class StarConfig:
         """Fresh meta-parameters, see `init_meta_parameters`."""
         return init_meta_parameters(key, self)
 
-    def make(self, meta_parameters: "MetaParameters", *, fused: bool = True) -> "Star":
+    def make(
+        self, meta_parameters: "MetaParameters", *, fused: bool = True
+    ) -> optax.GradientTransformationExtraArgs:
         """The optimizer of meta-parameters, see `star`."""
         return make_star(meta_parameters, self, fused=fused)
 
@@ -227,28 +238,6 @@ def learned_decays(theta: MetaParameters, config: StarConfig) -> Decays:
     )
 
 
-def nominal_direction(term: NominalTerm, gradient: jax.Array, a: Accumulators) -> jax.Array:
-    """The direction `g` of (21) from the accumulators that already hold this step's gradient."""
-    match term:
-        case "SGD":
-            return gradient
-        case "SGDM":
-            return a.momentum[-1]
-        case "AggMo":
-            return _mean(a.momentum)
-        case "Adam":
-            return a.momentum[-1] * lax.rsqrt(a.rms[-1] + RMS_FLOOR)
-        case "AdamAggMo":
-            return _mean(a.momentum) * lax.rsqrt(a.rms[-1] + RMS_FLOOR)
-
-
-def _mean(momenta: jax.Array) -> jax.Array:
-    """The mean over the leading axis, written as a sum: a reduction would split the one fused
-    loop of an update.
-    """
-    return reduce(add, [*momenta]) * (1.0 / momenta.shape[0])
-
-
 class Star(optax.GradientTransformationExtraArgs):
     """What `star` returns: an optax transformation that knows its meta-parameters and its
     configuration, so that `lopt.monitor.inspect` can use the derivative written by hand.
@@ -267,14 +256,19 @@ class Star(optax.GradientTransformationExtraArgs):
 
 def make_star(
     meta_parameters: MetaParameters, config: StarConfig = STAR, *, fused: bool = True
-) -> Star:
+) -> optax.GradientTransformationExtraArgs:
     """Return the optimizer of meta-parameters in memory; `lopt.star` also takes names and paths.
+
+    It is a `Star`, or with `orthogonalize_update` a transformation that has one inside.
 
     Raises
     ------
     ValueError
         See `lopt.star`.
     """
+    if config.orthogonalize_update:
+        inside = make_star(meta_parameters, _terms_alone(config), fused=fused)
+        return orthogonalized(inside, config.normalized_step, config.weight_decay)
     made = Star(*_transformation(meta_parameters, config, fused=fused))
     made.meta_parameters, made.config = meta_parameters, config
     return made
@@ -284,7 +278,18 @@ def make_blackbox(
     meta_parameters: MetaParameters, config: StarConfig
 ) -> optax.GradientTransformationExtraArgs:
     """The blackbox term of `make_star`'s updates alone, over the same state."""
+    if config.orthogonalize_update:
+        alone = _terms_alone(config)
+        whole = make_star(meta_parameters, alone, fused=False)
+        return orthogonalized(
+            whole, config.normalized_step, part=make_blackbox(meta_parameters, alone)
+        )
     return _transformation(meta_parameters, config, fused=False, blackbox_alone=True)
+
+
+def _terms_alone(config: StarConfig) -> StarConfig:
+    """The configuration without what follows the sum of the terms."""
+    return replace(config, orthogonalize_update=False, normalize_update=False, weight_decay=0.0)
 
 
 def _transformation(
@@ -358,18 +363,6 @@ def _tensor_update(
     if not blackbox_alone and not is_zero(config.weight_decay):
         step = step - config.weight_decay * p
     return Moved(step.astype(jnp.asarray(tensor.parameter).dtype), a)
-
-
-class UpdateTerms(NamedTuple):
-    """The nominal and the blackbox part of an update; None where it is left out."""
-
-    nominal: jax.Array | None
-    blackbox: jax.Array | None
-
-    @property
-    def whole(self) -> jax.Array:
-        """The sum of the terms that there are."""
-        return reduce(add, [term for term in self if term is not None])
 
 
 def normalizing_factor(config: StarConfig, whole: jax.Array, squares: Features) -> jax.Array:

@@ -23,8 +23,8 @@ from nqm.untrusted import as_object, format_number, one_line, parse_json, quoted
 
 # Format 2 adds weight_decay to the configuration; format 1 is read with its default, 0. Format 3
 # adds the family; before there was one. Format 4 adds initial_head_scale, 1 before. Format 5 adds
-# normalize_update, False before.
-FORMAT = 5
+# normalize_update, False before. Format 6 adds orthogonalize_update, False before.
+FORMAT = 6
 FAMILIES: dict[str, type[StarConfig | LinearConfig]] = {"star": StarConfig, "linear": LinearConfig}
 # Bytes of all arrays together: P of a linear optimizer in 8,192 dimensions.
 LARGEST = 2**28

@@ -38,7 +38,7 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
 @pytest.mark.parametrize("value", [True, float("nan"), -1, 0, 4.0, None, "4", [4]])
 def test_a_format_that_is_no_format(path: Path, value: object) -> None:
     rewrite(path, lambda header: header.update(format=value))
-    with pytest.raises(ValueError, match="format must be a whole number from 1 to 5"):
+    with pytest.raises(ValueError, match="format must be a whole number from 1 to 6"):
         lopt.load(path)
 
 
