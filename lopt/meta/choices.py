@@ -22,6 +22,8 @@ LINEAR = "linear"
 OPTIMIZERS = (*STARS, LINEAR)
 NOMINAL: dict[str, NominalTerm | None] = {**{term: term for term in NOMINAL_TERMS}, "none": None}
 NOMINAL_DECAYS = STAR.initial_momentum_decays
+# The nominal terms with one momentum; the others take none or all.
+ONE_MOMENTUM: tuple[NominalTerm, ...] = ("SGDM", "Adam")
 BETAS = ("nominal_step", "nominal_exponent", "blackbox_step", "blackbox_exponent")
 STAR_FIELDS = (
     *("nominal_term", "precondition", *BETAS, "initial_head_scale"),
@@ -101,7 +103,12 @@ def check(config: Any) -> None:
             f"pairs must be a multiple of devices; {config.pairs} is not one of {devices}. "
             f"Take {devices * max(1, config.pairs // devices)} pairs."
         )
-    _ = config.optimizer_config  # It raises where its terms or constants do not go together.
+    found = config.optimizer_config  # It raises where its terms or constants do not go together.
+    if config.nominal_decay is not None and found.nominal_term not in ONE_MOMENTUM:
+        raise ValueError(
+            f"nominal_decay is for the nominal terms {' and '.join(ONE_MOMENTUM)}; it is "
+            f"{found.nominal_term or 'none'} here. Leave nominal_decay out, or name such a term."
+        )
 
 
 def _check_tasks(config: Any) -> None:

@@ -105,6 +105,14 @@ def test_a_decay_that_no_momentum_has_is_refused() -> None:
         lopt.TrainConfig(nominal_decay=0.5)
 
 
+@pytest.mark.parametrize(
+    "config", [{}, {"optimizer": "blackbox"}, *({"nominal_term": t} for t in ("SGD", "AggMo"))]
+)
+def test_a_decay_for_a_term_without_a_single_momentum_is_refused(config) -> None:
+    with pytest.raises(ValueError, match="nominal_decay is for the nominal terms SGDM and Adam"):
+        lopt.TrainConfig(nominal_decay=0.9, **config)
+
+
 def test_the_learned_scale_multiplies_the_nominal_step() -> None:
     config = replace(lopt.HYPERPARAM, nominal_step=0.01)
     scaled = silenced(config)._replace(log_nominal_scale=jnp.log(jnp.array([3.0])))
