@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,15 +25,14 @@ from numpy.typing import NDArray
 
 from figures.engine import listing
 from figures.engine.store import rounded, write
-from figures.star.meta_runs import KEPT, experiments
-from figures.star.search import FINALISTS, search
+from figures.star.meta_runs import KEPT, experiments, kept
+from figures.star.search import search
 from figures.star.settings import CIFAR, COMPARED, FASHION, SETTINGS, Setting, setting_of
 from lopt.meta.evaluation.curves import held_out_keys, meta_loss, training_curves
 from lopt.meta.evaluation.entrants import stacked
-from lopt.meta.evaluation.tuning import Baseline, baselines, tune
 from lopt.meta.training.watch import probe
 from lopt.monitor import Probe
-from lopt.optimizers.baselines import RANDOM_SEARCH
+from lopt.optimizers.baselines import RANDOM_SEARCH, adam
 from lopt.optimizers.files.saved import load
 from lopt.tasks.registry import make_task
 from lopt.tasks.task import Task
@@ -42,21 +42,18 @@ HEADLINE = ("star-wd0.1-0", "blackbox-0", "hyperparam-0", "adam")
 FAR = "-far"
 BLOCKED = "its meta-training is missing"
 # The runs that the monitor also measures beyond the horizon.
-BEYOND = (*(FASHION.runs(kind)[0] for kind in COMPARED), CIFAR.runs(COMPARED[0])[0])
+BEYOND = (
+    *(FASHION.runs(kind)[0] for kind in COMPARED),
+    *(f"{kind}-10x" for kind in COMPARED),
+    CIFAR.runs(COMPARED[0])[0],
+)
 # Adam's learning rates: half-decades.
 RATES = tuple(float(f"{digit}e{power}") for power in range(-7, 1) for digit in (1, 3))[:15]
-# Random draws for NAdamW, judged on one seed; the best of them are judged on all seeds.
-DRAWS = 64
-# NAdamW as the authors' package tunes it.
-WIDE = "nadamw-1000"
 
 
 def names() -> list[str]:
     """The names of all runs."""
-    tuned = [
-        *(f"{one.prefix}{baseline}" for one in SETTINGS for baseline in one.baselines),
-        *(f"{one.prefix}{WIDE}" for one in SETTINGS),
-    ]
+    tuned = [f"{one.prefix}{baseline}" for one in SETTINGS for baseline in one.baselines]
     return [*tuned, *experiments(), *(f"{name}{FAR}" for name in HEADLINE)]
 
 
@@ -72,29 +69,39 @@ def steps(name: str) -> int:
 
 
 def do(name: str) -> None:
-    """Train with an optimizer and keep the outcome."""
+    """Train with an optimizer and keep the outcome; seeds that a learned one has had are kept."""
     own, setting = name.removesuffix(FAR), setting_of(name)
-    task = _task(setting.task)
-    found = _maker(own, setting)(own, setting, task, steps(name))
+    task, keys = _task(setting.task), held_out_keys(setting.seeds)
+    make, before = _maker(own, setting), {}
+    if make is _learned and _place(name).exists():
+        before = kept(f"{name}.inner")
+        keys = keys[len(before["losses"]) :]
+    found = make(own, setting, task, keys, steps(name))
     curves = found.pop("curves")
-    kept = {
+    losses = rounded(binned(curves), 4)
+    means = rounded(meta_loss(curves, setting.horizon, task.loss_ceiling), 5)
+    outcome = {
         "task": setting.task,
         "horizon": setting.horizon,
         "steps": curves.shape[1],
         "bin": BIN,
         "ceiling": rounded(task.loss_ceiling, 6),
-        "meta_loss": rounded(meta_loss(curves, setting.horizon, task.loss_ceiling), 5),
+        "meta_loss": before.get("meta_loss", []) + means,
         **found,
-        "losses": rounded(binned(curves), 4),
+        "losses": before.get("losses", []) + losses,
     }
-    write(KEPT / f"{name}.inner.json", json.dumps(kept) + "\n")
+    if make is _learned and is_monitored(name):
+        outcome["monitor"] = before.get("monitor") or _monitored(name, setting, task)
+    write(_place(name), json.dumps(outcome) + "\n")
+
+
+def _place(name: str) -> Path:
+    return KEPT / f"{name}.inner.json"
 
 
 def _maker(name: str, setting: Setting) -> Callable[..., dict[str, Any]]:
-    kind = name.removeprefix(setting.prefix)
-    if kind == WIDE:
-        return _wide
-    return _baseline if kind in setting.baselines else _learned
+    makers = {"adam": _adam, "nadamw": _nadamw}
+    return makers.get(name.removeprefix(setting.prefix), _learned)
 
 
 def binned(curves: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -104,78 +111,63 @@ def binned(curves: NDArray[np.float32]) -> NDArray[np.float64]:
     return parts.mean(axis=2)
 
 
-def _learned(name: str, setting: Setting, task: Task, length: int) -> dict[str, Any]:
-    """Return the curves of a meta-trained optimizer and the monitor's results."""
+def _learned(
+    name: str, setting: Setting, task: Task, keys: jax.Array, length: int
+) -> dict[str, Any]:
+    """Return the curves of a meta-trained optimizer."""
     config, theta = experiments()[name], load(KEPT / f"{name}.npz").meta_parameters
-    found = training_curves(
-        task,
-        config.optimizer_config.make,
-        jax.tree.map(lambda leaf: leaf[None], theta),
-        length,
-        held_out_keys(setting.seeds),
-        _progress(name, length),
-    )[0]
-    if not is_monitored(name):
-        return {"curves": found}
+    thetas = jax.tree.map(lambda leaf: leaf[None], theta)
+    make = config.optimizer_config.make
+    found = training_curves(task, make, thetas, length, keys, _progress(name, length))
+    return {"curves": found[0]}
+
+
+def _monitored(name: str, setting: Setting, task: Task) -> list[dict[str, Any]]:
+    """Return the monitor's results within the horizon, for some runs also beyond it."""
+    config, theta = experiments()[name], load(KEPT / f"{name}.npz").meta_parameters
     horizon = setting.horizon
     places = (horizon // 10, horizon, *([10 * horizon] if name in BEYOND else []))
     watch = probe(config, task)
     assert isinstance(watch, Probe)  # not the exact one of the linear optimizer
     report = replace(watch, steps=places).measure(theta).to_json()
     shown = ("inner_step", "verdict", "radius", "oscillatory_radius", "ascent_radius", "sharpness")
-    points = [{key: point[key] for key in shown} for point in report["points"]]
-    return {"curves": found, "monitor": rounded(points, 5)}
+    return rounded([{key: point[key] for key in shown} for point in report["points"]], 5)
 
 
 def is_monitored(name: str) -> bool:
     """Whether the monitor measures a run: on the ConvNet, where it is slow, one is measured."""
-    return setting_of(name) is not CIFAR or name in BEYOND
+    return name in BEYOND or not (setting_of(name) is CIFAR or name.endswith(FAR))
 
 
-def _baseline(name: str, setting: Setting, task: Task, length: int) -> dict[str, Any]:
-    """Return the candidates with their meta-losses, the best constants, and their curves."""
-    adam, _, nadamw = baselines(search=DRAWS)
-    keys = held_out_keys(setting.seeds)
-    found: dict[str, Any] = {}
-    chosen = adam._replace(candidates=[{"learning_rate": rate} for rate in RATES])
-    if name.endswith("nadamw"):
-        found["screened"] = _search(nadamw, setting, task, keys[:1])
-        order = np.argsort([one["meta_loss"] for one in found["screened"]])[:FINALISTS]
-        chosen = nadamw._replace(candidates=[nadamw.candidates[i] for i in order])
-    found["search"] = _search(chosen, setting, task, keys)
-    best = min(found["search"], key=lambda one: one["meta_loss"])["constants"]
-    tuned = tune(
-        chosen._replace(candidates=[best]), task, BIN, length, keys,
-        _progress(name, length),
-    )  # fmt: skip
-    return {"curves": tuned.curves, "constants": rounded(best, 4), **rounded(found, 5)}
+def _adam(name: str, setting: Setting, task: Task, keys: jax.Array, length: int) -> dict[str, Any]:
+    """Return the rates with their meta-losses, the best one, and its curves."""
+
+    def curves_of(rates: list[float], steps: int, progress: Callable[[int], None]) -> Any:
+        constants = np.array(rates, np.float32)
+        return training_curves(task, adam, constants, steps, keys, progress)
+
+    tried = curves_of(list(RATES), setting.horizon, _progress(name, len(RATES) * setting.horizon))
+    means = [float(meta_loss(own, setting.horizon, task.loss_ceiling).mean()) for own in tried]
+    best = RATES[int(np.argmin(means))]
+    search = [
+        {"constants": {"learning_rate": rate}, "meta_loss": rounded(mean, 5)}
+        for rate, mean in zip(RATES, means, strict=True)
+    ]
+    curves = curves_of([best], length, _progress(name, length))[0]
+    return {"curves": curves, "constants": {"learning_rate": best}, "search": search}
 
 
-def _wide(name: str, setting: Setting, task: Task, length: int) -> dict[str, Any]:
-    """Return the losses of a thousand draws of NAdamW and the curves of the best, whose schedule
-    ends at the horizon.
+def _nadamw(
+    name: str, setting: Setting, task: Task, keys: jax.Array, length: int
+) -> dict[str, Any]:
+    """Return the losses of a thousand draws and the curves of the best, whose schedule ends at the
+    horizon.
     """
-    keys = held_out_keys(setting.seeds)
     screening = _progress(name, RANDOM_SEARCH * setting.horizon)
     found, best, entrant = search(setting, task, keys, advance=screening)
     theta, progress = stacked([best.theta]), _progress(name, length)
     curves = training_curves(task, entrant.make, theta, length, keys, progress)[0]
     return {"curves": curves, "constants": rounded(best.constants, 4), **found}
-
-
-def _search(
-    baseline: Baseline, setting: Setting, task: Task, keys: jax.Array
-) -> list[dict[str, Any]]:
-    """Return every candidate with its mean meta-loss."""
-    found = []
-    for first in range(0, len(baseline.candidates), FINALISTS):
-        group = baseline.candidates[first : first + FINALISTS]
-        each = {n: np.array([c[n] for c in group], np.float32) for n in group[0]}
-        curves = training_curves(task, baseline.make, each, setting.horizon, keys)
-        for constants, own in zip(group, curves, strict=True):
-            mean = meta_loss(own, setting.horizon, task.loss_ceiling).mean()
-            found.append({"constants": constants, "meta_loss": float(mean)})
-    return found
 
 
 def _progress(name: str, total: int) -> Callable[[int], None]:
@@ -189,8 +181,10 @@ def _progress(name: str, total: int) -> Callable[[int], None]:
 
 
 def is_kept(name: str) -> bool:
-    """Whether the curves of a run are kept."""
-    return (KEPT / f"{name}.inner.json").exists()
+    """Whether the curves of a run are kept for all held-out seeds."""
+    if not _place(name).exists():
+        return False
+    return len(kept(f"{name}.inner")["losses"]) >= setting_of(name).seeds
 
 
 def can_be_done(name: str) -> bool:

@@ -46,6 +46,8 @@ class Setting:
         How captions call data and network.
     baselines
         The optimizers that are tuned, among ``adam`` and ``nadamw``.
+    besides
+        Single runs outside the comparison at one budget.
     seeds
         Held-out seeds of a use.
     """
@@ -59,6 +61,7 @@ class Setting:
     label: str
     network: str
     baselines: tuple[str, ...]
+    besides: tuple[str, ...] = ()
     seeds: int = 5
 
     @property
@@ -77,7 +80,8 @@ class Setting:
         return 50 * self.horizon
 
     def runs(self, kind: str) -> tuple[str, ...]:
-        """The runs of an optimizer, one for each seed of meta-training; a baseline has one.
+        """The runs of an optimizer, one for each seed of meta-training; a baseline has one, and so
+        has what is outside the comparison.
 
         Examples
         --------
@@ -90,7 +94,7 @@ class Setting:
 
     def has(self, kind: str) -> bool:
         """Whether an optimizer is used on the task."""
-        return kind in self.kinds or kind in self.baselines
+        return kind in (*self.kinds, *self.baselines, *self.besides)
 
 
 FASHION = Setting(
@@ -103,6 +107,10 @@ FASHION = Setting(
     label="Fashion-MNIST",
     network="784-128-128-10 MLP",
     baselines=("adam", "nadamw"),
+    besides=(
+        *("star-sgdm-0.9", "star-adam-0.9", "star-small-blackbox", "star-wd0.1-long"),
+        *(f"{kind}-10x" for kind in COMPARED),
+    ),
 )
 # An inner step of the paper's ConvNet on 32x32 images with batches of 128 takes some thirty times
 # as long as one of this form (`python -m benchmarks.convnet`).

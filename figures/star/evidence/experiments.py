@@ -66,9 +66,7 @@ def inner(kept: dict[str, Any]) -> dict[str, Any]:
         "at": edges[1:] * kept["bin"],
         "curves": rounded(np.array(thinned).T, 4),
     }
-    extra = {
-        key: kept[key] for key in ("monitor", "constants", "search", "screened") if key in kept
-    }
+    extra = {key: kept[key] for key in ("monitor", "constants", "search") if key in kept}
     return {**rounded(found, 5), **extra}
 
 

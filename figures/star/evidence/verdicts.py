@@ -19,6 +19,13 @@ HOLDS, PARTLY, FAILS, UNTESTED = "holds", "holds in part", "does not hold", "not
 CHANCE = 0.97
 Rows = Mapping[str, Sequence[str]]
 STAR, HEAVIER, ADAM = "STAR, weight decay 0.1", "STAR, weight decay 0.5", "tuned Adam"
+NADAMW = "tuned NAdamW"
+AFTER = " after ten times the outer steps"
+
+
+def longer(label: str) -> str:
+    """The label of an optimizer after ten times the outer steps."""
+    return f"{label}, 10 × outer steps"
 
 
 class Claim(NamedTuple):
@@ -46,49 +53,87 @@ class Claim(NamedTuple):
 
 def claims(data: Data, setting: Setting, rows: Rows) -> list[Claim]:
     """The claims on one task with the conditions that decide their verdicts."""
-    blackbox, stars = rows["Blackbox"], [*rows[STAR], *rows[HEAVIER]]
-    wrong = max(_share(data, blackbox, "diverges"), _share(data, blackbox, "rises"))
-    away, up = (_share(data, stars, what) for what in ("diverges", "rises"))
-    idle = wrong == 0 and not has_learned(data, blackbox)
+    found = [
+        _diverges(data, setting, rows["Blackbox"]),
+        _stays(data, setting, [*rows[STAR], *rows[HEAVIER]]),
+        *(_faster(data, setting, rows, other) for other in ("Blackbox", "Hyperparam")),
+        _weight_decay(data, rows),
+        _helps(data, setting, rows, "preconditioner", "python -m figures app3"),
+        _helps(data, setting, rows, "nominal term", "python -m figures app4"),
+        *(
+            _lower(data, setting, rows[STAR], rows[other], other)
+            for other in ("Hyperparam", "tuned Adam")
+        ),
+    ]
+    if NADAMW in rows:
+        found.append(_ends_lower(data, rows))
+    if longer(STAR) in rows:
+        later = {label: rows[longer(label)] for label in (STAR, HEAVIER, "Blackbox", "Hyperparam")}
+        after = ", both after ten times the outer steps"
+        found += [
+            _diverges(data, setting, later["Blackbox"], AFTER),
+            _stays(data, setting, [*later[STAR], *later[HEAVIER]], AFTER),
+            *(
+                _lower(data, setting, later[STAR], later[other], other + after)
+                for other in ("Hyperparam", "Blackbox")
+            ),
+        ]
+    return found
+
+
+def _diverges(data: Data, setting: Setting, runs: Sequence[str], after: str = "") -> Claim:
+    wrong = max(_share(data, runs, "diverges"), _share(data, runs, "rises"))
+    idle = wrong == 0 and not has_learned(data, runs)
     unmoved = (
         "; but its loss at the horizon is still that of chance, so that this says little"
         if idle
         else ""
     )
-    far = {run: data[run]["far"] for run in stars if "far" in data[run]}
+    return Claim(
+        f"Blackbox diverges beyond its horizon{after}",
+        () if idle else (wrong > 0.5, wrong > 0),
+        f"To step {setting.steps:,} it {_events(data, runs)}{unmoved}.",
+        f"python -m figures.star.inner_runs {runs[0]}",
+    )
+
+
+def _stays(data: Data, setting: Setting, runs: Sequence[str], after: str = "") -> Claim:
+    away, up = (_share(data, runs, what) for what in ("diverges", "rises"))
+    far = {run: data[run]["far"] for run in runs if "far" in data[run]}
     further = f"; to step {setting.long:,} it {_events(far, list(far))}" if far else ""
-    found = [
-        Claim(
-            "Blackbox diverges beyond its horizon",
-            () if idle else (wrong > 0.5, wrong > 0),
-            f"To step {setting.steps:,} it {_events(data, blackbox)}{unmoved}.",
-            f"python -m figures.star.inner_runs {blackbox[0]}",
-        ),
-        Claim(
-            "STAR stays stable beyond its horizon",
-            (away + up == 0, up < 0.5),
-            f"To step {setting.steps:,} it {_events(data, stars)}{further}.",
-            f"python -m figures.star.inner_runs {stars[0]}",
-        ),
-        *(_faster(data, setting, rows, other) for other in ("Blackbox", "Hyperparam")),
-        _weight_decay(data, rows),
-        _helps(data, setting, rows, "preconditioner", "python -m figures app3"),
-        _helps(data, setting, rows, "nominal term", "python -m figures app4"),
-    ]
-    for other in ("Hyperparam", "tuned Adam", "tuned NAdamW"):
-        if other not in rows:
-            continue
-        within, beyond = (against(data, rows[STAR], rows[other], k) for k in ("meta_loss", "final"))
-        found.append(
-            Claim(
-                f"STAR has a lower mean loss over the horizon than {other}",
-                ((within > 0).all(), within.mean() > 0),
-                f"STAR's mean loss over the horizon is {lower(within)}. Its loss at step "
-                f"{setting.steps:,} is {lower(beyond)}.",
-                "python -m figures claims",
-            )
-        )
-    return found
+    return Claim(
+        f"STAR stays stable beyond its horizon{after}",
+        (away + up == 0, up < 0.5),
+        f"To step {setting.steps:,} it {_events(data, runs)}{further}.",
+        f"python -m figures.star.inner_runs {runs[0]}",
+    )
+
+
+def _lower(
+    data: Data, setting: Setting, own: Sequence[str], other: Sequence[str], name: str
+) -> Claim:
+    within, beyond = (against(data, own, other, key) for key in ("meta_loss", "final"))
+    return Claim(
+        f"STAR has a lower mean loss over the horizon than {name}",
+        ((within > 0).all(), within.mean() > 0),
+        f"STAR's mean loss over the horizon is {lower(within)}. Its loss at step "
+        f"{setting.steps:,} is {lower(beyond)}.",
+        "python -m figures claims",
+    )
+
+
+def _ends_lower(data: Data, rows: Rows) -> Claim:
+    """Compare with NAdamW, which is tuned for the end of the horizon, where its schedule ends."""
+    within, end = (
+        against(data, rows[STAR], rows[NADAMW], key) for key in ("meta_loss", "at_horizon")
+    )
+    return Claim(
+        f"STAR ends the horizon with a lower loss than {NADAMW}",
+        ((end > 0).all(), end.mean() > 0),
+        f"STAR's loss at the end of the horizon is {lower(end)}, and its mean loss over the "
+        f"horizon is {lower(within)}.",
+        "python -m figures claims",
+    )
 
 
 def _faster(data: Data, setting: Setting, rows: Rows, other: str) -> Claim:

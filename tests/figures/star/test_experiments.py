@@ -1,6 +1,8 @@
 """Outcomes follow from the curves of a run, and pages and cards from the results."""
 
 import json
+from dataclasses import replace
+from types import MappingProxyType, SimpleNamespace
 
 import jax
 import numpy as np
@@ -14,7 +16,7 @@ from figures.star.claims import RUNS
 from figures.star.evidence.experiments import collect, inner, outer_steps_to, rises_for_good
 from figures.star.evidence.verdicts import Claim, against, has_learned, lower
 from figures.star.inner_runs import binned
-from figures.star.settings import setting_of
+from figures.star.settings import CIFAR, setting_of
 from lopt.meta.evaluation.curves import held_out_keys, training_curves
 from lopt.optimizers.files.saved import SHIPPED, card
 from tests.lopt.meta.quick import bowl
@@ -130,6 +132,39 @@ def test_training_stops_where_everything_is_nan(monkeypatch) -> None:
     )  # fmt: skip
     assert np.isnan(fine[0, :, -1]).all()
     assert np.isfinite(fine[1]).all()
+
+
+def test_more_held_out_seeds_join_those_that_are_kept(tmp_path, monkeypatch) -> None:
+    config = lopt.TrainConfig(optimizer="hyperparam")
+    theta = lopt.init_meta_parameters(jax.random.key(0), config.optimizer_config)
+    small = replace(CIFAR, budget=MappingProxyType({"horizon": 100}), seeds=1)
+    looked = []
+
+    def monitor(*of):
+        looked.append(of)
+        return [{"verdict": "stable"}]
+
+    def do(name, seeds):
+        monkeypatch.setattr(inner_runs, "setting_of", lambda name: replace(small, seeds=seeds))
+        inner_runs.do(name)
+        return meta_runs.kept(f"{name}.inner")
+
+    for module in (inner_runs, meta_runs):
+        monkeypatch.setattr(module, "KEPT", tmp_path)
+    monkeypatch.setattr(inner_runs, "experiments", lambda: dict.fromkeys(("a", "b"), config))
+    monkeypatch.setattr(inner_runs, "load", lambda path: SimpleNamespace(meta_parameters=theta))
+    monkeypatch.setattr(inner_runs, "_task", lambda name: bowl())
+    monkeypatch.setattr(inner_runs, "_monitored", monitor)
+    first = do("a", 1)
+    monkeypatch.setattr(inner_runs, "setting_of", lambda name: replace(small, seeds=3))
+    assert not inner_runs.is_kept("a")
+    more, whole = do("a", 3), do("b", 3)
+    assert inner_runs.is_kept("a")
+    assert more["losses"][:1] == first["losses"]
+    np.testing.assert_allclose(more["losses"], whole["losses"], rtol=1e-3)
+    np.testing.assert_allclose(more["meta_loss"], whole["meta_loss"], rtol=1e-3)
+    assert {**more, "losses": 0, "meta_loss": 0} == {**whole, "losses": 0, "meta_loss": 0}
+    assert len(looked) == 2  # once for each
 
 
 @pytest.mark.parametrize("name", sorted(RUNS))
