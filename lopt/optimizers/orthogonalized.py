@@ -8,7 +8,7 @@ import optax
 
 from lopt.optimizers.constants import is_zero
 from lopt.optimizers.parts.accumulators import bounded
-from lopt.optimizers.parts.normalization import inverse_rms
+from lopt.optimizers.parts.normalization import normalizing_factor
 from lopt.optimizers.parts.orthogonal import orthogonalizer
 
 
@@ -49,9 +49,10 @@ def orthogonalized(
 
         def one(whole: jax.Array, own: jax.Array, gradient: Any, parameter: Any) -> jax.Array:
             map_to = orthogonalizer(whole)
-            stands = jnp.sum(jnp.square(bounded(jnp.asarray(gradient, jnp.float32)))) == 0.0
-            factor = jnp.where(stands, 0.0, step * inverse_rms(map_to(whole)))
-            moved = factor * map_to(own)
+            direction = map_to(whole)
+            square = jnp.sum(jnp.square(bounded(jnp.asarray(gradient, jnp.float32))))
+            factor = normalizing_factor(step, direction, square)
+            moved = factor * (direction if part is None else map_to(own))
             if part is None and not is_zero(weight_decay):
                 moved = moved - weight_decay * jnp.asarray(parameter, jnp.float32)
             return moved.astype(jnp.asarray(parameter).dtype)

@@ -42,7 +42,7 @@ from lopt.optimizers.parts.features import (
     tensor_features,
 )
 from lopt.optimizers.parts.network import Network, first_layer, fold, upper_layers
-from lopt.optimizers.parts.normalization import inverse_rms
+from lopt.optimizers.parts.normalization import inverse_rms, normalizing_factor
 from lopt.optimizers.parts.response import (
     Coefficients,
     FactorCoefficients,
@@ -56,7 +56,6 @@ from lopt.optimizers.star_update import (
     MetaParameters,
     StarConfig,
     learned_decays,
-    normalizing_factor,
     update_terms,
 )
 
@@ -226,9 +225,9 @@ def _tensor_response(
 
 
 def _normalization(config: StarConfig, values: Moved, swept: Swept) -> Normalization:
-    inverse = inverse_rms(values.update)
+    inverse, gradient = inverse_rms(values.update), swept.mean_squares.gradient[0]
     return Normalization(
-        factor=normalizing_factor(config, values.update, swept.mean_squares),
+        factor=normalizing_factor(config.normalized_step, values.update, gradient),
         update=inverse * values.update,
         blackbox=inverse * values.blackbox,
     )

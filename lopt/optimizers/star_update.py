@@ -24,9 +24,9 @@ from lopt.optimizers.parts.accumulators import (
     bounded,
     decay,
 )
-from lopt.optimizers.parts.features import RMS_FLOOR, Features, feature_count
+from lopt.optimizers.parts.features import RMS_FLOOR, feature_count
 from lopt.optimizers.parts.network import Network, apply_network, apply_plainly, init_network
-from lopt.optimizers.parts.normalization import inverse_rms
+from lopt.optimizers.parts.normalization import normalizing_factor
 from lopt.optimizers.parts.state import Moved, StarState, Tensor, init_state, tensors, together
 from lopt.optimizers.parts.sweep import sweep
 from lopt.optimizers.star_terms import NominalTerm, UpdateTerms, nominal_direction
@@ -359,20 +359,11 @@ def _tensor_update(
     terms = update_terms(theta, config, heads, bounded(g), a)
     step = terms._replace(nominal=None).whole if blackbox_alone else terms.whole
     if config.normalize_update:
-        step = normalizing_factor(config, terms.whole, squares) * step
+        gradient = squares.gradient[0]
+        step = normalizing_factor(config.normalized_step, terms.whole, gradient) * step
     if not blackbox_alone and not is_zero(config.weight_decay):
         step = step - config.weight_decay * p
     return Moved(step.astype(jnp.asarray(tensor.parameter).dtype), a)
-
-
-def normalizing_factor(config: StarConfig, whole: jax.Array, squares: Features) -> jax.Array:
-    """What multiplies both terms of a tensor, whose sum is `whole`, where it is normalized.
-
-    It is zero where the gradient is: the blackbox term has a direction even then, and a decaying
-    momentum would go on at full speed.
-    """
-    factor = config.normalized_step * inverse_rms(whole)
-    return jnp.where(squares.gradient[0] == 0.0, 0.0, factor)
 
 
 def update_terms(

@@ -18,6 +18,15 @@ from jax import Array, lax
 UPDATE_FLOOR = 1e-36
 
 
+def normalizing_factor(step: float | Array, update: Array, gradient_square: Array) -> Array:
+    """What multiplies `update` and its parts so that its root mean square is `step`.
+
+    It is zero where the sum or mean of the gradient's squares is: the blackbox term has a direction
+    even then, and a decaying momentum would go on at full speed.
+    """
+    return jnp.where(gradient_square == 0.0, 0.0, step * inverse_rms(update))
+
+
 @jax.custom_jvp
 def inverse_rms(update: Array) -> Array:
     """``1 / sqrt(max(mean(u^2), 1e-36))`` over a whole tensor, also where it lies on many devices.

@@ -12,6 +12,7 @@ import lopt
 from lopt.monitor import inspect, star_blackbox
 from lopt.optimizers.orthogonalized import orthogonalized
 from lopt.optimizers.parts.orthogonal import orthogonalizer
+from tests.lopt.optimizers.test_saved import rewrite
 
 CONFIG = replace(lopt.STAR, normalize_update=True, orthogonalize_update=True, normalized_step=0.1)
 TERMS = replace(lopt.STAR, weight_decay=0.0)
@@ -151,6 +152,13 @@ def test_a_file_keeps_it_and_format_5_had_none(tmp_path) -> None:
         *(jax.tree.leaves(first(lopt.star(x))) for x in (path, lopt.load(path))), strict=True
     ):
         np.testing.assert_array_equal(a, b)
+
+    def older(header):
+        header["format"] = 5
+        del header["config"]["orthogonalize_update"]
+
+    rewrite(path, older)
+    assert lopt.load(path).config == replace(CONFIG, orthogonalize_update=False)
 
 
 def test_the_monitor_differentiates_it() -> None:
