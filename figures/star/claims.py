@@ -14,7 +14,7 @@ from figures.star.evidence.outcomes import clipped_losses
 from figures.star.evidence.page import page
 from figures.star.evidence.verdicts import ADAM, Rows, longer
 from figures.star.fig3 import CURVES, config
-from figures.star.settings import COMPARED, SETTINGS, Setting
+from figures.star.settings import COMPARED, SETTINGS, Setting, tenfold
 
 LEARNED = {curve.label: curve.kind for curve in CURVES if curve.kind in COMPARED}
 TUNED = {curve.label: curve.kind for curve in CURVES if curve.kind not in COMPARED}
@@ -34,7 +34,7 @@ BESIDES = {
     "STAR, nominal term Adam, momentum 0.9": "star-adam-0.9",
     "STAR, β₃ = 1e-6": "star-small-blackbox",
     "STAR, 2,000 outer steps, random last layer": "star-wd0.1-long",
-    **{longer(label): f"{kind}-10x" for label, kind in LEARNED.items()},
+    **{longer(label): tenfold(kind) for label, kind in LEARNED.items()},
 }
 ROWS = {
     one: {

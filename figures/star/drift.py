@@ -18,13 +18,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from figures.engine.store import rounded, write
 from figures.star.meta_runs import KEPT, experiments
 from figures.star.settings import setting_of
+from lopt.arrays import flat_vector
 from lopt.keys import random_key
-from lopt.meta.evaluation.curves import held_out_keys
+from lopt.meta.evaluation.curves import drawn_gradient, held_out_keys, trained
 from lopt.optimizers.compiling import compiler_options
 from lopt.optimizers.files.saved import load
 from lopt.optimizers.star_update import StarConfig, make_blackbox, make_star
@@ -56,14 +56,15 @@ def drift(optimizer: Any, silent: Any, blackbox: Any, task: Task, horizon: int) 
         the loss over the last tenth of a horizon, with the blackbox term and without it.
     """
     seed = held_out_keys(1)[0]
-    carry = _begin(optimizer, task, seed)
-    train = _trainer(optimizer, task, horizon // 10)
+    params = task.init(seed)
+    carry = params, optimizer.init(params)
+    train, terms = _trainer(optimizer, task, horizon // 10), _terms(optimizer, blackbox, task)
     part, found, branch = 0, [], carry
     for place in PLACES:
         while part < 10 * place:
             carry, loss = train(carry, jax.random.fold_in(seed, part), task.data)
             part += 1
-        found.append({"step": part * horizon // 10, **measured(optimizer, blackbox, task, carry)})
+        found.append({"step": part * horizon // 10, **measured(terms, task, carry)})
         if place == SILENT:
             branch = carry
     quiet = _trainer(silent, task, horizon // 10)
@@ -72,49 +73,40 @@ def drift(optimizer: Any, silent: Any, blackbox: Any, task: Task, horizon: int) 
     return {"points": found, "final": float(loss), "silent_final": float(without)}
 
 
-def _begin(optimizer: Any, task: Task, seed: jax.Array) -> Any:
-    params = task.init(seed)
-    return params, optimizer.init(params)
-
-
 def _trainer(optimizer: Any, task: Task, length: int) -> Callable[..., Any]:
     """A program for so many steps from a carry, which returns the mean loss too."""
 
     @jax.jit(compiler_options=compiler_options())
     def train(carry: Any, key: jax.Array, data: Any) -> Any:
-        def step(carry: Any, key: jax.Array) -> Any:
-            params, state = carry
-            loss, gradient = _gradient(task, params, key, data)
-            updates, state = optimizer.update(gradient, state, params)
-            return (optax.apply_updates(params, updates), state), loss
-
-        carry, losses = jax.lax.scan(step, carry, jax.random.split(key, length))
+        carry, losses = trained(task, optimizer, carry, jax.random.split(key, length), data)
         return carry, losses.mean()
 
     return train
 
 
-def _gradient(task: Task, params: Any, key: jax.Array, data: Any) -> Any:
-    batch_key, loss_key = jax.random.split(key)
-    return task.value_and_grad(params, loss_key, task.sample(batch_key, data))
+def _terms(optimizer: Any, blackbox: Any, task: Task) -> Callable[..., Any]:
+    """A program for gradient, nominal and blackbox term on a batch, the rows of a matrix."""
+
+    @jax.jit
+    def terms(carry: Any, key: jax.Array, data: Any) -> Any:
+        params, state = carry
+        _, gradient = drawn_gradient(task, params, key, data)
+        whole, part = (
+            flat_vector(one.update(gradient, state, params)[0]) for one in (optimizer, blackbox)
+        )
+        return jnp.stack([flat_vector(gradient), whole - part, part])
+
+    return terms
 
 
-def measured(optimizer: Any, blackbox: Any, task: Task, carry: Any) -> dict[str, float]:
+def measured(terms: Callable[..., Any], task: Task, carry: Any) -> dict[str, float]:
     """The sizes of weights and of the terms' means over batches, and cosines of the blackbox
     term's mean.
     """
-    params, state = carry
-
-    @jax.jit
-    def terms(key: jax.Array, data: Any) -> Any:
-        _, gradient = _gradient(task, params, key, data)
-        whole, part = (o.update(gradient, state, params)[0] for o in (optimizer, blackbox))
-        return jnp.stack([_flat(gradient), _flat(whole) - _flat(part), _flat(part)])
-
     keys = jax.random.split(random_key(BATCHES), BATCHES)
-    found = np.array([terms(key, task.data) for key in keys])
+    found = np.array([terms(carry, key, task.data) for key in keys])
     gradient, nominal, part = found.mean(axis=0, dtype=np.float64)
-    weights = np.asarray(_flat(params), np.float64)
+    weights = np.asarray(flat_vector(carry[0]), np.float64)
     return {
         "weights": rms(weights),
         "nominal": rms(nominal),
@@ -122,10 +114,6 @@ def measured(optimizer: Any, blackbox: Any, task: Task, carry: Any) -> dict[str,
         "along_weights": cosine(part, weights),
         "along_gradient": cosine(part, gradient),
     }
-
-
-def _flat(tree: Any) -> jax.Array:
-    return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
 
 
 def rms(x: Any) -> float:

@@ -77,6 +77,7 @@ def caption(data: Data) -> str:
         f"{events(happened(data, one.runs('blackbox'), 'diverges'))} on {one.label}"
         for one in SETTINGS
     )
+    least = data["nadamw"]["constants"]["least"]
     return f"""
 **Seen.** {MESSAGE} {sizes()} Above: the meta-loss of three seeds of meta-training each (thin) and
 their median; the lines of the baselines are their mean loss over the horizon. Below: training
@@ -96,7 +97,7 @@ Meta-losses are smoothed as in the paper (0.98); training losses are means over 
 Adam's rate is the best of {len(RATES)} half-decades on the evaluation seeds. NAdamW is, as in the
 authors' package, the best of {RANDOM_SEARCH:,} random draws with schedules, judged by the loss at
 the end of the horizon, on one seed, and the best {FINALISTS} of them on all; its schedule ends at
-the horizon, and so does its training. {archive(data)}
+the horizon, where its rate is {least:.1%} of the largest. {archive(data)}
 """
 
 

@@ -27,7 +27,15 @@ from figures.engine import listing
 from figures.engine.store import rounded, write
 from figures.star.meta_runs import KEPT, experiments, kept
 from figures.star.search import search
-from figures.star.settings import CIFAR, COMPARED, FASHION, SETTINGS, Setting, setting_of
+from figures.star.settings import (
+    CIFAR,
+    COMPARED,
+    FASHION,
+    SETTINGS,
+    Setting,
+    setting_of,
+    tenfold,
+)
 from lopt.meta.evaluation.curves import held_out_keys, meta_loss, training_curves
 from lopt.meta.evaluation.entrants import stacked
 from lopt.meta.training.watch import probe
@@ -44,7 +52,7 @@ BLOCKED = "its meta-training is missing"
 # The runs that the monitor also measures beyond the horizon.
 BEYOND = (
     *(FASHION.runs(kind)[0] for kind in COMPARED),
-    *(f"{kind}-10x" for kind in COMPARED),
+    *map(tenfold, COMPARED),
     CIFAR.runs(COMPARED[0])[0],
 )
 # Adam's learning rates: half-decades.

@@ -22,16 +22,15 @@ import numpy as np
 from figures.engine import listing
 from figures.engine.figure import RESULTS, ROOT
 from figures.engine.store import rounded, write
-from figures.star.settings import BUDGET, COMPARED, SETTINGS, Setting
+from figures.star.settings import BUDGET, COMPARED, SETTINGS, Setting, tenfold
 from lopt.cli.display import Display
+from lopt.meta.choices import ONE_MOMENTUM
 from lopt.meta.config import TrainConfig
 from lopt.meta.presets import presets
 from lopt.meta.run.directory import RunDirectory
 from lopt.meta.training.loop import train
 from lopt.meta.training.mixture import monitor
 
-# Nominal terms with one momentum.
-FAST = ("sgdm", "adam")
 LATER = (
     *("tasks", "augmentation", "augmentation_min", "augmentation_max", "meta_objective"),
     *("normalize_update", "normalized_step", "inner_schedule", "nominal_decay"),
@@ -78,10 +77,13 @@ def _besides(found: dict[str, TrainConfig]) -> dict[str, TrainConfig]:
         "star-small-blackbox": replace(star, blackbox_step=1e-6),
         "star-wd0.1-long": replace(star, **long),
         "blackbox-printed": replace(blackbox, **long),
-        **{f"star-{t}-0.9": replace(found[f"star-{t}-0"], nominal_decay=0.9) for t in FAST},
+        **{
+            f"star-{term}-0.9": replace(found[f"star-{term}-0"], nominal_decay=0.9)
+            for term in map(str.lower, ONE_MOMENTUM)
+        },
         "cifar10-blackbox-4x": replace(found["cifar10-blackbox-0"], outer_steps=1200),
         **{
-            f"{kind}-10x": replace(found[f"{kind}-0"], outer_steps=10 * BUDGET["outer_steps"])
+            tenfold(kind): replace(found[f"{kind}-0"], outer_steps=10 * BUDGET["outer_steps"])
             for kind in COMPARED
         },
     }

@@ -22,11 +22,12 @@ from figures.star.fig3 import seeds, sizes
 from figures.star.inner_runs import RATES
 from figures.star.meta_runs import kept
 from figures.star.search import FINALISTS
-from figures.star.settings import CIFAR, COMPARED, FASHION, Setting
+from figures.star.settings import CIFAR, COMPARED, FASHION, Setting, tenfold
 from lopt.optimizers.baselines import RANDOM_SEARCH
 
-LONGER, TENFOLD = "star-wd0.1-long", "star-wd0.1-10x"
-DRIFTING = ("star-wd0.1-0", TENFOLD, "star-wd0.5-10x")
+LONGER, TENFOLD = "star-wd0.1-long", tenfold("star-wd0.1")
+BLACKBOX, HYPERPARAM = tenfold("blackbox"), tenfold("hyperparam")
+DRIFTING = ("star-wd0.1-0", TENFOLD, tenfold("star-wd0.5"))
 PAGE = """
 # Does STAR do what the paper says?
 
@@ -182,10 +183,13 @@ def page(data: Data, rows_of: Mapping[Setting, Rows]) -> str:
         within=[spread(pooled(data, runs, "meta_loss")) for runs in compared],
         beyond=[events(happened(data, runs, "rises")) for runs in compared],
         seen=seen_at(data[LONGER], FASHION.horizon),
-        tenfold=table(data, {run: (run,) for kind in COMPARED for run in _budgets(kind)}),
-        behind=pooled(data, ["blackbox-10x"], "meta_loss").mean()
-        - pooled(data, ["hyperparam-10x"], "meta_loss").mean(),
-        blackbox_seen=[seen_at(data["blackbox-10x"], place) for place in _places(FASHION)],
+        tenfold=table(
+            data,
+            {run: (run,) for kind in COMPARED for run in (FASHION.runs(kind)[0], tenfold(kind))},
+        ),
+        behind=pooled(data, [BLACKBOX], "meta_loss").mean()
+        - pooled(data, [HYPERPARAM], "meta_loss").mean(),
+        blackbox_seen=[seen_at(data[BLACKBOX], place) for place in _places(FASHION)],
         tenfold_seen=[seen_at(data[TENFOLD], place) for place in _places(FASHION)],
         places=_places(FASHION),
         silent=SILENT * FASHION.horizon,
@@ -211,11 +215,6 @@ def page(data: Data, rows_of: Mapping[Setting, Rows]) -> str:
         nadamw=(losses[0], losses[-1]),
         constants=", ".join(f"{k} {v:.3g}" for k, v in data["nadamw"]["constants"].items()),
     )
-
-
-def _budgets(kind: str) -> tuple[str, str]:
-    """The runs of the first seed at the common budget and after ten times the outer steps."""
-    return FASHION.runs(kind)[0], f"{kind}-10x"
 
 
 def _stopped() -> str:

@@ -123,17 +123,7 @@ class Runs:
         return jax.vmap(self._init)(own, keys[seed_of])
 
     def _run(self, theta: Any, carry: Any, keys: jax.Array, data: Any) -> tuple[Any, jax.Array]:
-        optimizer, task = self.make_optimizer(theta), self.task
-
-        def step(carry: Any, key: jax.Array) -> tuple[Any, jax.Array]:
-            params, state = carry
-            batch_key, loss_key = jax.random.split(key)
-            batch = task.sample(batch_key, data)
-            loss, gradient = task.value_and_grad(params, loss_key, batch)
-            updates, state = optimizer.update(gradient, state, params)
-            return (optax.apply_updates(params, updates), state), loss
-
-        return jax.lax.scan(step, carry, keys)
+        return trained(self.task, self.make_optimizer(theta), carry, keys, data)
 
     def _all_advance(
         self, thetas: Any, of: Any, carry: Any, keys: jax.Array, data: Any
@@ -147,6 +137,28 @@ class Runs:
         if batch == of[0].shape[0]:
             return jax.vmap(one)(each)
         return jax.lax.map(one, each, batch_size=batch if batch > 1 else None)
+
+
+def trained(
+    task: Task, optimizer: optax.GradientTransformation, carry: Any, keys: jax.Array, data: Any
+) -> tuple[Any, jax.Array]:
+    """Take a step for each key from parameters and state; return both, and the losses ``[steps]``,
+    each before its step.
+    """
+
+    def step(carry: Any, key: jax.Array) -> tuple[Any, jax.Array]:
+        params, state = carry
+        loss, gradient = drawn_gradient(task, params, key, data)
+        updates, state = optimizer.update(gradient, state, params)
+        return (optax.apply_updates(params, updates), state), loss
+
+    return jax.lax.scan(step, carry, keys)
+
+
+def drawn_gradient(task: Task, params: Any, key: jax.Array, data: Any) -> tuple[jax.Array, Any]:
+    """Loss and gradient on a batch that the key draws."""
+    batch_key, loss_key = jax.random.split(key)
+    return task.value_and_grad(params, loss_key, task.sample(batch_key, data))
 
 
 def _keys(keys: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:
