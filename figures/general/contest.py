@@ -1,82 +1,154 @@
-"""Learned optimizers on tasks that they have not seen, against those that one would pick instead.
+"""The figure `general`: learned optimizers on sixteen tasks that they have not seen, scheduled."""
 
-    python -m figures.general.contest                      train on every task of the small suite
-    python -m figures.general.contest --steps N TASK ...   train on these tasks, for N steps each
+from typing import Any
 
-It does what ``lopt evaluate ... --scheduled`` does, with the kept runs of figures.general.meta_runs
-and three optimizers that were not meta-trained on their tasks: AdamAggMo, normalized but not
-learned, AggMo, orthogonalized but not learned, and the STAR that was meta-trained on the
-Fashion-MNIST MLP. The learning rates are compared on one seed. Finished curves are in runs/contest,
-so that an interrupted contest goes on; the results are in figures/results/general.json.
-"""
+import numpy as np
 
-import argparse
-import json
-import sys
-from dataclasses import replace
+from figures.engine.figure import Data, Figure
+from figures.engine.markdown import table
+from figures.engine.style import BLUE, GREEN, GREY, ORANGE, PLUM, PURPLE, plt, use_style
+from figures.general.outcomes import (
+    NARROW,
+    NORMALIZED,
+    ORTHOGONAL,
+    SCREENING,
+    SEEDS,
+    STEPS,
+    compute,
+    diverged,
+    names,
+    shares,
+    untuned,
+)
+from figures.star.curves import plain
+from lopt.meta.evaluation.scheduled import ADAMW, DECAY, RATES, WARMUP
+from lopt.tasks.suites.catalogue import SMALL
 
-import jax
-
-from figures.engine.figure import RESULTS, ROOT
-from figures.engine.store import versions, write
-from figures.general.meta_runs import experiments
-from figures.star.meta_runs import KEPT
-from lopt.keys import random_key
-from lopt.meta.evaluation.outcome import SuiteEvaluation
-from lopt.meta.evaluation.suite import evaluate_scheduled
-from lopt.optimizers.files.saved import Saved, load
-from lopt.optimizers.star_update import HYPERPARAM, init_meta_parameters
-from lopt.tasks.suites.catalogue import suite
-
-PLACE, KEPT_RESULTS = ROOT / "runs" / "contest", RESULTS / "general.json"
-UNLEARNED, NARROW = "AdamAggMo-normalized", "fashion-mnist-mlp"
-ORTHOGONAL = "AggMo-orthogonalized"
-SEEDS, STEPS = 3, 2000
-
-
-def optimizers() -> dict[str, Saved]:
-    """Return the learned optimizers that are kept, and those that are compared with them."""
-    found = {
-        name: load(KEPT / f"{name}.npz")
-        for name in experiments()
-        if (KEPT / f"{name}.npz").exists()
-    }
-    # With a last layer of zeros the controller does nothing, and the nominal term is left.
-    config = replace(HYPERPARAM, initial_head_scale=0.0, normalize_update=True)
-    theta = jax.device_get(init_meta_parameters(random_key(0), config))
-    orthogonal = replace(config, nominal_term="AggMo", orthogonalize_update=True)
-    unlearned = {UNLEARNED: Saved(theta, config, {}), ORTHOGONAL: Saved(theta, orthogonal, {})}
-    return {**found, NARROW: load(NARROW), **unlearned}
+LEFT, RIGHT = 0.05, 4.0
+COLOURS = {
+    "NAdamW": GREY,
+    "Lion": PLUM,
+    "Muon": GREEN,
+    "Schedule-free-AdamW": "black",
+    NORMALIZED: PURPLE,
+    ORTHOGONAL: ORANGE,
+}
 
 
-def contest(tasks: list[str], steps: int, seeds: int) -> tuple[SuiteEvaluation, SuiteEvaluation]:
-    """Train with everyone, tuned and at the default rates."""
+def draw(data: Data) -> Any:
+    """Draw a row for each task: a dot for each optimizer, its steps on the left, its loss without
+    tuning on the right.
+    """
+    use_style()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.2, 0.36 * len(data) + 1.8), sharey=True)
+    rows = np.arange(len(data))
+    for name in names(data):
+        if name in (ADAMW, NARROW):
+            continue
+        colour = COLOURS.get(name, BLUE)
+        mark = {"color": colour, "ms": 5 if name in COLOURS else 7, "alpha": 0.85}
+        shape = "o" if name in COLOURS else "D"
+        found = np.array(shares(data, name))
+        left.plot(np.clip(found, LEFT, RIGHT / 2), rows, shape, label=name, **mark)
+        right.plot(np.clip(untuned(data, name), 1 / RIGHT, RIGHT), rows, shape, **mark)
+    for axes in (left, right):
+        axes.axvline(1, color=GREY, lw=1, ls="--")
+        axes.set(xscale="log")
+        axes.grid(axis="y", lw=0.3)
+    left.set(
+        title="steps to tuned AdamW's final loss",
+        xlabel="share of its steps (right of 1: not reached)",
+        xlim=(LEFT, RIGHT / 1.8),
+    )
+    right.set(title="final loss, nobody tuned", xlabel="over AdamW's at 1e-3")
+    left.set_yticks(rows, [name.removesuffix(SMALL) for name in data])
+    left.invert_yaxis()
+    plain(left.xaxis, (1, 2, 5))
+    plain(right.xaxis, (1, 2, 3, 5, 7))
+    figure.tight_layout(rect=(0, 0.9 / figure.get_figheight(), 1, 1))
+    figure.legend(*left.get_legend_handles_labels(), loc="lower center", ncols=4, fontsize=8)
+    return figure
 
-    def tell(doing: str, total: int) -> None:
-        print(f"{doing}: {total:,} steps", file=sys.stderr, flush=True)
 
-    return evaluate_scheduled(
-        *(optimizers(), tasks, PLACE),
-        seeds=seeds,
-        steps=steps,
-        screening_seeds=1,
-        tell=tell,
+def summary(data: Data) -> str:
+    """A Markdown table with a row for each optimizer."""
+    head = (
+        "optimizer",
+        "fewer steps than tuned AdamW",
+        "median share of its steps",
+        "untuned, below AdamW at 1e-3",
+        "median of the ratio",
+        "diverges",
+    )
+    tasks = len(data)
+    return table(
+        head,
+        [
+            (
+                name,
+                f"{sum(share < 1 for share in shares(data, name))} of {tasks}",
+                _share(float(np.median(shares(data, name)))),
+                f"{sum(ratio < 1 for ratio in untuned(data, name))} of {tasks}",
+                f"{np.median(untuned(data, name)):.3f}",
+                f"on {diverged(data, name)}",
+            )
+            for name in names(data)
+            if name != ADAMW
+        ],
     )
 
 
-def main(arguments: list[str]) -> int:
-    """Train and keep the results; return the exit code."""
-    parser = argparse.ArgumentParser(prog="contest", description="Compare optimizers on a suite.")
-    parser.add_argument("tasks", metavar="TASK", nargs="*", help="tasks (default: the small suite)")
-    parser.add_argument("--steps", type=int, default=STEPS, help=f"inner steps (default: {STEPS})")
-    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"seeds (default: {SEEDS})")
-    options = parser.parse_args(arguments)
-    tasks = options.tasks or list(suite(small=True))
-    tuned, untuned = contest(tasks, options.steps, options.seeds)
-    kept = {"versions": versions(), "tuned": tuned.to_json(), "untuned": untuned.to_json()}
-    write(KEPT_RESULTS, json.dumps(kept, indent=1) + "\n")
-    return 0
+def _share(share: float) -> str:
+    return f"{share:.2f}" if np.isfinite(share) else "not reached"
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def by_task(data: Data) -> str:
+    """A Markdown table of final losses at the best learning rates, a row for each task."""
+    shown = names(data)
+    rows = []
+    for task, part in data.items():
+        tuned = part["tuned"]
+        best = min(shown, key=lambda name: np.mean(tuned[name]["final"]))
+        cells = [_cell(tuned[name], bold=name == best) for name in shown]
+        rows.append((task.removesuffix(SMALL), f"{part['steps']:,}", *cells))
+    return table(("task", "steps", *shown), rows)
+
+
+def _cell(row: Any, *, bold: bool) -> str:
+    text = f"{np.mean(row['final']):.4g} ({row['rate']:g})"
+    return f"**{text}**" if bold else text
+
+
+def caption(data: Data) -> str:
+    """Describe the picture and what differs from its sources."""
+    return f"""
+**Seen.** {len(data)} tasks on which nothing here was meta-trained; every optimizer has a linear
+warm-up over {WARMUP:.0%} of the steps, then a cosine down to zero, and weight decay {DECAY:g} times
+the learning rate. Left: the share of tuned AdamW's steps after which an optimizer has come down to
+tuned AdamW's final loss, each at its best of {len(RATES)} learning rates, {min(RATES):g} to
+{max(RATES):g}, found on {SCREENING} of {SEEDS} held-out seeds. Right: the final loss over AdamW's,
+everyone at the default rate. Diamonds are meta-trained.
+
+{summary(data)}
+
+Final losses at the best learning rate (in brackets), the lowest in bold:
+
+{by_task(data)}
+
+**Paper.** There is no such figure; its optimizers have no learning rate.
+
+**Differs.** The tasks have their forms for two CPU cores (`lopt.tasks.SUITES`), and few steps.
+"""
+
+
+FIGURE = Figure(
+    name="general",
+    title="Learned optimizers with a learning rate on tasks that they have not seen",
+    seen="A row of dots for each task: the steps that each optimizer needs, and its final loss "
+    "where nobody is tuned",
+    config={"seeds": SEEDS, "screening": SCREENING, "steps": STEPS, "rates": list(RATES)},
+    parts=tuple(STEPS),
+    compute=compute,
+    draw=draw,
+    caption=caption,
+)

@@ -37,26 +37,31 @@ BUDGET: dict[str, Any] = {
     "monitor_every": 0,
     "normalize_update": True,
     "initial_head_scale": 0.0,
+    # Normalization leaves the ratio of the terms alone: here both start with the same step, in
+    # gradients of any size.
+    "precondition": False,
+    "blackbox_step": 1e-3,
+    # At the printed 1e-3 the controller has no effect (`python -m figures.star.controller`).
+    "nominal_exponent": 0.1,
 }
 
 
 def experiments() -> dict[str, TrainConfig]:
     """Return every run by name."""
     star = TrainConfig(**BUDGET)
-    # Muon's direction is an orthogonalized momentum, which no second moment divides.
-    orthogonal = replace(star, nominal_term="AggMo", orthogonalize_update=True)
-    return {
+    alone = {
         "general-star": star,
         "general-blackbox": replace(star, optimizer="blackbox"),
         "general-hyperparam": replace(star, optimizer="hyperparam"),
+    }
+    return {
+        **alone,
+        # Muon's direction is an orthogonalized momentum.
+        **{
+            f"{name}-orthogonal": replace(run, orthogonalize_update=True)
+            for name, run in alone.items()
+        },
         "general-star-wd0": replace(star, weight_decay=0.0),
-        # Both terms start with one weight: beta_3 of STAR is a hundredth of beta_1.
-        "general-star-even": replace(star, precondition=False, blackbox_step=1e-3),
-        "general-star-orthogonal": replace(orthogonal, precondition=False, blackbox_step=1e-3),
-        "general-blackbox-orthogonal": replace(
-            star, optimizer="blackbox", orthogonalize_update=True
-        ),
-        "general-hyperparam-orthogonal": replace(orthogonal, optimizer="hyperparam"),
     }
 
 
