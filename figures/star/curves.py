@@ -105,6 +105,7 @@ def inner_panel(axes: Any, data: Data, curves: Shown, horizon: int) -> None:
         if far:
             x, y = np.array(far["at"]), cut(far, ceiling).mean(axis=0)
             axes.plot(x[x >= at[-1]], y[x >= at[-1]], color=colour, ls=style, lw=1.0)
+            lows.append(np.nanmin(y))
         lows.append(np.nanmin(short))
     axes.set(xlabel="inner step", ylabel="training loss", xscale="log", yscale="log")
     axes.set_ylim(max(0.6 * min(lows), 1e-4), 1.1 * ceiling)

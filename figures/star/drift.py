@@ -58,7 +58,7 @@ def drift(optimizer: Any, silent: Any, blackbox: Any, task: Task, horizon: int) 
     seed = held_out_keys(1)[0]
     params = task.init(seed)
     carry = params, optimizer.init(params)
-    train, terms = _trainer(optimizer, task, horizon // 10), _terms(optimizer, blackbox, task)
+    train, terms = trainer(optimizer, task, horizon // 10), terms_of(optimizer, blackbox, task)
     part, found, branch = 0, [], carry
     for place in PLACES:
         while part < 10 * place:
@@ -67,13 +67,13 @@ def drift(optimizer: Any, silent: Any, blackbox: Any, task: Task, horizon: int) 
         found.append({"step": part * horizon // 10, **measured(terms, task, carry)})
         if place == SILENT:
             branch = carry
-    quiet = _trainer(silent, task, horizon // 10)
+    quiet = trainer(silent, task, horizon // 10)
     for later in range(10 * SILENT, 10 * END):
         branch, without = quiet(branch, jax.random.fold_in(seed, later), task.data)
     return {"points": found, "final": float(loss), "silent_final": float(without)}
 
 
-def _trainer(optimizer: Any, task: Task, length: int) -> Callable[..., Any]:
+def trainer(optimizer: Any, task: Task, length: int) -> Callable[..., Any]:
     """A program for so many steps from a carry, which returns the mean loss too."""
 
     @jax.jit(compiler_options=compiler_options())
@@ -84,7 +84,7 @@ def _trainer(optimizer: Any, task: Task, length: int) -> Callable[..., Any]:
     return train
 
 
-def _terms(optimizer: Any, blackbox: Any, task: Task) -> Callable[..., Any]:
+def terms_of(optimizer: Any, blackbox: Any, task: Task) -> Callable[..., Any]:
     """A program for gradient, nominal and blackbox term on a batch, the rows of a matrix."""
 
     @jax.jit

@@ -107,7 +107,7 @@ FASHION = Setting(
     "fashion-mnist-mlp",
     "",
     MappingProxyType(BUDGET),
-    MappingProxyType(dict.fromkeys(COMPARED, 3) | dict.fromkeys((*ABLATED, *TERMS), 1)),
+    MappingProxyType(dict.fromkeys((*COMPARED, *ABLATED), 3) | dict.fromkeys(TERMS, 1)),
     nominal_step=0.003,
     label="Fashion-MNIST",
     network="784-128-128-10 MLP",
@@ -128,8 +128,7 @@ CIFAR = Setting(
     nominal_step=0.003,
     label="CIFAR-10",
     network="three-layer ConvNet",
-    baselines=("adam",),
-    seeds=3,
+    baselines=("adam", "nadamw"),
 )
 SETTINGS = (FASHION, CIFAR)
 

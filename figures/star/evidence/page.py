@@ -1,5 +1,6 @@
 """The page docs/experiments.md: what was run at which size, verdicts, outcomes, the monitor."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,17 +18,17 @@ from figures.star.evidence.outcomes import (
     spread,
     table,
 )
-from figures.star.evidence.verdicts import ADAM, STAR, Claim, Rows, claims
+from figures.star.evidence.terms import controllers, drifts, factors, momenta, stopped
+from figures.star.evidence.verdicts import ADAM, NADAMW, STAR, Claim, Rows, claims
 from figures.star.fig3 import seeds, sizes
 from figures.star.inner_runs import RATES
-from figures.star.meta_runs import kept
 from figures.star.search import FINALISTS
 from figures.star.settings import CIFAR, COMPARED, FASHION, Setting, tenfold
 from lopt.optimizers.baselines import RANDOM_SEARCH
+from lopt.optimizers.star_update import HYPERPARAM
 
 LONGER, TENFOLD = "star-wd0.1-long", tenfold("star-wd0.1")
-BLACKBOX, HYPERPARAM = tenfold("blackbox"), tenfold("hyperparam")
-DRIFTING = ("star-wd0.1-0", TENFOLD, tenfold("star-wd0.5"))
+BLACKBOX_LONGER, HYPERPARAM_LONGER = tenfold("blackbox"), tenfold("hyperparam")
 PAGE = """
 # Does STAR do what the paper says?
 
@@ -58,7 +59,9 @@ A run *diverges* if the mean training loss over 50 steps is not finite or above 
 meta-training cuts losses (1.5 ln 10). It *rises for good* if from some step on, every mean over a
 tenth of the horizon is above the level of the horizon, which is the mean over its last tenth. A use
 is one meta-trained optimizer on one held-out seed. All optimizers use the same held-out seeds
-({seeds}); they are compared seed by seed, and a diverged run counts as the ceiling.
+({seeds}); they are compared seed by seed, and a diverged run counts as the ceiling. Where the loss
+stands still, a rise is a fluctuation: at the loss of chance, as with `star-no-nominal-2`, and where
+the learning rate has come down to zero, as with NAdamW on CIFAR-10.
 
 ## The effect of the printed constants
 
@@ -111,6 +114,19 @@ from step {silent:,} on, the loss after ten horizons is {stopped}.
 `python -m figures.star.drift NAME` measures this on the first held-out seed. Sizes are root mean
 squares; the terms are means over {batches} batches.
 
+## What the controller learns
+
+At the printed β₂ = 1e-3 the hyperparameter controller has no effect in these runs. The factor
+exp(β₂ m_g), by which it modulates the nominal term of every weight, is between {factors[0]:.4f} and
+{factors[1]:.4f} at the horizon in all runs of Hyperparam; for a factor of two, m_g would have to be
+693, and it is {head:.2f} at most. So Hyperparam is AdamAggMo with learned constants: the table has
+its scale, which begins at 1, and its momenta, which begin at {momenta}.
+
+{controllers}
+
+`python -m figures.star.controller NAME` measures this on the first held-out seed and {batches}
+batches.
+
 ## A short horizon
 
 The horizon of {cifar_horizon} inner steps on CIFAR-10 is short for AdamAggMo. The slowest of its
@@ -151,9 +167,8 @@ converged modulus of an oscillatory eigenvalue, and the sharpness. On Fashion-MN
 
 Adam's learning rate is the best of {rates} half-decades, {lowest_rate:g} to {highest_rate:g}. The
 mean losses over the horizon are, on Fashion-MNIST, {adam}, and on CIFAR-10,
-{cifar_adam}. For NAdamW on Fashion-MNIST, {draws:,} random draws with schedules were judged by
-their loss at the end of the horizon on one seed, and the best {finalists} of them on all seeds,
-with losses from {nadamw[0]:.4f} to {nadamw[1]:.4f}; the best has {constants}.
+{cifar_adam}. For NAdamW, {draws:,} random draws with schedules were judged by their loss at the end
+of the horizon on one seed, and the best {finalists} of them on all seeds. {nadamw}
 """
 
 
@@ -162,7 +177,6 @@ def page(data: Data, rows_of: Mapping[Setting, Rows]) -> str:
     rows, cifar = rows_of[FASHION], rows_of[CIFAR]
     compared = ((LONGER,), rows[STAR])
     far = {label: runs[:1] for label, runs in rows.items() if "far" in data[runs[0]]}
-    losses = sorted(one["final"] for one in data["nadamw"]["search"])
     printed = outer("blackbox-printed")
     found = {one: claims(data, one, rows_of[one]) for one in rows_of}
     return markdown.filled(
@@ -187,15 +201,19 @@ def page(data: Data, rows_of: Mapping[Setting, Rows]) -> str:
             data,
             {run: (run,) for kind in COMPARED for run in (FASHION.runs(kind)[0], tenfold(kind))},
         ),
-        behind=pooled(data, [BLACKBOX], "meta_loss").mean()
-        - pooled(data, [HYPERPARAM], "meta_loss").mean(),
-        blackbox_seen=[seen_at(data[BLACKBOX], place) for place in _places(FASHION)],
+        behind=pooled(data, [BLACKBOX_LONGER], "meta_loss").mean()
+        - pooled(data, [HYPERPARAM_LONGER], "meta_loss").mean(),
+        blackbox_seen=[seen_at(data[BLACKBOX_LONGER], place) for place in _places(FASHION)],
         tenfold_seen=[seen_at(data[TENFOLD], place) for place in _places(FASHION)],
         places=_places(FASHION),
         silent=SILENT * FASHION.horizon,
-        stopped=_stopped(),
-        drift=_drifts(),
+        stopped=stopped(),
+        drift=drifts(),
         batches=BATCHES,
+        factors=factors(),
+        head=max(abs(math.log(factor)) for factor in factors()) / HYPERPARAM.nominal_exponent,
+        momenta=momenta(HYPERPARAM.initial_momentum_decays),
+        controllers=controllers(),
         cifar_horizon=CIFAR.horizon,
         episode=EPISODE,
         begin=[_level(data, cifar[label], EPISODE - 1) for label in (STAR, "Hyperparam")],
@@ -212,40 +230,8 @@ def page(data: Data, rows_of: Mapping[Setting, Rows]) -> str:
         highest_rate=RATES[-1],
         adam=_searched(data[rows[ADAM][0]]),
         cifar_adam=_searched(data[cifar[ADAM][0]]),
-        nadamw=(losses[0], losses[-1]),
-        constants=", ".join(f"{k} {v:.3g}" for k, v in data["nadamw"]["constants"].items()),
+        nadamw=" ".join(_draws(data, one, rows_of[one]) for one in rows_of),
     )
-
-
-def _stopped() -> str:
-    """Say what the loss is if the blackbox term is left out late."""
-    found = {name: kept(f"{name}.drift") for name in DRIFTING}
-    return ", ".join(
-        f"{one['silent_final']:.3f} instead of {one['final']:.3f} for `{name}`"
-        for name, one in found.items()
-    )
-
-
-def _drifts() -> str:
-    """A table of the drift of STAR's terms, a row for each run and step."""
-    head = (
-        *("run", "step", "weights", "nominal term", "blackbox term"),
-        *("cosine with the weights", "with the gradient"),
-    )
-    rows = []
-    for name in DRIFTING:
-        found = kept(f"{name}.drift")
-        rows += [
-            (
-                name,
-                f"{point['step']:,}",
-                f"{point['weights']:.3f}",
-                *(f"{point[term]:.2g}" for term in ("nominal", "blackbox")),
-                *(f"{point[along]:+.2f}" for along in ("along_weights", "along_gradient")),
-            )
-            for point in found["points"]
-        ]
-    return markdown.table(head, rows)
 
 
 def _level(data: Data, runs: Sequence[str], place: int) -> float:
@@ -260,6 +246,17 @@ def _searched(found: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{one['meta_loss']:.4f} at {one['constants']['learning_rate']:g}"
         for one in found["search"]
+    )
+
+
+def _draws(data: Data, setting: Setting, rows: Rows) -> str:
+    """Say what the draws of NAdamW gave on a task."""
+    found = data[rows[NADAMW][0]]
+    losses = [one["final"] for one in found["search"]]
+    constants = ", ".join(f"{k} {v:.3g}" for k, v in found["constants"].items())
+    return (
+        f"On {setting.label} their losses are from {min(losses):.4f} to {max(losses):.4f}, and the "
+        f"best has {constants}."
     )
 
 

@@ -91,21 +91,26 @@ def _diverges(data: Data, setting: Setting, runs: Sequence[str], after: str = ""
     return Claim(
         f"Blackbox diverges beyond its horizon{after}",
         () if idle else (wrong > 0.5, wrong > 0),
-        f"To step {setting.steps:,} it {_events(data, runs)}{unmoved}.",
+        f"To step {setting.steps:,} it {_events(data, runs)}"
+        f"{_further(data, setting, runs)}{unmoved}.",
         f"python -m figures.star.inner_runs {runs[0]}",
     )
 
 
 def _stays(data: Data, setting: Setting, runs: Sequence[str], after: str = "") -> Claim:
     away, up = (_share(data, runs, what) for what in ("diverges", "rises"))
-    far = {run: data[run]["far"] for run in runs if "far" in data[run]}
-    further = f"; to step {setting.long:,} it {_events(far, list(far))}" if far else ""
     return Claim(
         f"STAR stays stable beyond its horizon{after}",
         (away + up == 0, up < 0.5),
-        f"To step {setting.steps:,} it {_events(data, runs)}{further}.",
+        f"To step {setting.steps:,} it {_events(data, runs)}{_further(data, setting, runs)}.",
         f"python -m figures.star.inner_runs {runs[0]}",
     )
+
+
+def _further(data: Data, setting: Setting, runs: Sequence[str]) -> str:
+    """Say what happens far beyond the horizon to those that were used there."""
+    far = {run: data[run]["far"] for run in runs if "far" in data[run]}
+    return f"; to step {setting.long:,} it {_events(far, list(far))}" if far else ""
 
 
 def _lower(
