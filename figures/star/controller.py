@@ -8,7 +8,6 @@ is exp(beta_2 m_g), whatever the nominal term is. The results are in
 figures/results/runs/NAME.controller.json.
 """
 
-import json
 import sys
 from dataclasses import replace
 from typing import Any
@@ -16,15 +15,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from figures.engine.store import rounded, write
-from figures.star.drift import BATCHES, terms_of, trainer
-from figures.star.meta_runs import KEPT, experiments
-from figures.star.settings import setting_of
+from figures.star.drift import BATCHES, given, main, terms_of, trainer
 from lopt.keys import random_key
 from lopt.meta.evaluation.curves import held_out_keys
-from lopt.optimizers.files.saved import load
 from lopt.optimizers.star_update import MetaParameters, StarConfig, learned_decays, make_star
-from lopt.tasks.registry import make_task
 from lopt.tasks.task import Task
 
 
@@ -66,21 +60,10 @@ def outcome(theta: MetaParameters, config: StarConfig, task: Task, horizon: int)
     }
 
 
-def do(name: str) -> None:
-    """Measure a kept run of Hyperparam and keep the results."""
-    config, setting = experiments()[name].optimizer_config, setting_of(name)
-    assert isinstance(config, StarConfig)
-    theta = load(KEPT / f"{name}.npz").meta_parameters
-    found = outcome(theta, config, make_task(setting.task), setting.horizon)
-    write(KEPT / f"{name}.controller.json", json.dumps(rounded(found, 7)) + "\n")
-
-
-def main(arguments: list[str]) -> int:
-    """Measure the runs that are named; return the exit code."""
-    for name in arguments:
-        do(name)
-    return 0
+def of_run(name: str) -> dict[str, Any]:
+    """The outcome of a kept run of Hyperparam."""
+    return outcome(*given(name))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], of_run, "controller", 7))

@@ -27,7 +27,7 @@ from lopt.keys import random_key
 from lopt.meta.evaluation.curves import drawn_gradient, held_out_keys, trained
 from lopt.optimizers.compiling import compiler_options
 from lopt.optimizers.files.saved import load
-from lopt.optimizers.star_update import StarConfig, make_blackbox, make_star
+from lopt.optimizers.star_update import MetaParameters, StarConfig, make_blackbox, make_star
 from lopt.tasks.registry import make_task
 from lopt.tasks.task import Task
 
@@ -138,24 +138,35 @@ def cosine(x: Any, y: Any) -> float:
     return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
 
 
-def do(name: str) -> None:
-    """Measure a kept run of STAR and keep the results."""
+def given(name: str) -> tuple[MetaParameters, StarConfig, Task, int]:
+    """The meta-parameters of a kept run, their configuration, and the task and horizon of use."""
     config, setting = experiments()[name].optimizer_config, setting_of(name)
     assert isinstance(config, StarConfig)
     theta = load(KEPT / f"{name}.npz").meta_parameters
-    found = drift(
+    return theta, config, make_task(setting.task), setting.horizon
+
+
+def of_run(name: str) -> dict[str, Any]:
+    """The drift of a kept run of STAR."""
+    theta, config, task, horizon = given(name)
+    return drift(
         make_star(theta, config),
         make_star(theta, replace(config, blackbox_step=0.0)),
         make_blackbox(theta, config),
-        *(make_task(setting.task), setting.horizon),
+        *(task, horizon),
     )
-    write(KEPT / f"{name}.drift.json", json.dumps(rounded(found, 5)) + "\n")
 
 
-def main(arguments: list[str]) -> int:
-    """Measure the runs that are named; return the exit code."""
-    for name in arguments:
-        do(name)
+def main(
+    names: list[str],
+    measure: Callable[[str], dict[str, Any]] = of_run,
+    what: str = "drift",
+    digits: int = 5,
+) -> int:
+    """Measure the runs that are named and keep the results; return the exit code."""
+    for name in names:
+        text = json.dumps(rounded(measure(name), digits))
+        write(KEPT / f"{name}.{what}.json", f"{text}\n")
     return 0
 
 

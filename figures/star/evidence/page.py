@@ -23,7 +23,16 @@ from figures.star.evidence.verdicts import ADAM, NADAMW, STAR, Claim, Rows, clai
 from figures.star.fig3 import seeds, sizes
 from figures.star.inner_runs import RATES
 from figures.star.search import FINALISTS
-from figures.star.settings import CIFAR, COMPARED, FASHION, Setting, tenfold
+from figures.star.settings import (
+    ABLATED,
+    CIFAR,
+    COMPARED,
+    FASHION,
+    SETTINGS,
+    TERMS,
+    Setting,
+    tenfold,
+)
 from lopt.optimizers.baselines import RANDOM_SEARCH
 from lopt.optimizers.star_update import HYPERPARAM
 
@@ -35,7 +44,8 @@ PAGE = """
 This page repeats the paper's in-distribution experiments on two tasks. {sizes} On each, all
 optimizers are meta-trained with the same budget and the same learning rate,
 {budget[learning_rate]:g} falling to a tenth; on Fashion-MNIST one seed of four of them is also
-meta-trained for ten times as many outer steps. The full-size form of the CIFAR-10 runs, for a
+meta-trained for ten times as many outer steps. {counts} Each result is used on
+{seeds}. The full-size form of the CIFAR-10 runs, for a
 machine with an accelerator, is `lopt train --preset cifar10-convnet-star-wd0.1` and the like.
 
 The pictures are `fig3`, `claims`, `app1` to `app4` and `nominal-terms` of [figures.md](figures.md).
@@ -185,6 +195,7 @@ def page(data: Data, rows_of: Mapping[Setting, Rows]) -> str:
         sizes=sizes(),
         long=FASHION.long,
         seeds=seeds(),
+        counts=_counts(),
         draws=RANDOM_SEARCH,
         finalists=FINALISTS,
         verdicts=_verdicts(found),
@@ -231,6 +242,19 @@ def page(data: Data, rows_of: Mapping[Setting, Rows]) -> str:
         adam=_searched(data[rows[ADAM][0]]),
         cifar_adam=_searched(data[cifar[ADAM][0]]),
         nadamw=" ".join(_draws(data, one, rows_of[one]) for one in rows_of),
+    )
+
+
+def _counts() -> str:
+    """Say how many seeds of meta-training there are."""
+    (compared,) = {one.kinds[kind] for one in SETTINGS for kind in COMPARED}
+    ablated = [{one.kinds[kind] for kind in ABLATED} for one in SETTINGS]
+    terms = {FASHION.kinds[kind] for kind in TERMS}
+    (fashion,), (cifar,), (other,) = *ablated, terms
+    return (
+        f"STAR, Blackbox and Hyperparam have {compared} seeds of meta-training each; STAR's "
+        f"ablations have {fashion} on Fashion-MNIST and {cifar} on CIFAR-10, other nominal terms "
+        f"have {other}."
     )
 
 

@@ -17,18 +17,6 @@ STEPS, SIZE = 10, 3
 CONFIG = replace(HYPERPARAM, nominal_exponent=1.0, initial_head_scale=0.0)
 
 
-@pytest.fixture(scope="module")
-def task() -> Task:
-    return Task(
-        name="parabola",
-        init=lambda key: {"w": jnp.array([1.0, -2.0]), "b": jnp.array(3.0)},
-        loss=lambda params, key, batch: sum(0.5 * jnp.sum(p**2) for p in jax.tree.leaves(params)),
-        data=(),
-        batch_size=1,
-        loss_ceiling=1e3,
-    )
-
-
 def with_head(value: float):
     """Meta-parameters whose controller says the same everywhere."""
     theta = CONFIG.init(jax.random.key(0))
@@ -38,15 +26,15 @@ def with_head(value: float):
 
 
 @pytest.mark.parametrize("value", [0.0, math.log(3)])
-def test_the_factor_is_the_exponential_of_the_head(task: Task, value: float) -> None:
-    found = factors(with_head(value), CONFIG, task, STEPS)
+def test_the_factor_is_the_exponential_of_the_head(parabola: Task, value: float) -> None:
+    found = factors(with_head(value), CONFIG, parabola, STEPS)
     assert found.size == BATCHES * SIZE
     np.testing.assert_allclose(found, math.exp(value), rtol=1e-5)
 
 
-def test_what_is_learned_beside_the_controller_is_reported(task: Task) -> None:
+def test_what_is_learned_beside_the_controller_is_reported(parabola: Task) -> None:
     theta = with_head(0.5)._replace(log_nominal_scale=jnp.array([math.log(2.0)]))
-    found = outcome(theta, CONFIG, task, STEPS)
+    found = outcome(theta, CONFIG, parabola, STEPS)
     assert found["least"] == pytest.approx(math.exp(0.5), rel=1e-5)
     assert found["most"] == pytest.approx(math.exp(0.5), rel=1e-5)
     assert found["spread"] < 1e-5

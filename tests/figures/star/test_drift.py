@@ -1,13 +1,11 @@
 """The drift of STAR's terms, on a quadratic whose terms are known."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 from figures.star.drift import PLACES, drift
-from lopt.tasks.task import Task
 
 GROWTH, RATE, HORIZON = 0.01, 0.1, 10
 
@@ -22,17 +20,9 @@ def term(push, gain) -> optax.GradientTransformation:
 
 
 @pytest.fixture(scope="module")
-def found():
-    task = Task(
-        name="parabola",
-        init=lambda key: {"w": jnp.array([1.0, -2.0]), "b": jnp.array(3.0)},
-        loss=lambda params, key, batch: sum(0.5 * jnp.sum(p**2) for p in jax.tree.leaves(params)),
-        data=(),
-        batch_size=1,
-        loss_ceiling=1e3,
-    )
+def found(parabola):
     whole, silent, push = (term(*x) for x in ((GROWTH, RATE), (0, RATE), (GROWTH, 0)))
-    return drift(whole, silent, push, task, HORIZON)
+    return drift(whole, silent, push, parabola, HORIZON)
 
 
 def test_a_push_along_the_weights_is_seen_as_one(found) -> None:
