@@ -104,7 +104,6 @@ def _row(found: TaskOutcome, row: Row) -> dict[str, Any]:
         "over_adamw": rounded(found.ratio(row, "final"), 4),
         "share": None if share is None else rounded(share / found.steps, 4),
         "diverged": row.diverged.tolist(),
-        "curve": rounded(row.cut.mean(axis=0), 4),
     }
 
 

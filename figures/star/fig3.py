@@ -76,8 +76,7 @@ def caption(data: Data) -> str:
         f"{events(happened(data, one.runs('blackbox'), 'diverges'))} on {one.label}"
         for one in SETTINGS
     )
-    first = FASHION.runs("blackbox")[0]
-    far = events(happened({first: data[first]["far"]}, [first], "diverges"))
+    far = events(data[FASHION.runs("blackbox")[0]]["far"]["diverges"])
     least = " and ".join(
         f"{data[one.runs('nadamw')[0]]['constants']['least']:.1%} on {one.label}"
         for one in SETTINGS
