@@ -85,6 +85,12 @@ class Runs:
         made = jax.eval_shape(self._init, jax.tree.map(lambda x: x[0], thetas), random_key(0))
         return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(made))
 
+    def at_once(self, thetas: Any, count: int) -> int:
+        """How many of `count` runs advance at once, a divisor of `count` (see `runs_at_once`)."""
+        index = jax.ShapeDtypeStruct((count,), jnp.int32)
+        keys = jax.eval_shape(lambda: jax.random.split(random_key(0), 1))
+        return runs_at_once(jax.eval_shape(self._all_begin, thetas, keys, index, index), self.task)
+
     def curves(
         self,
         thetas: Any,

@@ -1,7 +1,7 @@
 """Learned optimizers on every task of a suite against Adam and NAdamW tuned for each task."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -260,6 +260,7 @@ class _Study:
         self.task, self.steps, self.entrants = task, steps, entrants
         self.seeds, self.folder = seeds, folder
         self.screening, self.choices = screening, choices
+        self.compiled: dict[Hashable, tuple[Runs, int]] = {}
         self.records = [
             records.read(folder, records.head_of(name, entrant, steps)) for entrant in entrants
         ]
@@ -346,18 +347,31 @@ class _Study:
         advance: Callable[[int], None],
     ) -> None:
         """Compute the missing curves of one program, a group at a time."""
-        settings = list(dict.fromkeys((place, candidate) for place, candidate, _ in missing))
+        program = self.entrants[missing[0][0]].program
+        # All settings of the program, so that later ones find it compiled.
+        settings = [
+            (place, candidate)
+            for place, entrant in enumerate(self.entrants)
+            if entrant.program == program
+            for candidate in range(len(entrant.candidates))
+        ]
         thetas = stacked([self.entrants[p].candidates[c].theta for p, c in settings])
-        runs = Runs(task, self.entrants[missing[0][0]].make, CHUNK)
+        if program not in self.compiled:
+            runs = Runs(task, self.entrants[missing[0][0]].make, CHUNK)
+            self.compiled[program] = runs, _together(runs, thetas, len(missing))
+        runs, size = self.compiled[program]
         keys = held_out_keys(self.seeds)
         names = ", ".join(dict.fromkeys(self.entrants[place].name for place, _, _ in missing))
         tell(names, len(missing) * self.steps)
-        for group, size in _groups(missing, runs.bytes_each(thetas)):
-            # The last group is filled up to the size of the others, which saves a compilation.
+        for first in range(0, len(missing), size):
+            group = missing[first : first + size]
+            # A part is filled up to the size of the others, which saves a compilation.
             full = [*group, *[group[-1]] * (size - len(group))]
             theta_of = [settings.index((place, candidate)) for place, candidate, _ in full]
             seed_of = [seed for _, _, seed in full]
-            curves = runs.curves(thetas, keys, theta_of, seed_of, self.steps, advance)
+            curves = runs.curves(
+                thetas, keys, theta_of, seed_of, self.steps, partial(_some, advance, group, size)
+            )
             for (place, candidate, seed), curve in zip(group, curves, strict=False):
                 constants = self.entrants[place].candidates[candidate].constants
                 self.records[place].curves[records.key_of(constants, seed)] = records.binned(curve)
@@ -369,9 +383,13 @@ def _settings(entrant: Entrant) -> list[Constants]:
     return [candidate.constants for candidate in entrant.candidates]
 
 
-def _groups(missing: list[Any], each: int) -> Iterator[tuple[list[Any], int]]:
-    """The parts that run at once, of one size, with that size."""
-    most = max(1, min(TOGETHER, MEMORY // max(1, each)))
-    size = -(-len(missing) // -(-len(missing) // most))
-    for first in range(0, len(missing), size):
-        yield missing[first : first + size], size
+def _some(advance: Callable[[int], None], group: Sequence[Any], size: int, steps: int) -> None:
+    advance(steps // size * len(group))
+
+
+def _together(runs: Runs, thetas: Any, count: int) -> int:
+    """How many of `count` runs to compile a program for: those that advance at once, within the
+    bounds of what an interruption may lose and of memory.
+    """
+    most = max(1, min(TOGETHER, MEMORY // max(1, runs.bytes_each(thetas))))
+    return runs.at_once(thetas, -(-count // -(-count // most)))

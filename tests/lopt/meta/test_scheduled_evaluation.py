@@ -1,5 +1,7 @@
 """Everyone on one schedule: the schedule, the rates that are tried, and the tables."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import lopt
 from lopt.cli import main
 from lopt.meta.evaluation import scheduled
-from lopt.meta.evaluation.curves import held_out_keys
+from lopt.meta.evaluation.curves import Runs, held_out_keys
 from lopt.meta.evaluation.records import binned
 from lopt.meta.evaluation.suite import evaluate_scheduled
 
@@ -78,6 +80,32 @@ def test_screened_rates_run_on_all_seeds_only_where_they_are_best(both, learned,
     assert [one.to_json() for one in again] == [one.to_json() for one in found]
     with pytest.raises(ValueError, match="screening_seeds must be from 1 to the 2 seeds"):
         run(screening_seeds=3)
+
+
+def test_the_runs_after_a_screening_find_their_program_compiled(
+    learned, tmp_path, monkeypatch
+) -> None:
+    """They have the shapes of the first ones, however many there are."""
+    shapes: dict[int, list[Any]] = {}
+    curves = Runs.curves
+
+    def recorded(self, *arguments):
+        shapes.setdefault(id(self), []).append(
+            [np.shape(leaf) for leaf in jax.tree.leaves(arguments[:4])]
+        )
+        kept.append(self)  # so that no other one gets its id
+        return curves(self, *arguments)
+
+    kept: list[Runs] = []
+    monkeypatch.setattr(Runs, "curves", recorded)
+    evaluate_scheduled(
+        learned, [TASK], tmp_path, seeds=3, rates=(1e-4, *RATES), baselines=[], steps=STEPS,
+        screening_seeds=1,
+    )  # fmt: skip
+    assert len(shapes) == 2
+    for found in shapes.values():
+        assert len(found) == 2
+        assert found[0] == found[1]
 
 
 def test_a_learned_optimizer_runs_as_a_chain_of_optax(both, learned) -> None:
