@@ -1,13 +1,15 @@
 """What a training loop pays for STAR in place of optax.adam: gradient, update, apply_updates.
 
-    python -m benchmarks.training_loop
+    python -m benchmarks.training_loop [--general]
 
 Prints, for ReLU networks on batches of 128 images, one step of the loop with STAR over one with
-Adam, both pipelined (the next step is dispatched before the last one has ended) and compiled as
-`jax.jit` does and with `lopt.compiler_options`; and the ratio of their compile times. The two
-loops are interleaved in one run; the best of several counts.
+Adam (``--general``: with ``lopt.scale_by_star("general")``, weight decay and learning rate, and
+with optax's Muon), both pipelined (the next step is dispatched before the last one has ended) and
+compiled as `jax.jit` does and with `lopt.compiler_options`; and the ratio of their compile times.
+The two loops are interleaved in one run; the best of several counts.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -73,17 +75,34 @@ def vector_width() -> str:
     return f"{512 if ' avx512f' in flags else 256 if ' avx2' in flags else 128}-bit vectors"
 
 
-def main() -> None:
+def general() -> optax.GradientTransformation:
+    """The shipped optimizer as it takes the place of AdamW."""
+    return optax.chain(
+        lopt.scale_by_star("general"),
+        optax.add_decayed_weights(0.01),
+        optax.scale_by_learning_rate(1e-3),
+    )
+
+
+def main(arguments: list[str]) -> None:
     """Print the ratios."""
     device = jax.devices()[0]
     print(f"{device.device_kind}, {vector_width() if device.platform == 'cpu' else 'accelerator'}")
-    print(f"{'parameters':12}{'step / adam':>13}{'by options':>12}{'compile / adam':>16}")
-    theta = lopt.init_meta_parameters(jax.random.key(0))
+    others = {"star": lopt.star(lopt.init_meta_parameters(jax.random.key(0)))}
+    if "--general" in arguments:
+        others = {"general": general(), "muon": optax.contrib.muon(1e-3)}
+    for label, other in others.items():
+        print(f"{label:12}{'step / adam':>13}{'by options':>12}{'compile / adam':>16}")
+        compare(other)
+
+
+def compare(other: optax.GradientTransformation) -> None:
+    """Print a line for each network: an optimizer over Adam."""
     for name, widths in WIDTHS.items():
         made = [
             loop(optimizer, widths, options)
             for options in (None, lopt.compiler_options())
-            for optimizer in (lopt.star(theta), optax.adam(1e-3))
+            for optimizer in (other, optax.adam(1e-3))
         ]
         best = [float("inf")] * len(made)
         for _ in range(REPEATS):
@@ -99,4 +118,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

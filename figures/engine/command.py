@@ -75,13 +75,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _list(console: Console) -> None:
+    width = max(map(len, MODULES)) + 2
     for name in MODULES:
         figure = find(name)
         try:
             cost = f"recomputed in {duration(load(figure)['seconds'])}"
         except ValueError:
             cost = "not computed yet"
-        console.print(f"{name:<14}{figure.title} ({cost})", markup=False)
+        console.print(f"{name:<{width}}{figure.title} ({cost})", markup=False)
 
 
 def _make(console: Console, figure: Figure, out: Path, *, again: bool) -> None:

@@ -25,6 +25,8 @@ MODULES = {
     "app5": "figures.generalization.fig4:APP5",
     "app6": "figures.generalization.fig4:APP6",
     "nominal-terms": "figures.star.ablations:TERMS",
+    "general": "figures.general.contest",
+    "general-curves": "figures.general.curves",
     "edge": "figures.monitor.edge",
     "predictions": "figures.monitor.predictions",
 }

@@ -6,19 +6,20 @@ import numpy as np
 
 from figures.engine.figure import Data, Figure
 from figures.engine.markdown import table
-from figures.engine.style import BLUE, GREEN, GREY, ORANGE, PLUM, PURPLE, plt, use_style
+from figures.engine.style import BLUE, GREEN, GREY, ORANGE, PLUM, plt, use_style
 from figures.general.outcomes import (
-    NARROW,
-    NORMALIZED,
-    ORTHOGONAL,
     SCREENING,
     SEEDS,
     STEPS,
+    UNLEARNED,
+    at_the_largest_rate,
     compute,
     diverged,
+    faster,
+    named,
     names,
+    over_adamw,
     shares,
-    untuned,
 )
 from figures.star.curves import plain
 from lopt.meta.evaluation.scheduled import ADAMW, DECAY, RATES, WARMUP
@@ -30,8 +31,7 @@ COLOURS = {
     "Lion": PLUM,
     "Muon": GREEN,
     "Schedule-free-AdamW": "black",
-    NORMALIZED: PURPLE,
-    ORTHOGONAL: ORANGE,
+    UNLEARNED: ORANGE,
 }
 
 
@@ -43,14 +43,17 @@ def draw(data: Data) -> Any:
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.2, 0.36 * len(data) + 1.8), sharey=True)
     rows = np.arange(len(data))
     for name in names(data):
-        if name in (ADAMW, NARROW):
+        if name == ADAMW:
             continue
         colour = COLOURS.get(name, BLUE)
         mark = {"color": colour, "ms": 5 if name in COLOURS else 7, "alpha": 0.85}
         shape = "o" if name in COLOURS else "D"
         found = np.array(shares(data, name))
-        left.plot(np.clip(found, LEFT, RIGHT / 2), rows, shape, label=name, **mark)
-        right.plot(np.clip(untuned(data, name), 1 / RIGHT, RIGHT), rows, shape, **mark)
+        left.plot(
+            np.clip(found, LEFT, RIGHT / 2), rows, shape, label=named(name).replace("`", ""), **mark
+        )
+        ratios = np.clip(over_adamw(data, name, "untuned"), 1 / RIGHT, RIGHT)
+        right.plot(ratios, rows, shape, **mark)
     for axes in (left, right):
         axes.axvline(1, color=GREY, lw=1, ls="--")
         axes.set(xscale="log")
@@ -65,7 +68,7 @@ def draw(data: Data) -> Any:
     left.invert_yaxis()
     plain(left.xaxis, (1, 2, 5))
     plain(right.xaxis, (1, 2, 3, 5, 7))
-    figure.tight_layout(rect=(0, 0.9 / figure.get_figheight(), 1, 1))
+    figure.tight_layout(rect=(0, 0.55 / figure.get_figheight(), 1, 1))
     figure.legend(*left.get_legend_handles_labels(), loc="lower center", ncols=4, fontsize=8)
     return figure
 
@@ -76,8 +79,10 @@ def summary(data: Data) -> str:
         "optimizer",
         "fewer steps than tuned AdamW",
         "median share of its steps",
+        "median of the tuned losses' ratio",
         "untuned, below AdamW at 1e-3",
-        "median of the ratio",
+        "median of that ratio",
+        "best at the largest rate",
         "diverges",
     )
     tasks = len(data)
@@ -85,11 +90,13 @@ def summary(data: Data) -> str:
         head,
         [
             (
-                name,
-                f"{sum(share < 1 for share in shares(data, name))} of {tasks}",
+                named(name),
+                f"{faster(data, name)} of {tasks}",
                 _share(float(np.median(shares(data, name)))),
-                f"{sum(ratio < 1 for ratio in untuned(data, name))} of {tasks}",
-                f"{np.median(untuned(data, name)):.3f}",
+                f"{np.median(over_adamw(data, name, 'tuned')):.3f}",
+                f"{sum(ratio < 1 for ratio in over_adamw(data, name, 'untuned'))} of {tasks}",
+                f"{np.median(over_adamw(data, name, 'untuned')):.3f}",
+                f"on {at_the_largest_rate(data, name)}",
                 f"on {diverged(data, name)}",
             )
             for name in names(data)
@@ -111,7 +118,7 @@ def by_task(data: Data) -> str:
         best = min(shown, key=lambda name: np.mean(tuned[name]["final"]))
         cells = [_cell(tuned[name], bold=name == best) for name in shown]
         rows.append((task.removesuffix(SMALL), f"{part['steps']:,}", *cells))
-    return table(("task", "steps", *shown), rows)
+    return table(("task", "steps", *map(named, shown)), rows)
 
 
 def _cell(row: Any, *, bold: bool) -> str:
@@ -127,7 +134,8 @@ warm-up over {WARMUP:.0%} of the steps, then a cosine down to zero, and weight d
 the learning rate. Left: the share of tuned AdamW's steps after which an optimizer has come down to
 tuned AdamW's final loss, each at its best of {len(RATES)} learning rates, {min(RATES):g} to
 {max(RATES):g}, found on {SCREENING} of {SEEDS} held-out seeds. Right: the final loss over AdamW's,
-everyone at the default rate. Diamonds are meta-trained.
+everyone at the default rate. The diamond is meta-trained. Who is often best at the largest rate
+might be better at a larger one.
 
 {summary(data)}
 

@@ -11,6 +11,7 @@ import pytest
 
 import lopt
 from figures.engine.averages import moving_average
+from figures.general.ship import NAME as GENERAL
 from figures.star import inner_runs, meta_runs, ship
 from figures.star.claims import RUNS
 from figures.star.evidence.experiments import collect, inner, outer_steps_to, rises_for_good
@@ -198,4 +199,4 @@ def test_cards_are_of_the_results() -> None:
             strict=True,
         ):
             np.testing.assert_array_equal(a, b)
-    assert {path.stem for path in SHIPPED.iterdir()} == set(ship.CHOSEN)
+    assert {path.stem for path in SHIPPED.iterdir()} == {*ship.CHOSEN, GENERAL}
