@@ -8,6 +8,7 @@ from figures.engine.figure import Data, Figure
 from figures.engine.markdown import table
 from figures.engine.style import BLUE, GREEN, GREY, ORANGE, PLUM, plt, use_style
 from figures.general.outcomes import (
+    CONFIG,
     SCREENING,
     SEEDS,
     STEPS,
@@ -154,7 +155,7 @@ FIGURE = Figure(
     title="Learned optimizers with a learning rate on tasks that they have not seen",
     seen="A row of dots for each task: the steps that each optimizer needs, and its final loss "
     "where nobody is tuned",
-    config={"seeds": SEEDS, "screening": SCREENING, "steps": STEPS, "rates": list(RATES)},
+    config=CONFIG,
     parts=tuple(STEPS),
     compute=compute,
     draw=draw,

@@ -7,7 +7,7 @@ import numpy as np
 from figures.engine.figure import Data, Figure
 from figures.engine.store import rounded
 from figures.engine.style import BLUE, GREEN, GREY, ORANGE, plt, use_style
-from figures.general.outcomes import GENERAL, SCREENING, SEEDS, STEPS, UNLEARNED, evaluated, learned
+from figures.general.outcomes import CONFIG, GENERAL, SEEDS, STEPS, UNLEARNED, evaluated, learned
 from lopt.meta.evaluation.scheduled import ADAMW, DEFAULTS, RATES
 from lopt.tasks.suites.catalogue import SMALL
 
@@ -79,7 +79,7 @@ FIGURE = Figure(
     title="Training curves of general on tasks that it has not seen",
     seen="Sixteen panels of training losses, tuned and untuned: AdamW's, Muon's, and those of the "
     "general optimizer before and after meta-training",
-    config={"seeds": SEEDS, "screening": SCREENING, "steps": STEPS, "rates": list(RATES)},
+    config=CONFIG,
     parts=tuple(STEPS),
     compute=compute,
     draw=draw,

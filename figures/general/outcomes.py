@@ -49,6 +49,8 @@ STEPS: dict[str, int] = {
     "lm1b-transformer-small": 50,
 }
 """The tasks in the order of the suite, with inner steps."""
+CONFIG = {"seeds": SEEDS, "screening": SCREENING, "steps": STEPS, "rates": list(RATES)}
+"""What determines the results of every figure of these tasks."""
 
 
 def learned() -> dict[str, Saved]:

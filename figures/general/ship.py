@@ -13,11 +13,13 @@ import numpy as np
 from figures.engine import store
 from figures.engine.markdown import filled
 from figures.general import contest
+from figures.general.meta_runs import experiments
 from figures.general.outcomes import GENERAL, UNLEARNED, diverged, faster, named, over_adamw, shares
 from figures.star.meta_runs import KEPT, kept
+from figures.star.ship import deliver
 from lopt.meta.evaluation.entrants import star_config
 from lopt.meta.evaluation.scheduled import ADAMW, DEFAULTS, RATES, default_rate
-from lopt.optimizers.files.saved import SHIPPED, Saved, load, save
+from lopt.optimizers.files.saved import Saved, load
 from lopt.tasks.suites.catalogue import SMALL
 
 NAME = "general"
@@ -130,7 +132,12 @@ def card(saved: Saved, record: Mapping[str, Any], data: Mapping[str, Any]) -> st
         cost=COST,
         chosen=CHOSEN,
         config=config,
-        inner=1e-6 * config["outer_steps"] * config["truncation"] * config["pairs"] * 2 * 4,
+        inner=1e-6
+        * config["outer_steps"]
+        * config["truncation"]
+        * config["pairs"]
+        * 2
+        * len(config["tasks"]),
         last_rate=config["learning_rate"] * config["final_learning_rate"],
         skipped=record["skipped"],
         first=losses[:tenth].mean(),
@@ -178,9 +185,7 @@ def main(arguments: list[str]) -> int:
         print("ship: there are no arguments.", file=sys.stderr)
         return 2
     saved, data = load(KEPT / f"{GENERAL}.npz"), store.load(contest.FIGURE)["parts"]
-    origin = {**saved.origin, "name": GENERAL, "licence": "Apache-2.0"}
-    save(SHIPPED / f"{NAME}.npz", saved.meta_parameters, saved.config, origin)
-    store.write(SHIPPED / f"{NAME}.md", card(saved, kept(GENERAL), data))
+    deliver(NAME, GENERAL, experiments()[GENERAL], card(saved, kept(GENERAL), data))
     return 0
 
 

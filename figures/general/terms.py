@@ -12,7 +12,7 @@ from figures.engine.figure import Data, Figure
 from figures.engine.markdown import table
 from figures.engine.style import BLUE, GREEN, GREY, ORANGE, plt, use_style
 from figures.general.outcomes import (
-    SCREENING,
+    CONFIG,
     SEEDS,
     STEPS,
     UNLEARNED,
@@ -138,7 +138,7 @@ FIGURE = Figure(
     title="What the terms are worth where updates are normalized",
     seen="Two panels, normalized and orthogonalized: a row of dots for each task, the final losses "
     "of four optimizers over tuned AdamW's",
-    config={"seeds": SEEDS, "screening": SCREENING, "steps": STEPS, "rates": list(RATES)},
+    config=CONFIG,
     parts=tuple(STEPS),
     compute=compute,
     draw=draw,

@@ -25,6 +25,7 @@ from figures.star.inner_runs import BIN, binned
 from figures.star.meta_runs import KEPT, experiments, kept
 from figures.star.settings import FASHION
 from lopt.keys import random_key
+from lopt.meta.config import TrainConfig
 from lopt.meta.evaluation.curves import HELD_OUT, meta_loss, training_curves
 from lopt.meta.evaluation.tuning import baselines, tune
 from lopt.optimizers.files.saved import SHIPPED, load, save
@@ -212,13 +213,18 @@ def main(arguments: list[str]) -> int:
         )
         return 2
     for name, run in CHOSEN.items():
-        saved = load(KEPT / f"{run}.npz")
-        assert saved.config == experiments()[run].optimizer_config
-        SHIPPED.mkdir(exist_ok=True)
-        origin = {**saved.origin, "name": run, "licence": "Apache-2.0"}
-        save(SHIPPED / f"{name}.npz", saved.meta_parameters, saved.config, origin)
-        write(SHIPPED / f"{name}.md", card(name, evidence))
+        deliver(name, run, experiments()[run], card(name, evidence))
     return 0
+
+
+def deliver(name: str, run: str, config: TrainConfig, text: str) -> None:
+    """Put the meta-parameters of a kept run into the package, with their card."""
+    saved = load(KEPT / f"{run}.npz")
+    assert saved.config == config.optimizer_config
+    SHIPPED.mkdir(exist_ok=True)
+    origin = {**saved.origin, "name": run, "licence": "Apache-2.0"}
+    save(SHIPPED / f"{name}.npz", saved.meta_parameters, saved.config, origin)
+    write(SHIPPED / f"{name}.md", text)
 
 
 if __name__ == "__main__":
